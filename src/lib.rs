@@ -1,0 +1,9 @@
+//! Digital twins as an OPC UA server.
+
+
+// words
+pub mod time;
+pub mod sample;
+// what happened
+// to the world
+// people
