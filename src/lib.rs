@@ -4,6 +4,7 @@
 // words
 pub mod time;
 pub mod sample;
+pub mod ua;
 // what happened
 // to the world
 // people
