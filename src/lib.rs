@@ -5,6 +5,7 @@
 pub mod time;
 pub mod sample;
 pub mod ua;
-// what happened
-// to the world
-// people
+// from the PLCs
+pub mod southbound;
+// what it means
+// the machine

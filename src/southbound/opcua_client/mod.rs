@@ -1,0 +1,338 @@
+//! The OPC UA client that watches one PLC, for ever: connects, subscribes, notices a loss, connects again.
+//!
+//! Rules: a session is never mended, only made anew, so that namespaces are resolved and items judged at every connect
+//! and the time without data is visible; a PLC that cannot be reached disturbs nobody else; nothing here waits inside
+//! the library's publish loop.
+
+mod backfill;
+mod inbox;
+mod resolve;
+mod session;
+mod subscribe;
+mod watchdog;
+
+use std::{
+    path::PathBuf,
+    pin::pin,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use opcua::{client::Session, types::NodeId};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    backfill::{Backfill, Gaps},
+    inbox::Inbox,
+    session::{CONNECT_TIMEOUT, Limits},
+    subscribe::Subscription,
+};
+use crate::{
+    sample::StatusCode,
+    southbound::{Event, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SharedLink, Watch},
+    time::Clock,
+};
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// With the time to connect, data flows again within 10 s of a PLC's return.
+const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// For a clean end of a session when we stop.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between attempts at nodes that the PLC did not have.
+const RETRY_ITEMS: Duration = Duration::from_secs(60);
+/// Before a backfill, so that first live samples say where gaps end.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The source for one PLC.
+pub struct OpcUaClient {
+    /// Which.
+    pub plc: PlcId,
+    /// Where and how.
+    pub config: PlcConfig,
+    /// What is watched.
+    pub watches: Vec<Watch>,
+    /// Shown to operators; this is its only writer.
+    pub link: SharedLink,
+    /// To ingest.
+    pub events: mpsc::Sender<Event>,
+    /// Ours; the PLC's is compared with it.
+    pub clock: Arc<dyn Clock>,
+    /// Our client certificate and the servers' (`own`, `private`, `trusted`, `rejected`).
+    pub pki_dir: PathBuf,
+    /// Ours, as in the certificate there.
+    pub application_uri: String,
+}
+
+/// How a session ended.
+enum End {
+    /// We were told to.
+    Stopped,
+    /// Nobody takes events any more.
+    Unwanted,
+    /// There was none, or it was lost: why.
+    Failed(String),
+}
+
+/// What a session made of the watches.
+struct Established {
+    limits: Limits,
+    subscription: Subscription,
+    /// By watch.
+    nodes: Vec<Option<NodeId>>,
+    /// Watches that cannot be had.
+    failed: Vec<(usize, StatusCode)>,
+    clock_offset_s: f64,
+}
+
+impl OpcUaClient {
+    /// Runs until `stop`, then disconnects. Never gives up otherwise (unless nobody takes its events any more).
+    pub async fn run(self, stop: CancellationToken) {
+        let inbox = Inbox::new(&self.watches, self.link.clone(), self.clock.clone());
+        let gaps = Gaps::new(self.watches.len());
+        let mut backoff = BACKOFF_FIRST;
+        let mut lost_said = false;
+        self.link(|link| link.clock_offset_s = f64::NAN);
+        loop {
+            let end = self.session(&inbox, &gaps, &stop).await;
+            let was_connected = self.link(|link| link.state == LinkState::Connected);
+            let End::Failed(reason) = end else {
+                self.link(|link| link.state = LinkState::Connecting);
+                break;
+            };
+            let at = self.clock.now();
+            if was_connected {
+                backoff = BACKOFF_FIRST;
+                lost_said = false;
+                self.link(|link| link.state = LinkState::Lost);
+                tracing::warn!(plc = %self.config.name, reason, "session lost, connecting anew");
+            } else if self.link(|link| link.last_error != reason) {
+                tracing::warn!(plc = %self.config.name, reason, "PLC not reached, trying on");
+            }
+            self.link(|link| link.last_error = reason);
+            if !lost_said {
+                lost_said = true;
+                let said =
+                    async { self.deliver_rest(&inbox).await && self.say(Event::Lost { plc: self.plc, at }).await };
+                tokio::select! {
+                    said = said => if !said { break },
+                    () = stop.cancelled() => break,
+                }
+            }
+            tokio::select! {
+                () = sleep(self.jittered(backoff)) => {}
+                () = stop.cancelled() => break,
+            }
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// One session, from connecting to its end.
+    async fn session(&self, inbox: &Arc<Inbox>, gaps: &Gaps, stop: &CancellationToken) -> End {
+        let prepared = tokio::select! {
+            prepared = timeout(CONNECT_TIMEOUT, session::prepare(&self.config, &self.application_uri, &self.pki_dir)) => prepared,
+            () = stop.cancelled() => return End::Stopped,
+        };
+        let (session, event_loop) = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(reason)) => return End::Failed(reason),
+            Err(_) => return End::Failed("no answer".to_owned()),
+        };
+        session.disable_reconnects(); // the event loop ends with the connection
+        inbox.begin_session();
+        let mut event_loop = pin!(event_loop.run());
+        let ended = tokio::select! {
+            biased; // what arrived counts before any judgement that nothing did
+            status = &mut event_loop => return End::Failed(match status {
+                StatusCode::Good => "the connection was closed".to_owned(),
+                status => format!("the connection ended: {status}"),
+            }),
+            () = stop.cancelled() => End::Stopped,
+            ended = self.work(&session, inbox, gaps) => ended,
+        };
+        if matches!(ended, End::Stopped) {
+            // The event loop ends when the goodbye is through. What had arrived by then is not lost either.
+            let goodbye = async { tokio::join!(session.disconnect(), &mut event_loop) };
+            let _ = timeout(DISCONNECT_TIMEOUT, goodbye).await; // else the PLC forgets us by itself
+            let _ = timeout(DISCONNECT_TIMEOUT, self.deliver_rest(inbox)).await;
+        }
+        ended
+    }
+
+    /// Everything that is done on a session, beside driving it.
+    async fn work(&self, session: &Session, inbox: &Arc<Inbox>, gaps: &Gaps) -> End {
+        let established = match self.establish(session, inbox, gaps).await {
+            Ok(established) => established,
+            Err(reason) => return End::Failed(reason),
+        };
+        if !self.say_connected(&established).await {
+            return End::Unwanted;
+        }
+        tokio::select! {
+            biased;
+            () = self.deliver(inbox) => End::Unwanted,
+            reason = watchdog::watch(session, inbox, &established.subscription, &*self.clock, |offset_s| {
+                self.link(|link| link.clock_offset_s = offset_s);
+            }) => End::Failed(reason),
+            reason = self.retry_items(session, &established) => End::Failed(reason),
+            () = self.backfill(session, inbox, gaps, &established) => End::Unwanted,
+        }
+    }
+
+    async fn establish(&self, session: &Session, inbox: &Arc<Inbox>, gaps: &Gaps) -> Result<Established, String> {
+        if !timeout(CONNECT_TIMEOUT, session.wait_for_connection()).await.map_err(|_| "no session within 10 s")? {
+            return Err("the session ended at once".to_owned());
+        }
+        let clock_offset_s = session::clock_offset_s(session, &*self.clock).await?.unwrap_or(f64::NAN);
+        let limits = session::limits(session).await?;
+        if let Some(reach) = self.config.backfill {
+            gaps.open(inbox, session::plc_now(&*self.clock, clock_offset_s) - reach);
+        }
+        let subscription = subscribe::subscribe(session, self.config.publishing_interval, inbox.clone()).await?;
+        let mut nodes = vec![None; self.watches.len()];
+        let all: Vec<usize> = (0..self.watches.len()).collect();
+        let failed = self.make_items(session, &limits, &subscription, &all, &mut nodes).await?;
+        Ok(Established { limits, subscription, nodes, failed, clock_offset_s })
+    }
+
+    /// Resolves watches and makes their items; those that cannot be had are returned.
+    async fn make_items(
+        &self,
+        session: &Session,
+        limits: &Limits,
+        subscription: &Subscription,
+        wanted: &[usize],
+        nodes: &mut [Option<NodeId>],
+    ) -> Result<Vec<(usize, StatusCode)>, String> {
+        let addresses: Vec<&NodeAddress> = wanted.iter().map(|&watch| &self.watches[watch].address).collect();
+        let mut failed = Vec::new();
+        let mut found = Vec::new();
+        for (&watch, resolved) in wanted.iter().zip(resolve::resolve(session, limits, &addresses).await?) {
+            match resolved {
+                Ok(node) => found.push((watch, node)),
+                Err(status) => failed.push((watch, status)),
+            }
+        }
+        let statuses = subscribe::create_items(session, limits, subscription, &self.watches, &found).await?;
+        for ((watch, node), status) in found.into_iter().zip(statuses) {
+            if status.is_bad() {
+                failed.push((watch, status));
+            } else {
+                nodes[watch] = Some(node);
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn say_connected(&self, established: &Established) -> bool {
+        let items = established.nodes.iter().flatten().count();
+        tracing::info!(
+            plc = %self.config.name,
+            items,
+            failed = established.failed.len(),
+            publishing_interval_ms = established.subscription.publishing_interval.as_millis(),
+            "session open, subscribed"
+        );
+        self.link(|link| {
+            link.reconnects += u32::from(link.state == LinkState::Lost);
+            link.state = LinkState::Connected;
+            link.clock_offset_s = established.clock_offset_s;
+        });
+        self.say(Event::Connected { plc: self.plc }).await && self.say_failed(&established.failed).await
+    }
+
+    async fn say_failed(&self, failed: &[(usize, StatusCode)]) -> bool {
+        let at = self.clock.now();
+        for &(watch, status) in failed {
+            let watch = &self.watches[watch];
+            tracing::warn!(plc = %self.config.name, address = ?watch.address, %status, "item not to be had, retried later");
+            if !self.say(Event::ItemFailed { series: watch.series, at, status }).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Passes on what comes; returns when nobody takes it any more.
+    async fn deliver(&self, inbox: &Inbox) {
+        while self.deliver_rest(inbox).await {
+            inbox.arrived().await;
+        }
+    }
+
+    async fn deliver_rest(&self, inbox: &Inbox) -> bool {
+        while !inbox.is_empty() {
+            let Ok(permit) = self.events.reserve().await else { return false };
+            if let Some((received, samples)) = inbox.pop() {
+                permit.send(Event::Samples { received, samples });
+            }
+        }
+        true
+    }
+
+    /// Tries again what the PLC did not have; returns only when the session does not answer.
+    async fn retry_items(&self, session: &Session, established: &Established) -> String {
+        let mut failed = established.failed.clone();
+        let mut nodes = established.nodes.clone();
+        while !failed.is_empty() {
+            sleep(RETRY_ITEMS).await;
+            let wanted: Vec<usize> = failed.iter().map(|(watch, _)| *watch).collect();
+            let made =
+                self.make_items(session, &established.limits, &established.subscription, &wanted, &mut nodes).await;
+            let still = match made {
+                Ok(still) => still,
+                Err(reason) => return reason,
+            };
+            let news: Vec<_> = still.iter().filter(|item| !failed.contains(item)).copied().collect();
+            if !self.say_failed(&news).await {
+                break;
+            }
+            failed = still;
+        }
+        std::future::pending().await
+    }
+
+    /// Fills gaps once; returns only when nobody takes events any more.
+    async fn backfill(&self, session: &Session, inbox: &Inbox, gaps: &Gaps, established: &Established) {
+        if self.config.backfill.is_some() {
+            sleep(SETTLE.max(established.subscription.publishing_interval * 2)).await;
+            let backfill = Backfill {
+                session,
+                limits: established.limits,
+                watches: &self.watches,
+                nodes: &established.nodes,
+                inbox,
+                gaps,
+                events: &self.events,
+                clock: &*self.clock,
+                clock_offset_s: established.clock_offset_s,
+            };
+            match backfill.run().await {
+                Ok(samples) => tracing::info!(plc = %self.config.name, samples, "backfill done"),
+                Err(reason) => tracing::warn!(plc = %self.config.name, reason, "backfill not finished"),
+            }
+            if self.events.is_closed() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn say(&self, event: Event) -> bool {
+        self.events.send(event).await.is_ok()
+    }
+
+    fn link<T>(&self, change: impl FnOnce(&mut LinkStatus) -> T) -> T {
+        change(&mut self.link.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Half to all of `backoff`, so that a hundred sources do not all knock at once.
+    fn jittered(&self, backoff: Duration) -> Duration {
+        let seed = self.clock.now().ticks().unsigned_abs() ^ (u64::from(self.plc.0) << 32);
+        let hash = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54; // 10 bits, golden ratio hashing
+        backoff.mul_f64(0.5 + hash as f64 / 2_048.0)
+    }
+}
