@@ -7,5 +7,8 @@ pub mod sample;
 pub mod ua;
 // from the PLCs
 pub mod southbound;
-// what it means
-// the machine
+pub mod preprocess;
+// what happened
+pub mod statistics;
+// to the world
+// people
