@@ -9,6 +9,7 @@ pub mod ua;
 pub mod southbound;
 pub mod preprocess;
 // what happened
+pub mod history;
 pub mod statistics;
 // to the world
 // people

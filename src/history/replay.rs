@@ -1,0 +1,114 @@
+//! Opening a history: the log's records go back into the heads.
+
+use std::collections::HashMap;
+
+use tracing::{error, info};
+
+use super::{
+    blocks::{BLOCK_SAMPLES, Cause},
+    head::Head,
+    log::{LogEntry, LogError, PersistentId, Replay},
+    sled_store::{Log, SledStore},
+};
+use crate::sample::Sample;
+
+impl SledStore {
+    pub(super) fn replay(&self) -> Result<(), Cause> {
+        let mut log = self.log();
+        let indices: HashMap<PersistentId, usize> =
+            self.ids.iter().enumerate().map(|(index, &id)| (id, index)).collect();
+        let covered = self.ids.iter().map(|&id| self.blocks.covered(id)).collect::<sled::Result<Vec<_>>>()?;
+        // A crash may have taken the log's last records and not the blocks that refer beyond them.
+        log.next = covered.iter().copied().max().unwrap_or(0);
+        let mut orphans: HashMap<PersistentId, Head> = HashMap::new();
+        let (mut replay, mut samples, mut damaged) = (Replay::default(), 0_u64, 0_u64);
+        // Cut records count from their first part, so every entry gets the oldest record that can hold it.
+        let mut first_part = None;
+        for item in log.tree.clone().iter() {
+            let (key, record) = item?;
+            let number = u64::from_be_bytes(key.as_ref().try_into()?);
+            log.keep(number, u32::try_from(record.len())?);
+            log.next = log.next.max(number + 1);
+            let from = *first_part.get_or_insert(number);
+            let mut entries = Vec::new();
+            match replay.record(&record, |entry| entries.push(entry)) {
+                Ok(()) => {}
+                Err(newer @ LogError::Version(_)) => return Err(newer.into()),
+                Err(damage) => {
+                    damaged += 1;
+                    error!(record = number, %damage, "a record of history's log is damaged");
+                }
+            }
+            if !entries.is_empty() || !replay.is_within() {
+                first_part = None;
+            }
+            samples += entries.len() as u64;
+            log.complete = from;
+            for entry in entries {
+                let (LogEntry::Sample(id, _) | LogEntry::Remove(id, _, _)) = entry;
+                match indices.get(&id) {
+                    Some(&index) if from < covered[index] => {}
+                    Some(&index) => self.replay_entry(&mut log, index, entry, from)?,
+                    None => self.replay_orphan(&mut orphans, entry)?,
+                }
+            }
+            log.complete = number + 1;
+            if log.head_bytes > self.options.head_bytes_max {
+                self.drop_sealed(&mut log)?;
+                self.hold_budget(&mut log)?;
+            }
+        }
+        log.complete = log.next;
+        self.drop_sealed(&mut log)?;
+        for (id, head) in orphans {
+            self.blocks.seal(id, &head, 0)?;
+        }
+        info!(records = log.kept.len(), entries = samples, damaged, "history opened");
+        Ok(())
+    }
+
+    fn replay_entry(&self, log: &mut Log, index: usize, entry: LogEntry, record: u64) -> Result<(), Cause> {
+        match entry {
+            LogEntry::Sample(_, sample) => self.push(log, index, &sample, record)?,
+            LogEntry::Remove(_, start, end) => self.take_out(log, index, start, end, record),
+        }
+        Ok(())
+    }
+
+    /// A series that is not configured any more: its data stays.
+    fn replay_orphan(&self, orphans: &mut HashMap<PersistentId, Head>, entry: LogEntry) -> Result<(), Cause> {
+        match entry {
+            LogEntry::Sample(id, sample) => {
+                let head = orphans.entry(id).or_default();
+                head.push(&sample);
+                if head.len() >= BLOCK_SAMPLES {
+                    self.blocks.seal(id, &std::mem::take(head), 0)?;
+                }
+            }
+            LogEntry::Remove(id, start, end) => orphans.entry(id).or_default().remove(start, end),
+        }
+        Ok(())
+    }
+
+    /// Takes out of the heads what blocks hold already: the log is cut only now and then.
+    fn drop_sealed(&self, log: &mut Log) -> Result<(), Cause> {
+        for index in 0..self.heads.len() {
+            let mut head = self.head_mut(index);
+            let before = head.bytes();
+            let mut cache = None;
+            let mut missing: Vec<Sample> = Vec::new();
+            for sample in head.samples(i64::MIN, i64::MAX, true) {
+                // What a removal still has to pass over stays in the head, or it would be lost with it.
+                let is_safe = !head.is_removed(sample.source_timestamp.ticks());
+                if !(is_safe && self.blocks.holds(self.ids[index], &sample, &mut cache)?) {
+                    missing.push(sample);
+                }
+            }
+            if missing.len() < head.len() {
+                head.replace_samples(&missing);
+                log.head_bytes = (log.head_bytes + head.bytes()).saturating_sub(before);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,402 @@
+//! History on the disk: two sled databases, `blk/` of sealed blocks and `log/` of what no durable block holds yet (in
+//! one database the dying log records would pin the segments of long-lived blocks: 2.8 times the disk).
+//!
+//! - Append: log record, then the series' head in memory. A full head, or the largest ones when all heads together
+//!   exceed their budget, become blocks.
+//! - Flush: the log database is flushed and synced: that is the acknowledgement. Now and then the block database too;
+//!   only after that are log records deleted that no head needs. Nothing relies on the order in which two databases
+//!   reach the disk, and there are no markers.
+//! - Open: the log is replayed into the heads; what blocks hold already is dropped. Everything is idempotent on
+//!   (series, SourceTimestamp).
+//!
+//! Series are known on the disk by name, so a config may reorder, add and drop them.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard},
+};
+
+use sled::{Batch, Db, Tree};
+
+use super::{
+    Direction, HistoryError, HistoryStore,
+    blocks::{BLOCK_SAMPLES, Blocks, Cause},
+    guards::{self, DiskFloor, FolderLock},
+    head::{Head, merge},
+    log::{self, PersistentId},
+};
+use crate::{
+    sample::{Sample, SeriesId},
+    time::Timestamp,
+};
+
+/// About 150 samples of a Double.
+const HEAD_BYTES_MIN: usize = 2400;
+
+/// The sizes that bound a store's memory and disk.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    /// Memory for the heads of all series together; never less than 2,400 bytes per series, or blocks get too small.
+    pub head_bytes_max: usize,
+    /// A head with this many samples is sealed.
+    pub head_samples_max: usize,
+    /// Log kept at most (about): heads that would pin more are sealed. sled keeps most of the log in memory, whatever its
+    /// cache is set to: 64 MiB here cost 60 MiB more than 16 MiB, which makes blocks of some 120 samples at 10,000 × 1 Hz.
+    pub log_bytes_max: u64,
+    /// sled's page cache for blocks. sled takes about three times this.
+    pub block_cache_bytes: u64,
+    /// sled's page cache for the log, which is read only at start.
+    pub log_cache_bytes: u64,
+    /// Bytes that must stay free on the disk; `None`: see [`DiskFloor::new`].
+    pub free_space_floor: Option<u64>,
+    /// The block database is flushed, and the log cut, with every so many flushes.
+    pub flushes_per_trim: u32,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 32 << 20,
+            head_samples_max: BLOCK_SAMPLES,
+            log_bytes_max: 16 << 20,
+            block_cache_bytes: 4 << 20,
+            log_cache_bytes: 1 << 20,
+            free_space_floor: None,
+            flushes_per_trim: 10,
+        }
+    }
+}
+
+/// A [`HistoryStore`] on sled.
+#[derive(Debug)]
+pub struct SledStore {
+    pub(super) options: SledOptions,
+    pub(super) ids: Vec<PersistentId>,
+    pub(super) heads: Vec<RwLock<Head>>,
+    pub(super) blocks: Blocks,
+    pub(super) log: Mutex<Log>,
+    block_db: Db,
+    log_db: Db,
+    folder: File,
+    floor: DiskFloor,
+    _lock: FolderLock,
+}
+
+/// What only one thread at a time may do: append, seal, flush.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) tree: Tree,
+    /// Number of the next record.
+    pub(super) next: u64,
+    /// What the records before this one hold is in the heads, or was.
+    pub(super) complete: u64,
+    /// Number and size of the records kept.
+    pub(super) kept: VecDeque<(u64, u32)>,
+    pub(super) kept_bytes: u64,
+    /// Memory of all heads, about.
+    pub(super) head_bytes: usize,
+    flushes_since_trim: u32,
+}
+
+impl SledStore {
+    /// Opens or makes the history in `folder` (and nothing else should be in there). `SeriesId(i)` is `names[i]`; data
+    /// of names not given stays.
+    ///
+    /// # Errors
+    /// [`HistoryError::InUse`], [`HistoryError::Open`].
+    pub fn open(folder: &Path, names: &[String], mut options: SledOptions) -> Result<Self, HistoryError> {
+        let fail = |cause: Cause| HistoryError::Open { path: folder.to_owned(), cause };
+        fs::create_dir_all(folder).map_err(|cause| fail(cause.into()))?;
+        if options.head_samples_max >= BLOCK_SAMPLES {
+            options.head_bytes_max = options.head_bytes_max.max(names.len() * HEAD_BYTES_MIN);
+        }
+        let lock = FolderLock::take(folder)?;
+        let database = |name: &str, cache: u64| {
+            let path: PathBuf = folder.join(name);
+            guards::open(&path, cache)
+        };
+        let block_db = database("blk", options.block_cache_bytes)?;
+        let log_db = database("log", options.log_cache_bytes)?;
+        let tree = |db: &Db, name: &str| db.open_tree(name).map_err(|cause| fail(cause.into()));
+        let blocks = Blocks { tree: tree(&block_db, "b")?, damaged: tree(&block_db, "damaged")? };
+        let log = Log {
+            tree: tree(&log_db, "l")?,
+            next: 0,
+            complete: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            head_bytes: 0,
+            flushes_since_trim: 0,
+        };
+        let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
+        let ids = persistent_ids(&tree(&block_db, "series")?, names).map_err(&fail)?;
+        // Before a log record may name a new id, the id must be safe.
+        block_db.flush().map_err(|cause| fail(cause.into()))?;
+        guards::sync(&folder_file).map_err(|cause| fail(cause.into()))?;
+        let floor = DiskFloor::new(folder, options.free_space_floor).map_err(|cause| fail(cause.into()))?;
+        let heads = (0..names.len()).map(|_| RwLock::default()).collect();
+        let log = Mutex::new(log);
+        let store =
+            Self { options, ids, heads, blocks, log, block_db, log_db, folder: folder_file, floor, _lock: lock };
+        store.replay().map_err(fail)?;
+        Ok(store)
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, series: SeriesId) -> Result<&RwLock<Head>, HistoryError> {
+        self.heads.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.heads.len() })
+    }
+
+    pub(super) fn head_mut(&self, index: usize) -> RwLockWriteGuard<'_, Head> {
+        self.heads[index].write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a sample into its head, sealing that when it is full.
+    pub(super) fn push(&self, log: &mut Log, index: usize, sample: &Sample, record: u64) -> Result<(), Cause> {
+        let mut head = self.head_mut(index);
+        let before = head.bytes();
+        head.push(sample);
+        head.oldest_record.get_or_insert(record);
+        log.head_bytes = (log.head_bytes + head.bytes()).saturating_sub(before);
+        // Heads that start together must not all fill together: the first block of a series is shorter.
+        let full = self.options.head_samples_max;
+        let shorter = if head.was_sealed { 0 } else { index.wrapping_mul(2_654_435_761) % (full / 2).max(1) };
+        if head.len() + shorter >= full { self.seal(log, index, &mut head) } else { Ok(()) }
+    }
+
+    pub(super) fn seal(&self, log: &mut Log, index: usize, head: &mut Head) -> Result<(), Cause> {
+        if !head.removed.is_empty() {
+            // What is taken out of the blocks must not be gone before the log knows what came in its place.
+            self.flush_log()?;
+        }
+        self.blocks.seal(self.ids[index], head, log.complete)?;
+        log.head_bytes = log.head_bytes.saturating_sub(head.bytes());
+        *head = Head::after_seal();
+        Ok(())
+    }
+
+    fn flush_log(&self) -> Result<(), Cause> {
+        self.log_db.flush()?;
+        Ok(guards::sync(&self.folder)?)
+    }
+
+    /// Seals the largest heads until an eighth of the budget is free again.
+    pub(super) fn hold_budget(&self, log: &mut Log) -> Result<(), Cause> {
+        if log.head_bytes <= self.options.head_bytes_max {
+            return Ok(());
+        }
+        let mut largest: Vec<(usize, usize)> =
+            (0..self.heads.len()).map(|index| (self.head_mut(index).bytes(), index)).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, index) in largest {
+            if log.head_bytes <= self.options.head_bytes_max / 8 * 7 {
+                break;
+            }
+            self.seal(log, index, &mut self.head_mut(index))?;
+        }
+        Ok(())
+    }
+
+    /// Seals the heads that would keep more log than is wanted: slow series.
+    fn hold_log(&self, log: &mut Log) -> Result<(), Cause> {
+        if log.kept_bytes <= self.options.log_bytes_max {
+            return Ok(());
+        }
+        let mut too_much = log.kept_bytes - self.options.log_bytes_max / 4 * 3;
+        let Some(&(oldest_kept, _)) = log.kept.iter().find(|&&(_, bytes)| {
+            too_much = too_much.saturating_sub(bytes.into());
+            too_much == 0
+        }) else {
+            return Ok(());
+        };
+        for index in 0..self.heads.len() {
+            let mut head = self.head_mut(index);
+            if head.oldest_record.is_some_and(|oldest| oldest <= oldest_kept) {
+                self.seal(log, index, &mut head)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the records that no head needs. Only after everything that was sealed is on the disk. The newest record
+    /// stays whatever it holds: it keeps the numbers going up, which blocks refer to.
+    fn trim(&self, log: &mut Log) -> Result<(), Cause> {
+        let needed = (0..self.heads.len()).filter_map(|index| self.head_mut(index).oldest_record).min();
+        let needed = needed.unwrap_or(log.next);
+        let mut batch = Batch::default();
+        while let Some(&(record, bytes)) = log.kept.front()
+            && record < needed
+            && log.kept.len() > 1
+        {
+            batch.remove(&record.to_be_bytes());
+            log.kept_bytes = log.kept_bytes.saturating_sub(bytes.into());
+            log.kept.pop_front();
+        }
+        log.tree.apply_batch(batch)?;
+        Ok(())
+    }
+
+    fn append_locked(&self, log: &mut Log, samples: &[(SeriesId, Sample)]) -> Result<(), Cause> {
+        let first = log.next;
+        let mut batch = Batch::default();
+        let named = samples.iter().map(|(series, sample)| (self.ids[series.index()], sample));
+        log::encode(named, |record, _| log.put(&mut batch, record));
+        log.tree.apply_batch(batch)?;
+        for (series, sample) in samples {
+            self.push(log, series.index(), sample, first)?;
+        }
+        log.complete = log.next;
+        self.hold_budget(log)
+    }
+
+    fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
+        let mut batch = Batch::default();
+        let record = log.next;
+        log.put(&mut batch, log::encode_remove(self.ids[index], start, end));
+        log.tree.apply_batch(batch)?;
+        self.take_out(log, index, start, end, record);
+        log.complete = log.next;
+        let mut head = self.head_mut(index);
+        if head.removed.len() >= 16 { self.seal(log, index, &mut head) } else { Ok(()) }
+    }
+
+    pub(super) fn take_out(&self, log: &mut Log, index: usize, start: i64, end: i64, record: u64) {
+        let mut head = self.head_mut(index);
+        let before = head.bytes();
+        head.remove(start, end);
+        head.oldest_record.get_or_insert(record);
+        log.head_bytes = (log.head_bytes + head.bytes()).saturating_sub(before);
+    }
+
+    fn flush_locked(&self, log: &mut Log) -> Result<(), Cause> {
+        log.flushes_since_trim += 1;
+        if log.flushes_since_trim < self.options.flushes_per_trim && log.kept_bytes <= self.options.log_bytes_max {
+            return self.flush_log();
+        }
+        self.hold_log(log)?;
+        self.block_db.flush()?;
+        self.flush_log()?;
+        log.flushes_since_trim = 0;
+        self.trim(log)
+    }
+}
+
+impl Log {
+    fn put(&mut self, batch: &mut Batch, record: Vec<u8>) {
+        let bytes = u32::try_from(record.len()).expect("a record is at most 14 KB");
+        self.keep(self.next, bytes);
+        batch.insert(&self.next.to_be_bytes(), record);
+        self.next += 1;
+    }
+
+    pub(super) fn keep(&mut self, record: u64, bytes: u32) {
+        self.kept.push_back((record, bytes));
+        self.kept_bytes += u64::from(bytes);
+    }
+}
+
+/// The id of each name, given now if it has none yet.
+fn persistent_ids(tree: &Tree, names: &[String]) -> Result<Vec<PersistentId>, Cause> {
+    let parse = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).map(PersistentId::from_be_bytes);
+    let mut next = 0;
+    for id in tree.iter().values() {
+        next = next.max(parse(&id?)?.checked_add(1).ok_or("no series numbers are left")?);
+    }
+    let mut ids = Vec::with_capacity(names.len());
+    for name in names {
+        let id = match tree.get(name)? {
+            Some(bytes) => parse(&bytes)?,
+            None => {
+                tree.insert(name.as_str(), &next.to_be_bytes())?;
+                next = next.checked_add(1).ok_or("no series numbers are left")?;
+                next - 1
+            }
+        };
+        ids.push(id);
+    }
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() < ids.len() { Err("two series have the same name".into()) } else { Ok(ids) }
+}
+
+impl HistoryStore for SledStore {
+    fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
+        for &(series, _) in samples {
+            self.known(series)?;
+        }
+        self.floor.check()?;
+        self.append_locked(&mut self.log(), samples)
+            .map_err(|cause| HistoryError::Append { count: samples.len(), cause })
+    }
+
+    fn flush(&self) -> Result<(), HistoryError> {
+        self.flush_locked(&mut self.log()).map_err(HistoryError::Flush)
+    }
+
+    fn read(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Sample>, HistoryError> {
+        // Held to the end: while a head is read, it is not sealed, so no sample is seen twice or not at all.
+        let head = self.known(series)?.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut start, mut end) = (times.start.ticks(), times.end.ticks());
+        if start >= end || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let newest = head.samples_limited(start, end, direction, limit);
+        if newest.len() == limit {
+            // Blocks matter only as far as the head's samples go.
+            match direction {
+                Direction::Forward => end = newest[limit - 1].source_timestamp.ticks(),
+                Direction::Backward => start = newest[0].source_timestamp.ticks(),
+            }
+        }
+        let stays = |sample: &Sample| !head.is_removed(sample.source_timestamp.ticks());
+        let keep: Option<&dyn Fn(&Sample) -> bool> = if head.removed.is_empty() { None } else { Some(&stays) };
+        let id = self.ids[series.index()];
+        let older = self.blocks.read(id, (start, end), direction, limit, keep).map_err(HistoryError::Read)?;
+        let mut samples = merge(older, newest);
+        if direction == Direction::Backward {
+            samples.reverse();
+        }
+        samples.truncate(limit);
+        Ok(samples)
+    }
+
+    fn remove(&self, series: SeriesId, times: Range<Timestamp>) -> Result<(), HistoryError> {
+        self.known(series)?;
+        let (start, end) = (times.start.ticks(), times.end.ticks());
+        if start >= end {
+            return Ok(());
+        }
+        self.remove_locked(&mut self.log(), series.index(), start, end)
+            .map_err(|cause| HistoryError::Append { count: 0, cause })
+    }
+
+    fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
+        let all = Timestamp::from_ticks(i64::MIN)..Timestamp::MAX;
+        let end = |direction| {
+            let found = self.read(series, all.clone(), direction, 1)?;
+            Ok(found.first().map(|sample| sample.source_timestamp))
+        };
+        Ok(end(Direction::Forward)?.zip(end(Direction::Backward)?))
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        self.floor.free()
+    }
+
+    fn size_on_disk(&self) -> Option<u64> {
+        Some(self.block_db.size_on_disk().ok()? + self.log_db.size_on_disk().ok()?)
+    }
+}

@@ -1,0 +1,188 @@
+//! What the writer promises of its watermark, whatever the store does.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Direction, HistoryError, HistoryStore, SharedStore,
+    memory_store::MemoryStore,
+    writer::{HistoryMessage, HistoryWriter, Watermark, WriterState},
+};
+use crate::{
+    sample::{Sample, SeriesId},
+    time::Timestamp,
+};
+
+const A: SeriesId = SeriesId(0);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_ticks(seconds * 10_000_000)
+}
+
+fn just_before(at: Timestamp) -> Timestamp {
+    Timestamp::from_ticks(at.ticks() - 1)
+}
+
+fn batch(received: Timestamp, count: i64) -> HistoryMessage {
+    let samples = (0..count).map(|i| (A, Sample::good(Timestamp::from_ticks(received.ticks() + i), 1.0))).collect();
+    HistoryMessage::Batch { received, samples }
+}
+
+/// A store that fails so often first, and counts its flushes.
+#[derive(Debug)]
+struct Troubled {
+    inner: MemoryStore,
+    failures: AtomicU32,
+    flushes: AtomicU32,
+}
+
+fn troubled(failures: u32) -> Arc<Troubled> {
+    Arc::new(Troubled { inner: MemoryStore::new(1, 1_000_000), failures: failures.into(), flushes: 0.into() })
+}
+
+impl HistoryStore for Troubled {
+    fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
+        let left = self.failures.load(Ordering::SeqCst);
+        if left == 0 {
+            return self.inner.append(samples);
+        }
+        self.failures.store(left - 1, Ordering::SeqCst);
+        Err(HistoryError::DiskFull { free: 1, floor: 2 })
+    }
+
+    fn flush(&self) -> Result<(), HistoryError> {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Sample>, HistoryError> {
+        self.inner.read(series, times, direction, limit)
+    }
+
+    fn remove(&self, series: SeriesId, times: Range<Timestamp>) -> Result<(), HistoryError> {
+        self.inner.remove(series, times)
+    }
+
+    fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
+        self.inner.extent(series)
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        Some(1)
+    }
+}
+
+fn start(store: &Arc<Troubled>) -> (mpsc::Sender<HistoryMessage>, HistoryWriter) {
+    let (to_writer, input) = mpsc::channel(64);
+    (to_writer, HistoryWriter::start(Arc::clone(store) as SharedStore, input, at(0)).unwrap())
+}
+
+fn flush(to_writer: &mpsc::Sender<HistoryMessage>) -> Watermark {
+    let (reply, answer) = oneshot::channel();
+    to_writer.blocking_send(HistoryMessage::Flush(reply)).unwrap();
+    answer.blocking_recv().unwrap()
+}
+
+#[test]
+fn a_flush_answers_when_what_was_sent_before_is_durable() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(batch(at(5), 10)).unwrap();
+    let watermark = flush(&to_writer);
+    // Another batch may have been received in the same instant.
+    assert_eq!((watermark.durable_until, watermark.state), (just_before(at(5)), WriterState::Running));
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 1);
+    drop(to_writer);
+    assert_eq!(writer.join().unwrap().samples, 10);
+}
+
+#[test]
+fn ticks_flush_what_waits_and_move_the_watermark_when_nothing_comes() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    let mut watermark = writer.watermark();
+    let mut wait_for = |until: Timestamp| {
+        while watermark.borrow_and_update().durable_until != until {
+            wait_for_change(&mut watermark);
+        }
+    };
+    to_writer.blocking_send(batch(at(5), 1)).unwrap();
+    to_writer.blocking_send(HistoryMessage::Tick(at(6))).unwrap();
+    wait_for(just_before(at(6)));
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 1, "by the tick, with nobody asking");
+    to_writer.blocking_send(HistoryMessage::Tick(at(7))).unwrap();
+    wait_for(just_before(at(7)));
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 1, "nothing to flush");
+    drop(to_writer);
+    writer.join().unwrap();
+}
+
+fn wait_for_change(watermark: &mut tokio::sync::watch::Receiver<Watermark>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(watermark.changed()).unwrap();
+}
+
+#[test]
+fn a_clock_that_steps_back_takes_the_watermark_back() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(batch(at(50), 1)).unwrap();
+    assert_eq!(flush(&to_writer).durable_until, just_before(at(50)));
+    to_writer.blocking_send(batch(at(20), 1)).unwrap();
+    assert_eq!(flush(&to_writer).durable_until, just_before(at(20)));
+    drop(to_writer);
+    assert_eq!(writer.join().unwrap().samples, 2);
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_nothing_is_lost() {
+    let store = troubled(3);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(batch(at(5), 10)).unwrap();
+    let mut watermark = writer.watermark();
+    while watermark.borrow_and_update().state != WriterState::DiskFull {
+        wait_for_change(&mut watermark);
+    }
+    assert_eq!(watermark.borrow().durable_until, at(0), "nothing is promised");
+    assert_eq!(flush(&to_writer).state, WriterState::Running);
+    drop(to_writer);
+    let report = writer.join().unwrap();
+    assert_eq!((report.samples, report.samples_lost), (10, 0));
+    assert_eq!(watermark.borrow().state, WriterState::Stopped);
+}
+
+#[test]
+fn at_the_end_a_store_that_never_takes_them_costs_the_samples_not_the_end() {
+    let store = troubled(u32::MAX);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(batch(at(5), 10)).unwrap();
+    drop(to_writer);
+    let report = writer.join().unwrap();
+    assert_eq!((report.samples, report.samples_lost), (0, 10));
+}
+
+#[test]
+fn backfill_replaces_a_marker_in_the_order_it_was_sent() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(batch(at(5), 3)).unwrap();
+    let times = at(5)..at(6);
+    to_writer.blocking_send(HistoryMessage::Remove { received: at(7), series: A, times }).unwrap();
+    to_writer.blocking_send(batch(at(5), 1)).unwrap();
+    drop(to_writer);
+    writer.join().unwrap();
+    assert_eq!(store.read(A, at(0)..at(99), Direction::Forward, 99).unwrap().len(), 1);
+}

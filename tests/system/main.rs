@@ -1,0 +1,6 @@
+//! The system as its users meet it: processes, disks, clients.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
+
+mod history_kill;
+mod history_power_cut;
