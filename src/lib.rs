@@ -11,5 +11,6 @@ pub mod preprocess;
 // what happened
 pub mod history;
 pub mod statistics;
-// to the world
-// people
+// what it means
+pub mod model;
+// the machine
