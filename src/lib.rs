@@ -13,4 +13,5 @@ pub mod history;
 pub mod statistics;
 // what it means
 pub mod model;
+pub mod simulate;
 // the machine
