@@ -14,4 +14,5 @@ pub mod statistics;
 // what it means
 pub mod model;
 pub mod simulate;
+pub mod fit;
 // the machine

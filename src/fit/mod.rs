@@ -1,0 +1,148 @@
+//! Fits a model to measurements: min over θ of Σ ρ(((y − ŷ(θ, u))/σ)²) within bounds. Pure: no clock, no I/O; the same
+//! inputs and seed give the same result. What a fit finds out is a [`FitReport`], an unconverged one too; only what
+//! can't be begun is an error.
+
+mod diagnosis;
+mod multistart;
+mod report;
+mod residual;
+mod thin;
+mod trust_region;
+
+use std::sync::atomic::AtomicBool;
+
+pub use report::{FitReport, OutputReport, StartReport};
+pub use trust_region::Stop;
+
+use crate::model::Model;
+use crate::simulate::{Options, Signal, SimulationError};
+use residual::Problem;
+
+/// Most starts of one fit.
+pub const STARTS_MAX: usize = 1_000;
+/// Most entries (samples × free parameters) of a fit's Jacobian. Three are held at a time: 3 × 128 MB.
+pub const JACOBIAN_ENTRIES_MAX: usize = 16_000_000;
+
+/// What was measured in one stretch of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Experiment {
+    /// One for each input of the model.
+    pub inputs: Vec<Signal>,
+    /// One for each output of the model, in its order; an output that wasn't measured is empty.
+    pub outputs: Vec<Measured>,
+    /// First and last time; none: those of the measurements.
+    pub span: Option<(f64, f64)>,
+}
+
+/// What was measured of one output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Seconds, ascending.
+    pub times: Vec<f64>,
+    /// Values; NaN is a missing one.
+    pub values: Vec<f64>,
+    /// Weight of each squared residual (0: not used); empty: all 1.
+    pub weights: Vec<f64>,
+}
+
+/// How to fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FitOptions {
+    /// Indices of the parameters to estimate; empty: the model's free ones.
+    pub free: Vec<usize>,
+    /// θ in force: the first start, and the values of the parameters that aren't estimated; none: the nominal ones.
+    pub theta: Option<Vec<f64>>,
+    /// Starts: the first at θ in force, the others spread over the bounds by a Latin hypercube.
+    pub starts: usize,
+    /// Of the Latin hypercube.
+    pub seed: u64,
+    /// Threads that the starts are spread over; the result is the same with any number.
+    pub threads: usize,
+    /// Most iterations of each start.
+    pub iterations_max: usize,
+    /// σ are standard deviations as they are: standard errors aren't scaled by the reduced χ².
+    pub absolute_sigma: bool,
+    /// Relative reduction of the cost below which a start has converged; none: 1e-18 for a static model, 1e-12 for one
+    /// with states, whose cost carries the integrator's error.
+    pub cost_tolerance: Option<f64>,
+    /// Relative step below which a start has converged.
+    pub step_tolerance: f64,
+    /// Of the simulations.
+    pub simulation: Options,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            free: Vec::new(),
+            theta: None,
+            starts: 1,
+            seed: 1,
+            threads: 1,
+            iterations_max: 1_000,
+            absolute_sigma: false,
+            cost_tolerance: None,
+            step_tolerance: 1e-12,
+            simulation: Options::default(),
+        }
+    }
+}
+
+/// Why a fit can't be done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// Nothing to estimate.
+    #[error("no parameter is free")]
+    NothingFree,
+    /// An index, length or start value that doesn't fit the model.
+    #[error("{0}")]
+    Argument(String),
+    /// Not more samples than parameters.
+    #[error("{samples} samples are too few for {parameters} free parameters")]
+    TooFewSamples {
+        /// Samples with a weight.
+        samples: usize,
+        /// Parameters to estimate.
+        parameters: usize,
+    },
+    /// More samples than a fit takes.
+    #[error("{samples} samples are more than a fit takes ({most}): shorten the window or thin it out")]
+    TooManySamples {
+        /// Samples with a weight.
+        samples: usize,
+        /// With as many free parameters.
+        most: usize,
+    },
+    /// No start could be simulated.
+    #[error("the model can't be simulated with the parameters in force: {message}")]
+    Simulation {
+        /// In the model's names.
+        message: String,
+        /// The first start's failure.
+        #[source]
+        cause: SimulationError,
+    },
+    /// Asked to stop before there was a result.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Fits.
+///
+/// `progress` is told a fraction from 0 to 1 that never falls, from any of the threads. A set `cancel` ends the fit at once, without a result.
+///
+/// # Errors
+/// What keeps the fit from being done, see [`FitError`].
+pub fn fit(
+    model: &Model,
+    experiments: &[Experiment],
+    options: &FitOptions,
+    cancel: &AtomicBool,
+    progress: &(dyn Fn(f64) + Sync),
+) -> Result<FitReport, FitError> {
+    let problem = Problem::new(model, experiments, options, cancel)?;
+    let starts = multistart::run(&problem, options, progress)?;
+    progress(1.0);
+    Ok(report::report(&problem, options, &starts))
+}

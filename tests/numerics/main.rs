@@ -1,0 +1,12 @@
+//! The numerics against outside truth: certified problems, exact solutions, independent integrators.
+
+// `allow-unwrap-in-tests` covers test functions, not their helpers.
+#![allow(clippy::unwrap_used)]
+
+mod exact;
+mod hostile;
+mod identification;
+mod language;
+mod nist;
+mod sensitivity;
+mod support;
