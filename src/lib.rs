@@ -15,4 +15,5 @@ pub mod statistics;
 pub mod model;
 pub mod simulate;
 pub mod fit;
+pub mod twin;
 // the machine

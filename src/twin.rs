@@ -1,0 +1,460 @@
+//! What twins there are, and how each stands now. The configured part is immutable; the live part has one writer (the
+//! ingest stage) and many readers (the server), a short lock per twin between them.
+
+use std::{
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use crate::{
+    fit::FitReport,
+    model::Model,
+    preprocess::FilterSpec,
+    sample::{Sample, SeriesId, StatusCode, TwinId, Value},
+    southbound::{NodeAddress, PlcId},
+    statistics::{Rolling, Window},
+    time::Timestamp,
+};
+
+/// The data types a variable may have (OPC 10000-6 §5.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the built-in types' own names")]
+pub enum DataType {
+    Boolean,
+    SByte,
+    Byte,
+    Int16,
+    UInt16,
+    Int32,
+    UInt32,
+    Int64,
+    UInt64,
+    Float,
+    Double,
+    String,
+    DateTime,
+    ByteString,
+    LocalizedText,
+}
+
+impl DataType {
+    /// Every one, with the name it has in a config.
+    pub const ALL: [(Self, &'static str); 15] = [
+        (Self::Boolean, "Boolean"),
+        (Self::SByte, "SByte"),
+        (Self::Byte, "Byte"),
+        (Self::Int16, "Int16"),
+        (Self::UInt16, "UInt16"),
+        (Self::Int32, "Int32"),
+        (Self::UInt32, "UInt32"),
+        (Self::Int64, "Int64"),
+        (Self::UInt64, "UInt64"),
+        (Self::Float, "Float"),
+        (Self::Double, "Double"),
+        (Self::String, "String"),
+        (Self::DateTime, "DateTime"),
+        (Self::ByteString, "ByteString"),
+        (Self::LocalizedText, "LocalizedText"),
+    ];
+
+    /// Whether statistics and models can use it. A Boolean counts as discrete, not as a number.
+    #[must_use]
+    pub const fn is_numeric(self) -> bool {
+        !matches!(self, Self::Boolean | Self::String | Self::DateTime | Self::ByteString | Self::LocalizedText)
+    }
+
+    /// Whether values between two samples are to be interpolated unless the config says otherwise.
+    #[must_use]
+    pub const fn is_floating(self) -> bool {
+        matches!(self, Self::Float | Self::Double)
+    }
+}
+
+/// One `[twin_type.T.variable.V]`.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// BrowseName, and the key in the config.
+    pub name: String,
+    /// For the node's Description.
+    pub description: String,
+    /// As the twin shows it (after the preprocessing chain).
+    pub data_type: DataType,
+    /// As people write it; empty: none.
+    pub unit: String,
+    /// EURange.
+    pub range: Option<(f64, f64)>,
+    /// Specification limits, lower and upper.
+    pub limits: Option<(f64, f64)>,
+    /// Asked of the PLC.
+    pub sampling_interval: Duration,
+    /// Filters, in order.
+    pub preprocess: Vec<FilterSpec>,
+    /// Whether samples are stored.
+    pub historize: bool,
+    /// Whether a value holds until the next one.
+    pub stepped: bool,
+    /// Whether clients may write it (through to the PLC, where there is one).
+    pub writable: bool,
+    /// Names of the states of a discrete variable, by value; empty: not discrete.
+    pub states: Vec<String>,
+}
+
+/// What a fit may and should do, `[twin_type.T.model.fit]`.
+#[derive(Clone, Debug)]
+pub struct FitSettings {
+    /// How far back a fit without times reaches.
+    pub window: Duration,
+    /// Only samples for which this holds; over the variables' names.
+    pub when: Option<crate::model::Expression>,
+    /// Whether a better fit is put in force by itself.
+    pub activate: Activation,
+    /// Starts of the multi-start.
+    pub starts: u32,
+    /// Of the starts' positions.
+    pub seed: u64,
+    /// Whether the outputs' σ are known, so that standard errors are not scaled by the reduced χ².
+    pub absolute_sigma: bool,
+}
+
+/// When a fitted revision is put in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// When its cost is lower than that of the parameters in force.
+    IfBetter,
+    /// When somebody says so.
+    Manual,
+}
+
+/// A model and how it runs beside the device.
+#[derive(Clone, Debug)]
+pub struct TwinModel {
+    /// The compiled equations.
+    pub model: Arc<Model>,
+    /// Variable of each model input, by index into the type's variables.
+    pub inputs: Vec<usize>,
+    /// Variable of each model output.
+    pub outputs: Vec<usize>,
+    /// Fit.
+    pub fit: FitSettings,
+    /// The live simulation's period.
+    pub period: Duration,
+}
+
+/// One `[twin_type.T]`.
+#[derive(Clone, Debug)]
+pub struct TwinType {
+    /// BrowseName of its ObjectType.
+    pub name: String,
+    /// For its Description.
+    pub description: String,
+    /// In config order.
+    pub variables: Vec<Variable>,
+    /// Its simulation.
+    pub model: Option<TwinModel>,
+    /// Of the rolling statistics.
+    pub window: Window,
+}
+
+/// One `[twin.T]`.
+#[derive(Clone, Debug)]
+pub struct Twin {
+    /// BrowseName, and the first part of all its NodeIds.
+    pub name: String,
+    /// For its Description.
+    pub description: String,
+    /// Index into [`Twins::types`].
+    pub type_index: usize,
+    /// Where its samples come from; `None`: only internal variables.
+    pub plc: Option<PlcId>,
+    /// Where each variable's samples come from, by variable; `None`: an internal variable.
+    pub sources: Vec<Option<NodeAddress>>,
+    /// The model's parameters before any fit, by parameter.
+    pub parameters: Vec<f64>,
+}
+
+/// Which of a twin's series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Facet {
+    /// The measured variable.
+    Variable(usize),
+    /// ŷ of the model's output, by output.
+    Simulated(usize),
+    /// y − ŷ, by output.
+    Residual(usize),
+    /// The parameter in force, by parameter.
+    Parameter(usize),
+}
+
+/// Everything configured, and the numbering of series: twin by twin its variables, then per output Simulated and
+/// Residual, then its parameters.
+#[derive(Debug)]
+pub struct Twins {
+    /// In config order.
+    pub types: Vec<TwinType>,
+    /// In config order; indexed by [`TwinId`].
+    pub twins: Vec<Twin>,
+    /// First series of each twin, and one past the last.
+    first_series: Vec<u32>,
+}
+
+impl Twins {
+    /// Numbers the series.
+    #[must_use]
+    pub fn new(types: Vec<TwinType>, twins: Vec<Twin>) -> Self {
+        let mut next = 0u32;
+        let mut first_series: Vec<u32> = Vec::with_capacity(twins.len() + 1);
+        for twin in &twins {
+            first_series.push(next);
+            next += u32::try_from(types[twin.type_index].series_len()).unwrap_or(u32::MAX);
+        }
+        first_series.push(next);
+        Self { types, twins, first_series }
+    }
+
+    /// All twins' ids.
+    pub fn ids(&self) -> impl Iterator<Item = TwinId> + use<> {
+        (0..u32::try_from(self.twins.len()).unwrap_or(u32::MAX)).map(TwinId)
+    }
+
+    /// The twin.
+    #[must_use]
+    pub fn twin(&self, twin: TwinId) -> &Twin {
+        &self.twins[twin.index()]
+    }
+
+    /// The twin's type.
+    #[must_use]
+    pub fn type_of(&self, twin: TwinId) -> &TwinType {
+        &self.types[self.twins[twin.index()].type_index]
+    }
+
+    /// How many series there are in all.
+    #[must_use]
+    pub fn series_len(&self) -> usize {
+        self.first_series.last().map_or(0, |n| *n as usize)
+    }
+
+    /// The series of a twin's facet.
+    #[must_use]
+    pub fn series(&self, twin: TwinId, facet: Facet) -> SeriesId {
+        let at = self.type_of(twin).facet_index(facet);
+        SeriesId(self.first_series[twin.index()] + u32::try_from(at).unwrap_or(u32::MAX))
+    }
+
+    /// Whose series it is, and which.
+    #[must_use]
+    pub fn locate(&self, series: SeriesId) -> (TwinId, Facet) {
+        let twin = self.first_series.partition_point(|first| *first <= series.0) - 1;
+        let id = TwinId(u32::try_from(twin).unwrap_or(u32::MAX));
+        (id, self.type_of(id).facet((series.0 - self.first_series[twin]) as usize))
+    }
+
+    /// The stable name of every series, by series: what its history is kept under, and its NodeId's string.
+    #[must_use]
+    pub fn series_names(&self) -> Vec<String> {
+        let name = |series| {
+            let (twin, facet) = self.locate(SeriesId(series));
+            format!("{}.{}", self.twin(twin).name, self.type_of(twin).facet_path(facet))
+        };
+        (0..u32::try_from(self.series_len()).unwrap_or(u32::MAX)).map(name).collect()
+    }
+
+    /// Whether the series is to be stored.
+    #[must_use]
+    pub fn historized(&self, series: SeriesId) -> bool {
+        let (twin, facet) = self.locate(series);
+        match facet {
+            Facet::Variable(v) => self.type_of(twin).variables[v].historize,
+            _ => true,
+        }
+    }
+}
+
+impl TwinType {
+    fn outputs_len(&self) -> usize {
+        self.model.as_ref().map_or(0, |m| m.outputs.len())
+    }
+
+    fn parameters_len(&self) -> usize {
+        self.model.as_ref().map_or(0, |m| m.model.parameters().len())
+    }
+
+    fn series_len(&self) -> usize {
+        self.variables.len() + 2 * self.outputs_len() + self.parameters_len()
+    }
+
+    fn facet_index(&self, facet: Facet) -> usize {
+        let variables = self.variables.len();
+        match facet {
+            Facet::Variable(v) => v,
+            Facet::Simulated(k) => variables + 2 * k,
+            Facet::Residual(k) => variables + 2 * k + 1,
+            Facet::Parameter(p) => variables + 2 * self.outputs_len() + p,
+        }
+    }
+
+    fn facet(&self, index: usize) -> Facet {
+        let variables = self.variables.len();
+        let outputs = 2 * self.outputs_len();
+        match index.checked_sub(variables) {
+            None => Facet::Variable(index),
+            Some(k) if k >= outputs => Facet::Parameter(k - outputs),
+            Some(k) if k % 2 == 0 => Facet::Simulated(k / 2),
+            Some(k) => Facet::Residual(k / 2),
+        }
+    }
+
+    /// The facet's path below the twin, joined by dots as in NodeIds.
+    #[must_use]
+    pub fn facet_path(&self, facet: Facet) -> String {
+        let output = |k: usize| self.model.as_ref().map_or("", |m| self.variables[m.outputs[k]].name.as_str());
+        match facet {
+            Facet::Variable(v) => self.variables[v].name.clone(),
+            Facet::Simulated(k) => format!("{}.Simulated", output(k)),
+            Facet::Residual(k) => format!("{}.Residual", output(k)),
+            Facet::Parameter(p) => {
+                let name = self.model.as_ref().map_or("", |m| m.model.parameters()[p].name.as_str());
+                format!("Model.Parameters.{name}")
+            }
+        }
+    }
+}
+
+/// How the last fit of a twin stands.
+#[derive(Clone, Debug, Default)]
+pub struct LastFit {
+    /// Where it is.
+    pub state: FitState,
+    /// What to know about it, in a sentence or two.
+    pub message: String,
+    /// Start of the data it used.
+    pub start: Timestamp,
+    /// End of the data it used.
+    pub end: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How long it took, seconds.
+    pub duration_s: f64,
+    /// Its figures, once there are any.
+    pub report: Option<Arc<FitReport>>,
+}
+
+/// Where a fit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FitState {
+    /// There was none.
+    #[default]
+    None,
+    /// At work.
+    Running,
+    /// Done; whether its parameters are in force, the message says.
+    Completed,
+    /// Could not be done; the message says why.
+    Failed,
+    /// Ended by CancelFit or shutdown.
+    Cancelled,
+}
+
+impl FitState {
+    /// As the node and the method show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Running => "Running",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// One twin's present.
+#[derive(Debug)]
+pub struct TwinLive {
+    /// Latest sample per series of the twin, in facet order.
+    samples: Box<[Sample]>,
+    /// Per variable; `None`: not numeric.
+    pub statistics: Box<[Option<Rolling>]>,
+    /// Of the parameters in force; 1 is the config's.
+    pub revision: u32,
+    /// Parameters in force, by parameter.
+    pub parameters: Box<[f64]>,
+    /// The report behind the parameters in force, where a fit made them.
+    pub basis: Option<Arc<FitReport>>,
+    /// The last fit, in force or not.
+    pub last_fit: LastFit,
+}
+
+/// Every twin's present. (Not called "state": that is x.)
+#[derive(Debug)]
+pub struct TwinState {
+    configured: Arc<Twins>,
+    live: Box<[RwLock<TwinLive>]>,
+}
+
+impl TwinState {
+    /// Before the first sample: Bad_WaitingForInitialData everywhere, parameters as configured.
+    #[must_use]
+    pub fn new(configured: Arc<Twins>, now: Timestamp) -> Self {
+        let live = configured.ids().map(|id| RwLock::new(TwinLive::new(&configured, id, now))).collect();
+        Self { configured, live }
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub const fn configured(&self) -> &Arc<Twins> {
+        &self.configured
+    }
+
+    /// For readers; keep it short.
+    ///
+    /// # Panics
+    /// Never: a writer that panicked leaves values that are still values, so poison is ignored.
+    pub fn read(&self, twin: TwinId) -> RwLockReadGuard<'_, TwinLive> {
+        self.live[twin.index()].read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// For the ingest stage alone.
+    pub fn write(&self, twin: TwinId) -> RwLockWriteGuard<'_, TwinLive> {
+        self.live[twin.index()].write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The latest sample of a series.
+    #[must_use]
+    pub fn sample(&self, twin: TwinId, facet: Facet) -> Sample {
+        self.read(twin).samples[self.configured.type_of(twin).facet_index(facet)].clone()
+    }
+}
+
+impl TwinLive {
+    fn new(configured: &Twins, id: TwinId, now: Timestamp) -> Self {
+        let (twin, twin_type) = (configured.twin(id), configured.type_of(id));
+        let waiting = Sample::bad(now, StatusCode::BadWaitingForInitialData);
+        let mut samples = vec![waiting; twin_type.series_len()];
+        for (p, value) in twin.parameters.iter().enumerate() {
+            samples[twin_type.facet_index(Facet::Parameter(p))] =
+                Sample { value: Value::Double(*value), ..Sample::good(now, *value) };
+        }
+        let rolling = |v: &Variable| v.data_type.is_numeric().then(|| Rolling::new(twin_type.window, v.stepped));
+        Self {
+            samples: samples.into(),
+            statistics: twin_type.variables.iter().map(rolling).collect(),
+            revision: 1,
+            parameters: twin.parameters.clone().into(),
+            basis: None,
+            last_fit: LastFit::default(),
+        }
+    }
+
+    /// The latest sample of a facet.
+    #[must_use]
+    pub fn sample(&self, twin_type: &TwinType, facet: Facet) -> &Sample {
+        &self.samples[twin_type.facet_index(facet)]
+    }
+
+    /// Replaces it.
+    pub fn set_sample(&mut self, twin_type: &TwinType, facet: Facet, sample: Sample) {
+        self.samples[twin_type.facet_index(facet)] = sample;
+    }
+}
