@@ -16,4 +16,6 @@ pub mod model;
 pub mod simulate;
 pub mod fit;
 pub mod twin;
+pub mod ingest;
+pub mod jobs;
 // the machine

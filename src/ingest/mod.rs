@@ -1,0 +1,373 @@
+//! The one stage through which every sample goes: chain → TwinState → statistics → live model → history and subscribers.
+//! Sole owner of the chains, the live models and the writing side of [`TwinState`]; time is an argument.
+//!
+//! Full: awaits (backpressure up to the sources, which drop and count). Ends when its input closes.
+
+mod gap;
+mod live_model;
+mod task;
+
+pub use task::{Channels, run};
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    fit::FitReport,
+    history::writer::HistoryMessage,
+    preprocess::Chain,
+    sample::{Sample, SeriesId, StatusCode, TwinId, Value},
+    simulate::Stepper,
+    southbound::{Event, PlcId},
+    time::Timestamp,
+    twin::{Facet, LastFit, TwinState},
+};
+use gap::{Gap, Gaps};
+use live_model::LiveModel;
+
+/// What others ask of the stage, besides samples.
+#[derive(Debug)]
+pub enum Command {
+    /// Put parameters in force as the next revision; answers with its number.
+    Parameters {
+        /// Whose.
+        twin: TwinId,
+        /// All of them, by parameter.
+        values: Box<[f64]>,
+        /// The fit that found them.
+        basis: Option<Arc<FitReport>>,
+        /// Where the model stands under them, if that was simulated: state x at an instant.
+        state: Option<(Timestamp, Vec<f64>)>,
+        /// Gets the new revision.
+        reply: oneshot::Sender<u32>,
+    },
+    /// The live model goes on from here.
+    Restart {
+        /// Whose.
+        twin: TwinId,
+        /// Instant of `state`.
+        at: Timestamp,
+        /// x.
+        state: Vec<f64>,
+    },
+    /// How the twin's last fit stands.
+    LastFit(TwinId, Box<LastFit>),
+    /// A client wrote an internal variable.
+    Write {
+        /// Whose.
+        twin: TwinId,
+        /// Which.
+        variable: usize,
+        /// What.
+        sample: Sample,
+    },
+    /// Empty the windows of a twin's statistics.
+    ResetStatistics(TwinId),
+}
+
+/// What a step of the stage produced.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// For the history writer, in order.
+    pub history: Vec<HistoryMessage>,
+    /// Series whose live value changed.
+    pub changed: Vec<SeriesId>,
+    /// Twins whose live model should be started from history.
+    pub warm_starts: Vec<TwinId>,
+}
+
+/// What stood in history when the program started.
+pub type StoredUntil = Box<dyn Fn(SeriesId) -> Option<Timestamp> + Send>;
+
+/// The stage.
+pub struct Ingest {
+    state: Arc<TwinState>,
+    /// By series; `None` where a series has no filters.
+    chains: Vec<Option<Chain>>,
+    /// By twin; `None`: no model.
+    models: Vec<Option<LiveModel>>,
+    /// Working memory of the simulations, by twin type.
+    steppers: Vec<Option<Stepper>>,
+    gaps: Gaps,
+    /// The sourced variables of each PLC.
+    by_plc: Vec<Vec<SeriesId>>,
+    /// Samples of the step at hand, before they become one history message.
+    store: Vec<(SeriesId, Sample)>,
+    /// Everything received before this has passed through here: what history may promise, once it is flushed.
+    settled: Timestamp,
+}
+
+/// A sample is stamped as received a moment before it gets here; the promise stays that far behind.
+const IN_FLIGHT: Duration = Duration::from_millis(100);
+
+/// How long after the last backfilled sample a live model is started from history.
+const WARM_START_AFTER: Duration = Duration::from_millis(1500);
+
+impl Ingest {
+    /// Ready for the first sample.
+    #[must_use]
+    pub fn new(state: Arc<TwinState>, plcs: usize) -> Self {
+        let configured = Arc::clone(state.configured());
+        let mut by_plc = vec![Vec::new(); plcs];
+        let mut chains = Vec::with_capacity(configured.series_len());
+        for series in (0..u32::try_from(configured.series_len()).unwrap_or(u32::MAX)).map(SeriesId) {
+            let (twin, facet) = configured.locate(series);
+            let filters = match facet {
+                Facet::Variable(v) => configured.type_of(twin).variables[v].preprocess.as_slice(),
+                _ => &[],
+            };
+            chains.push((!filters.is_empty()).then(|| Chain::new(filters)));
+            if let (Facet::Variable(v), Some(plc)) = (facet, configured.twin(twin).plc)
+                && configured.twin(twin).sources[v].is_some()
+            {
+                by_plc[plc.0 as usize].push(series);
+            }
+        }
+        let models = configured.ids().map(|id| LiveModel::new(&configured, id)).collect();
+        let steppers =
+            configured.types.iter().map(|t| t.model.as_ref().map(|spec| Stepper::new(&spec.model))).collect();
+        Self {
+            state,
+            chains,
+            models,
+            steppers,
+            gaps: Gaps::default(),
+            by_plc,
+            store: Vec::new(),
+            settled: Timestamp::NULL,
+        }
+    }
+
+    /// The first step: what was stored in an earlier run is followed by a gap, and the parameters in force are on record.
+    pub fn begin(&mut self, now: Timestamp, stored_until: &StoredUntil, output: &mut Output) {
+        self.settle(now);
+        for series in self.by_plc.iter().flatten().copied().collect::<Vec<_>>() {
+            if let Some(last) = stored_until(series) {
+                let marker = last + Duration::from_nanos(100);
+                self.gaps.open(series, Gap { marker, sampling: self.sampling(series) });
+                self.keep(
+                    series,
+                    Sample { server_timestamp: now, ..Sample::bad(marker, StatusCode::BadNoCommunication) },
+                );
+            }
+        }
+        for twin in self.state.configured().ids() {
+            self.record_parameters(twin, now, |_| true, output);
+        }
+        self.flush_store(output);
+    }
+
+    /// What came from the PLCs.
+    pub fn on_event(&mut self, now: Timestamp, event: Event, output: &mut Output) {
+        match event {
+            Event::Samples { samples, received } => {
+                self.on_samples(received, samples, output);
+                self.settle(received);
+            }
+            Event::Lost { plc, at } => self.on_lost(plc, at, output),
+            Event::Connected { .. } => (),
+            Event::ItemFailed { series, at, status } => self.silence(series, at, status, output),
+            Event::Backfill { series, samples } => self.on_backfill(now, series, samples, output),
+        }
+        self.flush_store(output);
+    }
+
+    /// What a client or a job asks.
+    pub fn on_command(&mut self, now: Timestamp, command: Command, output: &mut Output) {
+        match command {
+            Command::Parameters { twin, values, basis, state, reply } => {
+                let revision = self.put_in_force(now, twin, values, basis, state, output);
+                let _ = reply.send(revision); // a caller that has gone doesn't undo it
+            }
+            Command::Restart { twin, at, state } => {
+                if let Some(model) = &mut self.models[twin.index()] {
+                    model.restart(at, state);
+                }
+            }
+            Command::LastFit(twin, last_fit) => self.state.write(twin).last_fit = *last_fit,
+            Command::Write { twin, variable, sample } => {
+                let series = self.state.configured().series(twin, Facet::Variable(variable));
+                self.on_samples(now, vec![(series, sample)], output);
+            }
+            Command::ResetStatistics(twin) => {
+                self.state.write(twin).statistics.iter_mut().flatten().for_each(crate::statistics::Rolling::reset);
+            }
+        }
+        self.flush_store(output);
+    }
+
+    /// Once a second: models whose past has just been filled are started from it, and the writer learns that time passes.
+    /// `idle`: no event waits, so that everything received a moment ago has passed.
+    pub fn tick(&mut self, now: Timestamp, idle: bool, output: &mut Output) {
+        if idle {
+            self.settle(now);
+        }
+        for (index, model) in self.models.iter_mut().enumerate() {
+            if model.as_mut().is_some_and(|model| model.warm_start_due(now)) {
+                output.warm_starts.push(TwinId(u32::try_from(index).unwrap_or(u32::MAX)));
+            }
+        }
+        output.history.push(HistoryMessage::Tick(self.settled));
+    }
+
+    fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
+        for (series, sample) in samples {
+            let sample = self.filter(series, sample);
+            self.close_gap(series, &sample, received);
+            self.keep(series, sample.clone());
+            self.show(series, sample, received, output);
+        }
+    }
+
+    /// A gap begins with one Bad sample; every time inside it reads back Bad.
+    fn on_lost(&mut self, plc: PlcId, at: Timestamp, output: &mut Output) {
+        for series in self.by_plc.get(plc.0 as usize).cloned().unwrap_or_default() {
+            self.silence(series, at, StatusCode::BadNoCommunication, output);
+        }
+    }
+
+    fn silence(&mut self, series: SeriesId, at: Timestamp, status: StatusCode, output: &mut Output) {
+        let (twin, facet) = self.state.configured().locate(series);
+        let current = self.state.sample(twin, facet);
+        if current.status == status && current.value.is_null() {
+            return; // said already
+        }
+        // A PLC's clock may be ahead of ours: the change of quality comes after the value it ends.
+        let at = at.max(current.source_timestamp + Duration::from_nanos(100));
+        let bad = Sample::bad(at, status);
+        if !self.gaps.is_open(series) {
+            self.gaps.open(series, Gap { marker: at, sampling: self.sampling(series) });
+            self.keep(series, bad.clone());
+        }
+        self.show(series, bad, at, output);
+    }
+
+    /// The first sample after a gap. Where the PLC's value is older than the gap (it has not changed since), history gets
+    /// it again at the instant at which the PLC vouched for it, its ServerTimestamp: else the gap would never end.
+    fn close_gap(&mut self, series: SeriesId, sample: &Sample, received: Timestamp) {
+        let Some(gap) = self.gaps.get(series) else { return };
+        if sample.source_timestamp <= gap.marker && !sample.status.is_bad() {
+            let vouched = if sample.server_timestamp > gap.marker { sample.server_timestamp } else { received };
+            self.keep(series, Sample { source_timestamp: vouched, ..sample.clone() });
+        }
+        self.gaps.live_again(series);
+    }
+
+    fn on_backfill(&mut self, now: Timestamp, series: SeriesId, samples: Vec<Sample>, output: &mut Output) {
+        let Some(first) = samples.first().map(|sample| sample.source_timestamp) else { return };
+        if let Some(marker) = self.gaps.bridged_by(series, first) {
+            self.flush_store(output);
+            let times = marker..marker + Duration::from_nanos(100);
+            output.history.push(HistoryMessage::Remove { received: self.settled, series, times });
+        }
+        for sample in samples {
+            let sample = self.filter(series, sample);
+            self.keep(series, sample);
+        }
+        let (twin, _) = self.state.configured().locate(series);
+        if let Some(model) = &mut self.models[twin.index()] {
+            model.schedule_warm_start(now + WARM_START_AFTER);
+        }
+    }
+
+    fn filter(&mut self, series: SeriesId, sample: Sample) -> Sample {
+        match &mut self.chains[series.index()] {
+            Some(chain) => chain.apply(sample),
+            None => sample,
+        }
+    }
+
+    /// Live value, statistics and, where the variable is part of it, the model.
+    fn show(&mut self, series: SeriesId, sample: Sample, received: Timestamp, output: &mut Output) {
+        let configured = Arc::clone(self.state.configured());
+        let (twin, facet) = configured.locate(series);
+        let Facet::Variable(variable) = facet else { return };
+        let twin_type = configured.type_of(twin);
+        let mut live = self.state.write(twin);
+        let current = live.sample(twin_type, facet);
+        if sample.source_timestamp < current.source_timestamp && !current.status.is_bad() {
+            return; // late: history has it, the present goes on
+        }
+        if let Some(rolling) = &mut live.statistics[variable] {
+            match sample.usable() {
+                Some(y) => rolling.add(sample.source_timestamp, y),
+                None => rolling.interrupt(),
+            }
+        }
+        live.set_sample(twin_type, facet, sample.clone());
+        output.changed.push(series);
+        let stepper = &mut self.steppers[configured.twin(twin).type_index];
+        if let (Some(model), Some(spec), Some(stepper)) = (&mut self.models[twin.index()], &twin_type.model, stepper) {
+            let produced = model.on_sample(stepper, spec, &live.parameters, variable, &sample, received);
+            for (facet, sample) in produced {
+                let series = configured.series(twin, facet);
+                live.set_sample(twin_type, facet, sample.clone());
+                output.changed.push(series);
+                self.store.push((series, sample));
+            }
+        }
+    }
+
+    fn put_in_force(
+        &mut self,
+        now: Timestamp,
+        twin: TwinId,
+        values: Box<[f64]>,
+        basis: Option<Arc<FitReport>>,
+        state: Option<(Timestamp, Vec<f64>)>,
+        output: &mut Output,
+    ) -> u32 {
+        let (revision, before) = {
+            let mut live = self.state.write(twin);
+            live.revision += 1;
+            live.basis = basis;
+            (live.revision, std::mem::replace(&mut live.parameters, values.clone()))
+        };
+        if let (Some(model), Some((at, state))) = (&mut self.models[twin.index()], state) {
+            model.restart(at, state);
+        }
+        self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
+        revision
+    }
+
+    fn record_parameters(&mut self, twin: TwinId, now: Timestamp, which: impl Fn(usize) -> bool, output: &mut Output) {
+        let configured = Arc::clone(self.state.configured());
+        let twin_type = configured.type_of(twin);
+        let mut live = self.state.write(twin);
+        for p in (0..live.parameters.len()).filter(|p| which(*p)) {
+            let facet = Facet::Parameter(p);
+            let sample = Sample { value: Value::Double(live.parameters[p]), ..Sample::good(now, 0.0) };
+            let series = configured.series(twin, facet);
+            live.set_sample(twin_type, facet, sample.clone());
+            output.changed.push(series);
+            self.store.push((series, sample));
+        }
+    }
+
+    fn keep(&mut self, series: SeriesId, sample: Sample) {
+        if self.state.configured().historized(series) {
+            self.store.push((series, sample));
+        }
+    }
+
+    fn settle(&mut self, received: Timestamp) {
+        self.settled = self.settled.max(received - IN_FLIGHT);
+    }
+
+    fn flush_store(&mut self, output: &mut Output) {
+        if !self.store.is_empty() {
+            output
+                .history
+                .push(HistoryMessage::Batch { received: self.settled, samples: std::mem::take(&mut self.store) });
+        }
+    }
+
+    fn sampling(&self, series: SeriesId) -> Duration {
+        let configured = self.state.configured();
+        match configured.locate(series) {
+            (twin, Facet::Variable(v)) => configured.type_of(twin).variables[v].sampling_interval,
+            _ => Duration::ZERO,
+        }
+    }
+}

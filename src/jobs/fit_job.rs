@@ -1,0 +1,158 @@
+//! One fit, from history to parameters in force.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{CallError, FitOutcome, Jobs, experiment::Recorded};
+use crate::{
+    fit::{self, FitReport},
+    ingest::Command,
+    sample::TwinId,
+    time::Timestamp,
+    twin::{Activation, FitState, LastFit, TwinModel},
+};
+
+/// A fit that has its slot and its data.
+struct FitJob {
+    twin: TwinId,
+    spec: TwinModel,
+    recorded: Recorded,
+    free: Vec<usize>,
+    began: Timestamp,
+    cancel: Arc<AtomicBool>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Takes the twin's entry out of the running fits however the fit ends.
+struct Registered(Arc<Jobs>, TwinId);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.0.running().remove(&self.1);
+    }
+}
+
+impl Jobs {
+    /// Registers the fit, reads its data, and sets it to work; the receiver gets the outcome.
+    pub(super) async fn start_fit(
+        self: &Arc<Self>,
+        twin: TwinId,
+        times: (Timestamp, Timestamp),
+        parameters: Vec<usize>,
+    ) -> Result<oneshot::Receiver<FitOutcome>, CallError> {
+        let spec = self.model(twin)?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let slot = slot.map_err(|_| CallError::Unavailable("all fit slots are taken; try again later".into()))?;
+        let cancel = Arc::new(AtomicBool::new(false));
+        let registered = self.register(twin, Arc::clone(&cancel))?;
+        let free = if parameters.is_empty() { spec.model.free() } else { parameters };
+        let recorded = self.blocking(move |jobs| Recorded::read(&jobs, twin, times)).await?;
+        let usable = recorded.samples();
+        if usable <= free.len() {
+            return Err(CallError::NoData(format!("{usable} usable samples for {} free parameters", free.len())));
+        }
+        let job = FitJob { twin, spec, recorded, free, began: self.clock.now(), cancel, _slot: slot };
+        self.command(Command::LastFit(twin, Box::new(job.last_fit(FitState::Running, "at work", self.clock.now()))))
+            .await?;
+        let (reply, answer) = oneshot::channel();
+        let jobs = Arc::clone(self);
+        self.tasks.spawn_blocking(move || {
+            let outcome = job.run(&jobs);
+            drop(registered);
+            let _ = reply.send(outcome); // the caller may have stopped waiting; LastFit has it
+        });
+        Ok(answer)
+    }
+
+    fn register(self: &Arc<Self>, twin: TwinId, cancel: Arc<AtomicBool>) -> Result<Registered, CallError> {
+        let mut running = self.running();
+        if running.contains_key(&twin) {
+            return Err(CallError::Unavailable("a fit already runs on this twin".into()));
+        }
+        running.insert(twin, cancel);
+        Ok(Registered(Arc::clone(self), twin))
+    }
+}
+
+impl FitJob {
+    fn run(self, jobs: &Arc<Jobs>) -> FitOutcome {
+        let theta = jobs.state.read(self.twin).parameters.to_vec();
+        let options = fit::FitOptions {
+            free: self.free.clone(),
+            theta: Some(theta),
+            starts: self.spec.fit.starts as usize,
+            seed: self.spec.fit.seed,
+            absolute_sigma: self.spec.fit.absolute_sigma,
+            ..fit::FitOptions::default()
+        };
+        let result = fit::fit(
+            &self.spec.model,
+            std::slice::from_ref(&self.recorded.experiment),
+            &options,
+            &self.cancel,
+            &|_| (),
+        );
+        let (state, report, message) = match result {
+            _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
+            Ok(report) => self.judge(jobs, Arc::new(report)),
+            Err(error) => (FitState::Failed, None, error.to_string()),
+        };
+        let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
+        last_fit.report.clone_from(&report);
+        let _ = jobs.commands.blocking_send(Command::LastFit(self.twin, Box::new(last_fit)));
+        FitOutcome { state, revision: jobs.state.read(self.twin).revision, report, message }
+    }
+
+    /// A better fit is put in force if the config says so; a worse one never is.
+    fn judge(&self, jobs: &Arc<Jobs>, report: Arc<FitReport>) -> (FitState, Option<Arc<FitReport>>, String) {
+        let note = |decision: &str| {
+            let reason = report.message.trim();
+            if reason.is_empty() { decision.to_owned() } else { format!("{decision}; {reason}") }
+        };
+        let message = if !report.improved {
+            note("not better than the parameters in force, which stay")
+        } else if self.spec.fit.activate == Activation::Manual {
+            note("found, not put in force: activation is manual")
+        } else {
+            match self.put_in_force(jobs, &report) {
+                Some(revision) => note(&format!("in force as revision {revision}")),
+                None => note("found, but the server is stopping"),
+            }
+        };
+        (FitState::Completed, Some(report), message)
+    }
+
+    fn put_in_force(&self, jobs: &Arc<Jobs>, report: &Arc<FitReport>) -> Option<u32> {
+        let mut theta = jobs.state.read(self.twin).parameters.to_vec();
+        self.free.iter().zip(&report.values).for_each(|(p, value)| theta[*p] = *value);
+        let state = self.recorded.final_state(&self.spec.model, &theta).ok();
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Parameters {
+            twin: self.twin,
+            values: theta.into(),
+            basis: Some(Arc::clone(report)),
+            state,
+            reply,
+        };
+        jobs.commands.blocking_send(command).ok()?;
+        answer.blocking_recv().ok()
+    }
+
+    fn last_fit(&self, state: FitState, message: &str, now: Timestamp) -> LastFit {
+        let (start, end) = self.recorded.times;
+        let finished = state != FitState::Running;
+        LastFit {
+            state,
+            message: message.to_owned(),
+            start,
+            end,
+            finished_at: if finished { now } else { Timestamp::NULL },
+            duration_s: now.seconds_since(self.began),
+            report: None,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What clients ask of a twin: fits, simulations, new parameters, correlation. Fits have bounded slots and run on threads of
+//! their own, never on a tokio worker; whatever changes a twin goes through the ingest stage, its only writer.
+
+mod experiment;
+mod fit_job;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    fit::FitReport,
+    history::SharedStore,
+    ingest::Command,
+    sample::{Sample, TwinId},
+    statistics::correlation::{self, Trace},
+    time::{Clock, Timestamp},
+    twin::{Facet, FitState, TwinModel, TwinState},
+};
+use experiment::Recorded;
+
+/// Fits at work at once.
+const FIT_SLOTS: usize = 2;
+/// Most points of one `Simulate` answer.
+const SIMULATED_MAX: usize = 100_000;
+/// Most samples that one call reads of one series: an hour at 250 Hz, eleven days at 1 Hz.
+const SAMPLES_MAX: usize = 1_000_000;
+
+/// Why a call is refused; nothing was changed. Each is one StatusCode of the information model's table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// `Bad_InvalidArgument`, with the 0-based index of each wrong argument.
+    #[error("{message}")]
+    InvalidArgument {
+        /// Which arguments.
+        arguments: Vec<usize>,
+        /// What is wrong, in a sentence.
+        message: String,
+    },
+    /// `Bad_NoData`.
+    #[error("{0}")]
+    NoData(String),
+    /// `Bad_ResourceUnavailable`.
+    #[error("{0}")]
+    Unavailable(String),
+    /// `Bad_ResponseTooLarge`.
+    #[error("{0}")]
+    TooLarge(String),
+    /// `Bad_InternalError`: ours, logged.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What `Fit` answers.
+#[derive(Clone, Debug)]
+pub struct FitOutcome {
+    /// `Completed`, `Running`, `Failed`, `Cancelled`.
+    pub state: FitState,
+    /// In force when the answer was given.
+    pub revision: u32,
+    /// Figures; `None` while running or when failed.
+    pub report: Option<Arc<FitReport>>,
+    /// For people.
+    pub message: String,
+}
+
+/// Pairwise correlation of aligned samples, row-major n·n.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correlation {
+    /// Pearson's r.
+    pub coefficients: Vec<f64>,
+    /// Two-sided, by Student t.
+    pub p_values: Vec<f64>,
+    /// Pairs behind each.
+    pub counts: Vec<u32>,
+}
+
+/// The service behind a twin's methods. Null times mean: the configured fit window up to now.
+pub struct Jobs {
+    state: Arc<TwinState>,
+    history: SharedStore,
+    commands: mpsc::Sender<Command>,
+    clock: Arc<dyn Clock>,
+    /// Owned by app.rs, which waits for it.
+    tasks: TaskTracker,
+    slots: Arc<Semaphore>,
+    /// Cancel flags of the running fits.
+    running: Mutex<HashMap<TwinId, Arc<AtomicBool>>>,
+}
+
+impl Jobs {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn new(
+        state: Arc<TwinState>,
+        history: SharedStore,
+        commands: mpsc::Sender<Command>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        let slots = Arc::new(Semaphore::new(FIT_SLOTS));
+        Arc::new(Self { state, history, commands, clock, tasks, slots, running: Mutex::default() })
+    }
+
+    /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.
+    ///
+    /// # Errors
+    /// No data, a fit already at work on this twin, no slot.
+    pub async fn fit(
+        self: &Arc<Self>,
+        twin: TwinId,
+        times: (Timestamp, Timestamp),
+        parameters: Vec<usize>,
+        wait: Duration,
+    ) -> Result<FitOutcome, CallError> {
+        let answer = self.start_fit(twin, times, parameters).await?;
+        match tokio::time::timeout(wait, answer).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) => Err(CallError::Internal("the fit ended without an answer".into())),
+            Err(_) => Ok(FitOutcome {
+                state: FitState::Running,
+                revision: self.state.read(twin).revision,
+                report: None,
+                message: "still at work; the result will stand in Model.LastFit".into(),
+            }),
+        }
+    }
+
+    /// Ends the twin's running fit, if any.
+    pub fn cancel_fit(&self, twin: TwinId) {
+        if let Some(cancel) = self.running().get(&twin) {
+            cancel.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends every running fit: the program stops.
+    pub fn cancel_all(&self) {
+        self.running().values().for_each(|cancel| cancel.store(true, Ordering::Relaxed));
+    }
+
+    /// ŷ of `output` at its stored instants, parameters in force but for `parameters` (index, value).
+    ///
+    /// # Errors
+    /// No data, too many points, a simulation that does not get to its end.
+    pub async fn simulate(
+        self: &Arc<Self>,
+        twin: TwinId,
+        times: (Timestamp, Timestamp),
+        output: usize,
+        parameters: Vec<(usize, f64)>,
+    ) -> Result<(Vec<Timestamp>, Vec<f64>), CallError> {
+        self.blocking(move |jobs| {
+            let spec = jobs.model(twin)?;
+            let recorded = Recorded::read(&jobs, twin, times)?;
+            let at = recorded.output_times(output);
+            if at.len() > SIMULATED_MAX {
+                return Err(CallError::TooLarge(format!(
+                    "{} points, {SIMULATED_MAX} at the most: ask for less time",
+                    at.len()
+                )));
+            }
+            let mut theta = jobs.state.read(twin).parameters.to_vec();
+            parameters.iter().for_each(|(p, value)| theta[*p] = *value);
+            let values = recorded.simulate(&spec.model, &theta)?.swap_remove(output);
+            Ok((at, values))
+        })
+        .await
+    }
+
+    /// Puts values in force as a new revision; within bounds or not at all.
+    ///
+    /// # Errors
+    /// A value outside its parameter's bounds.
+    pub async fn set_parameters(&self, twin: TwinId, parameters: Vec<(usize, f64)>) -> Result<u32, CallError> {
+        let spec = self.model(twin)?;
+        let mut values = self.state.read(twin).parameters.clone();
+        for (index, value) in parameters {
+            let parameter = &spec.model.parameters()[index];
+            if !(parameter.min..=parameter.max).contains(&value) {
+                let message = format!("{} = {value} is outside {}…{}", parameter.name, parameter.min, parameter.max);
+                return Err(CallError::InvalidArgument { arguments: vec![1], message });
+            }
+            values[index] = value;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Parameters { twin, values, basis: None, state: None, reply }).await?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// Correlation of variables (indices) over a range.
+    ///
+    /// # Errors
+    /// No data.
+    pub async fn correlate(
+        self: &Arc<Self>,
+        twin: TwinId,
+        times: (Timestamp, Timestamp),
+        variables: Vec<usize>,
+    ) -> Result<Correlation, CallError> {
+        self.blocking(move |jobs| {
+            let times = jobs.resolve(twin, times);
+            let traces = variables.iter().map(|v| jobs.trace(twin, *v, times)).collect::<Result<Vec<_>, _>>()?;
+            if traces.iter().all(|trace| trace.times.is_empty()) {
+                return Err(CallError::NoData("no usable sample of these variables in this time".into()));
+            }
+            let pairs = traces.iter().flat_map(|a| traces.iter().map(|b| correlation::pearson(a, b)));
+            let pairs: Vec<_> = pairs.collect();
+            Ok(Correlation {
+                coefficients: pairs.iter().map(|p| p.coefficient).collect(),
+                p_values: pairs.iter().map(|p| p.p_value).collect(),
+                counts: pairs.iter().map(|p| u32::try_from(p.count).unwrap_or(u32::MAX)).collect(),
+            })
+        })
+        .await
+    }
+
+    /// Empties the windows of a twin's statistics.
+    ///
+    /// # Errors
+    /// Only while the program stops.
+    pub async fn reset_statistics(&self, twin: TwinId) -> Result<(), CallError> {
+        self.command(Command::ResetStatistics(twin)).await
+    }
+
+    /// A client's write to an internal variable: becomes its next sample.
+    ///
+    /// # Errors
+    /// Only while the program stops.
+    pub async fn write_internal(&self, twin: TwinId, variable: usize, sample: Sample) -> Result<(), CallError> {
+        self.command(Command::Write { twin, variable, sample }).await
+    }
+
+    /// Starts a live model from what history holds: state x after a run over the fit window.
+    pub async fn warm_start(self: &Arc<Self>, twin: TwinId) {
+        let run = self.blocking(move |jobs| {
+            let spec = jobs.model(twin)?;
+            let theta = jobs.state.read(twin).parameters.to_vec();
+            Recorded::read(&jobs, twin, (Timestamp::NULL, Timestamp::NULL))?.final_state(&spec.model, &theta)
+        });
+        match run.await {
+            Ok((at, state)) => {
+                let _ = self.command(Command::Restart { twin, at, state }).await;
+            }
+            Err(reason) => {
+                tracing::debug!(twin = %self.state.configured().twin(twin).name, %reason, "no start from history")
+            }
+        }
+    }
+
+    fn model(&self, twin: TwinId) -> Result<TwinModel, CallError> {
+        let spec = self.state.configured().type_of(twin).model.clone();
+        spec.ok_or_else(|| CallError::Internal("the twin has no model".into()))
+    }
+
+    /// Null times become the configured window up to now.
+    fn resolve(&self, twin: TwinId, (start, end): (Timestamp, Timestamp)) -> (Timestamp, Timestamp) {
+        let end = if end.is_null() { self.clock.now() } else { end };
+        let window =
+            self.state.configured().type_of(twin).model.as_ref().map_or(Duration::from_secs(3600), |m| m.fit.window);
+        (if start.is_null() { end - window } else { start }, end)
+    }
+
+    fn trace(&self, twin: TwinId, variable: usize, times: (Timestamp, Timestamp)) -> Result<Trace, CallError> {
+        let samples = experiment::read(self, twin, Facet::Variable(variable), times)?;
+        let usable = samples.iter().filter_map(|s| Some((s.source_timestamp.seconds_since(times.0), s.usable()?)));
+        let (times, values) = usable.unzip();
+        Ok(Trace { times, values, stepped: self.state.configured().type_of(twin).variables[variable].stepped })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<TwinId, Arc<AtomicBool>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn command(&self, command: Command) -> Result<(), CallError> {
+        self.commands.send(command).await.map_err(|_| stopping())
+    }
+
+    /// Work that reads history or computes: on a thread of its own.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Arc<Self>) -> Result<T, CallError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let jobs = Arc::clone(self);
+        let done = self.tasks.spawn_blocking(move || work(jobs)).await;
+        done.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "a job broke");
+            Err(CallError::Internal("the job broke; the log says how".into()))
+        })
+    }
+}
+
+fn stopping() -> CallError {
+    CallError::Unavailable("the server is stopping".into())
+}
