@@ -18,4 +18,6 @@ pub mod fit;
 pub mod twin;
 pub mod ingest;
 pub mod jobs;
-// the machine
+// to the world
+pub mod northbound;
+// people

@@ -1,0 +1,90 @@
+//! Who may do what. Today every user is anonymous, with the role that the config gives; a role may do what the
+//! information model's table says, no more.
+
+use async_trait::async_trait;
+use opcua::{
+    crypto::SecurityPolicy,
+    server::{
+        ServerEndpoint,
+        authenticator::{AuthManager, CoreServerPermissions, UserToken},
+    },
+    types::{Error, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType},
+};
+
+use super::{Role, ids, signatures};
+
+/// Decides for the library; what is asked per node is decided in `address_space` from [`Access::role`].
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    /// What a user without a name may do; `None`: not even connect.
+    pub(super) anonymous: Option<Role>,
+    /// Index of the types' namespace, whose methods the library asks about.
+    pub(super) types_namespace: u16,
+}
+
+impl Access {
+    /// The role behind a session's user. Nobody else gets in yet.
+    pub(super) fn role(&self, _: &UserToken) -> Role {
+        self.anonymous.unwrap_or(Role::Observer)
+    }
+}
+
+/// The least role that may call a method, by its number in `urn:uatwin:types`.
+pub(super) const fn role_for(method: u32) -> Role {
+    match method {
+        ids::METHOD_SET_PARAMETERS => Role::Engineer,
+        _ => Role::Operator,
+    }
+}
+
+#[async_trait]
+impl AuthManager for Access {
+    async fn authenticate_anonymous_token(&self, _: &ServerEndpoint) -> Result<(), Error> {
+        match self.anonymous {
+            Some(_) => Ok(()),
+            None => Err(Error::new(StatusCode::BadIdentityTokenRejected, "anonymous users are turned off")),
+        }
+    }
+
+    /// Asked for methods of the standard and of our types; the instances' answer for themselves.
+    fn is_user_executable(&self, token: &UserToken, method_id: &NodeId) -> bool {
+        let ours = (method_id.namespace == self.types_namespace).then(|| ids::numeric(method_id)).flatten();
+        match ours.and_then(signatures::method_by_id) {
+            Some(method) => self.role(token) >= role_for(method.id),
+            None => true,
+        }
+    }
+
+    fn user_token_policies(&self, _: &ServerEndpoint) -> Vec<UserTokenPolicy> {
+        let anonymous = UserTokenPolicy {
+            policy_id: UAString::from("anonymous"),
+            token_type: UserTokenType::Anonymous,
+            issued_token_type: UAString::null(),
+            issuer_endpoint_url: UAString::null(),
+            security_policy_uri: UAString::from(SecurityPolicy::None.to_uri()),
+        };
+        self.anonymous.map(|_| anonymous).into_iter().collect()
+    }
+
+    fn core_permissions(&self, _: &UserToken) -> CoreServerPermissions {
+        CoreServerPermissions { read_diagnostics: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_may_do_what_its_row_says_and_what_lesser_roles_may() {
+        let may = |role, method| {
+            let access = Access { anonymous: Some(role), types_namespace: 3 };
+            access.is_user_executable(&UserToken("ANONYMOUS".into()), &NodeId::new(3, method))
+        };
+        for (role, fit, set) in
+            [(Role::Observer, false, false), (Role::Operator, true, false), (Role::Engineer, true, true)]
+        {
+            assert_eq!((may(role, ids::METHOD_FIT), may(role, ids::METHOD_SET_PARAMETERS)), (fit, set), "{role:?}");
+        }
+    }
+}

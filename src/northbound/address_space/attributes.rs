@@ -1,0 +1,143 @@
+//! Every attribute but Value.
+
+use opcua::{
+    nodes::AccessLevel,
+    types::{AttributeId, DataTypeId, LocalizedText, NodeClass, NodeId, QualifiedName, StatusCode, Variant},
+};
+
+use super::{AddressSpace, Live, Node, Owner, Part};
+use crate::{
+    northbound::{Role, access},
+    sample::TwinId,
+    twin::DataType,
+};
+
+impl AddressSpace {
+    /// An attribute as the user of `role` sees it.
+    pub(in crate::northbound) fn attribute(
+        &self,
+        role: Role,
+        node: Node,
+        attribute: AttributeId,
+    ) -> Result<Variant, StatusCode> {
+        use AttributeId as A;
+        let class = self.class(node);
+        Ok(match (attribute, class) {
+            (A::NodeId, _) => self.id(node).into(),
+            (A::NodeClass, _) => Variant::Int32(class as i32),
+            (A::BrowseName, _) => {
+                let (namespace, name) = self.name(node);
+                QualifiedName::new(self.namespace_index(namespace), name.as_ref()).into()
+            }
+            (A::DisplayName, _) => LocalizedText::new("", &self.name(node).1).into(),
+            (A::Description, _) => LocalizedText::new("", self.description(node)).into(),
+            (A::WriteMask | A::UserWriteMask, _) => Variant::UInt32(0),
+            (A::EventNotifier, NodeClass::Object) => Variant::Byte(0),
+            (A::IsAbstract, NodeClass::ObjectType) => Variant::Boolean(false),
+            (A::Executable, NodeClass::Method) => Variant::Boolean(true),
+            (A::UserExecutable, NodeClass::Method) => Variant::Boolean(self.may_call(role, node)),
+            (A::DataType, NodeClass::Variable) => self.data_type(node).0.into(),
+            (A::ValueRank, NodeClass::Variable) => Variant::Int32(self.data_type(node).1),
+            (A::ArrayDimensions, NodeClass::Variable) => self.dimensions(node)?,
+            (A::AccessLevel, NodeClass::Variable) => Variant::Byte(self.access_level(node).bits()),
+            (A::AccessLevelEx, NodeClass::Variable) => Variant::UInt32(self.access_level(node).bits().into()),
+            (A::UserAccessLevel, NodeClass::Variable) => Variant::Byte(self.user_access_level(role, node).bits()),
+            (A::MinimumSamplingInterval, NodeClass::Variable) => {
+                // 0: as the source gives them. 1000: looked at once a second. −1: never changes.
+                Variant::Double(match node {
+                    Node::Part(Owner::Twin(_), Part::Live(_)) => 0.0,
+                    _ if self.is_slow(node) => 1000.0,
+                    _ => -1.0,
+                })
+            }
+            (A::Historizing, NodeClass::Variable) => {
+                Variant::Boolean(self.access_level(node).contains(AccessLevel::HISTORY_READ))
+            }
+            _ => return Err(StatusCode::BadAttributeIdInvalid),
+        })
+    }
+
+    fn may_call(&self, role: Role, node: Node) -> bool {
+        matches!(node, Node::Part(_, Part::Method(method)) if role >= access::role_for(method.def().id))
+    }
+
+    /// What the config says of it; empty for what follows from a type.
+    fn description(&self, node: Node) -> &str {
+        match node {
+            Node::Twins => "The digital twins, one per device.",
+            Node::Connections => "The controllers that feed the twins.",
+            Node::History => "The store of every twin's history.",
+            Node::Plc(p) => &self.world.plcs[p as usize].0.endpoint,
+            Node::Owner(Owner::Twin(t)) => &self.twins.twins[t as usize].description,
+            Node::Owner(owner @ Owner::Type(_)) => &self.twin_type(owner).description,
+            Node::Part(owner, Part::Live(Live::Variable(v))) => &self.variable(owner, v).description,
+            Node::Part(owner, Part::VariableStatistics(v)) => &self.variable(owner, v).description,
+            _ => "",
+        }
+    }
+
+    /// DataType and ValueRank.
+    pub(in crate::northbound) fn data_type(&self, node: Node) -> (NodeId, i32) {
+        let (data_type, rank) = match node {
+            Node::Part(owner, Part::Live(Live::Variable(v))) => (standard(self.variable(owner, v).data_type), -1),
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => (DataTypeId::Argument, 1),
+            _ => self.member(node).map_or((DataTypeId::Double, -1), |member| (member.data_type, member.rank)),
+        };
+        (data_type.into(), rank)
+    }
+
+    fn dimensions(&self, node: Node) -> Result<Variant, StatusCode> {
+        let length = |n: usize| u32::try_from(n).unwrap_or(0);
+        let dimensions = match (node, self.data_type(node).1) {
+            (Node::Part(_, Part::InputArguments(method)), _) => vec![length(method.def().inputs.len())],
+            (Node::Part(_, Part::OutputArguments(method)), _) => vec![length(method.def().outputs.len())],
+            (_, 1) => vec![0],
+            (_, 2) => vec![0, 0],
+            _ => return Err(StatusCode::BadAttributeIdInvalid),
+        };
+        Ok(dimensions.into())
+    }
+
+    /// What is true of the node whoever asks.
+    pub(in crate::northbound) fn access_level(&self, node: Node) -> AccessLevel {
+        let Node::Part(Owner::Twin(t), Part::Live(live)) = node else { return AccessLevel::CURRENT_READ };
+        let mut level = AccessLevel::CURRENT_READ;
+        if self.historized(TwinId(t), live) {
+            level |= AccessLevel::HISTORY_READ;
+        }
+        if self.is_internal(TwinId(t), live) {
+            level |= AccessLevel::CURRENT_WRITE | AccessLevel::STATUS_WRITE | AccessLevel::TIMESTAMP_WRITE;
+        }
+        level
+    }
+
+    /// What of it the user may do.
+    pub(in crate::northbound) fn user_access_level(&self, role: Role, node: Node) -> AccessLevel {
+        let level = self.access_level(node);
+        if role >= Role::Operator {
+            return level;
+        }
+        level & (AccessLevel::CURRENT_READ | AccessLevel::HISTORY_READ)
+    }
+}
+
+/// The standard data type of a config's.
+pub(in crate::northbound) fn standard(data_type: DataType) -> DataTypeId {
+    match data_type {
+        DataType::Boolean => DataTypeId::Boolean,
+        DataType::SByte => DataTypeId::SByte,
+        DataType::Byte => DataTypeId::Byte,
+        DataType::Int16 => DataTypeId::Int16,
+        DataType::UInt16 => DataTypeId::UInt16,
+        DataType::Int32 => DataTypeId::Int32,
+        DataType::UInt32 => DataTypeId::UInt32,
+        DataType::Int64 => DataTypeId::Int64,
+        DataType::UInt64 => DataTypeId::UInt64,
+        DataType::Float => DataTypeId::Float,
+        DataType::Double => DataTypeId::Double,
+        DataType::String => DataTypeId::String,
+        DataType::DateTime => DataTypeId::DateTime,
+        DataType::ByteString => DataTypeId::ByteString,
+        DataType::LocalizedText => DataTypeId::LocalizedText,
+    }
+}

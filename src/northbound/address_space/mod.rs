@@ -1,0 +1,281 @@
+//! The twins' namespace as a function of what is configured: no node of it is stored. `node` says what nodes there are,
+//! `structure` where they stand and how they are called, `references` and `attributes` what a client is told, `values` and
+//! the files below it what they hold. Never waits, never writes.
+
+mod attributes;
+mod figures;
+mod node;
+mod references;
+mod structure;
+mod values;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use opcua::types::{NodeId, ReferenceTypeId};
+
+pub(super) use attributes::standard;
+pub(super) use node::{Live, Method, Node, Owner, Part};
+pub(super) use references::{Kind, Reference, Target};
+pub(super) use values::Extents;
+
+use node::{Folder, Namespace, Property};
+
+use super::{World, ids, signatures};
+use crate::{
+    sample::TwinId,
+    time::Timestamp,
+    twin::{DataType, Facet, TwinType, Twins, Variable},
+};
+
+/// Indices of the namespaces in this server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Namespaces {
+    pub(super) types: u16,
+    pub(super) ia: u16,
+    pub(super) twins: u16,
+}
+
+/// Everything the twins' namespace is made from.
+pub(super) struct AddressSpace {
+    pub(super) world: World,
+    pub(super) namespaces: Namespaces,
+    twins: Arc<Twins>,
+    types: Box<[TypeTable]>,
+    twin_by_name: HashMap<String, u32>,
+    /// Twins that each PLC feeds.
+    fed_by: Box<[Vec<u32>]>,
+    /// When the server started: SourceTimestamp of what never changes.
+    pub(super) started: Timestamp,
+    /// When a twin's statistics were last reset; absent: `started`.
+    resets: Mutex<HashMap<TwinId, Timestamp>>,
+    /// NodeIds of the reference types, by [`Kind`].
+    kinds: Box<[NodeId]>,
+}
+
+/// What follows from a twin type, worked out once.
+struct TypeTable {
+    variable_by_name: HashMap<String, u32>,
+    variables: Box<[VariableTable]>,
+    /// Variables with statistics.
+    numeric: Box<[u32]>,
+    /// Parts of a twin after its variables and before its Connection.
+    parts: Box<[Part]>,
+    /// Distinct variables that drive the model, and that it explains.
+    inputs: Box<[u32]>,
+    outputs: Box<[u32]>,
+}
+
+struct VariableTable {
+    parts: Box<[Part]>,
+    /// Its place among the numeric ones.
+    is_numeric: bool,
+    is_input: bool,
+    is_output: bool,
+}
+
+impl AddressSpace {
+    pub(super) fn new(world: World, namespaces: Namespaces) -> Self {
+        let twins = Arc::clone(world.state.configured());
+        let index = |i: usize| u32::try_from(i).expect("fewer than 2³² of anything in a config");
+        let mut fed_by = vec![Vec::new(); world.plcs.len()];
+        for (t, twin) in twins.twins.iter().enumerate() {
+            if let Some(fed) = twin.plc.and_then(|plc| fed_by.get_mut(plc.0 as usize)) {
+                fed.push(index(t));
+            }
+        }
+        let kinds = Kind::ALL.iter().map(|kind| match kind.standard() {
+            Some(id) => id.into(),
+            None => NodeId::new(namespaces.ia, ids::IA_HAS_STATISTIC_COMPONENT),
+        });
+        Self {
+            types: twins.types.iter().map(TypeTable::new).collect(),
+            twin_by_name: twins.twins.iter().enumerate().map(|(t, twin)| (twin.name.clone(), index(t))).collect(),
+            fed_by: fed_by.into(),
+            started: world.clock.now(),
+            resets: Mutex::default(),
+            kinds: kinds.collect(),
+            twins,
+            world,
+            namespaces,
+        }
+    }
+
+    fn type_index(&self, owner: Owner) -> usize {
+        match owner {
+            Owner::Type(t) => t as usize,
+            Owner::Twin(t) => self.twins.twins[t as usize].type_index,
+        }
+    }
+
+    pub(super) fn twin_type(&self, owner: Owner) -> &TwinType {
+        &self.twins.types[self.type_index(owner)]
+    }
+
+    fn table(&self, owner: Owner) -> &TypeTable {
+        &self.types[self.type_index(owner)]
+    }
+
+    /// The variable behind a live node; `None`: a parameter.
+    fn variable_of(&self, owner: Owner, live: Live) -> Option<usize> {
+        match live {
+            Live::Variable(v) => Some(v as usize),
+            Live::Simulated(k) | Live::Residual(k) => {
+                self.twin_type(owner).model.as_ref().and_then(|model| model.outputs.get(k as usize).copied())
+            }
+            Live::Parameter(_) => None,
+        }
+    }
+
+    fn variable(&self, owner: Owner, v: u32) -> &Variable {
+        &self.twin_type(owner).variables[v as usize]
+    }
+
+    /// Whether samples of a twin's live node are stored.
+    pub(super) fn historized(&self, twin: TwinId, live: Live) -> bool {
+        self.twins.historized(self.twins.series(twin, live.facet()))
+    }
+
+    /// Whether clients, not a PLC, give this variable its values.
+    pub(super) fn is_internal(&self, twin: TwinId, live: Live) -> bool {
+        matches!(live, Live::Variable(v) if self.twins.twin(twin).sources[v as usize].is_none())
+    }
+
+    pub(super) fn configured(&self) -> &Twins {
+        &self.twins
+    }
+
+    pub(super) fn statistics_since(&self, twin: TwinId) -> Timestamp {
+        self.resets.lock().unwrap_or_else(PoisonError::into_inner).get(&twin).copied().unwrap_or(self.started)
+    }
+
+    pub(super) fn note_reset(&self, twin: TwinId, now: Timestamp) {
+        self.resets.lock().unwrap_or_else(PoisonError::into_inner).insert(twin, now);
+    }
+
+    /// NodeId of a reference type.
+    pub(super) fn kind_id(&self, kind: Kind) -> &NodeId {
+        &self.kinds[kind as usize]
+    }
+
+    pub(super) fn namespace_index(&self, namespace: Namespace) -> u16 {
+        match namespace {
+            Namespace::Standard => 0,
+            Namespace::Types => self.namespaces.types,
+            Namespace::Ia => self.namespaces.ia,
+            Namespace::Twins => self.namespaces.twins,
+        }
+    }
+}
+
+impl Live {
+    /// As the twins number their series.
+    pub(super) const fn facet(self) -> Facet {
+        match self {
+            Self::Variable(i) => Facet::Variable(i as usize),
+            Self::Simulated(i) => Facet::Simulated(i as usize),
+            Self::Residual(i) => Facet::Residual(i as usize),
+            Self::Parameter(i) => Facet::Parameter(i as usize),
+        }
+    }
+
+    pub(super) fn from_facet(facet: Facet) -> Self {
+        let index = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
+        match facet {
+            Facet::Variable(i) => Self::Variable(index(i)),
+            Facet::Simulated(i) => Self::Simulated(index(i)),
+            Facet::Residual(i) => Self::Residual(index(i)),
+            Facet::Parameter(i) => Self::Parameter(index(i)),
+        }
+    }
+}
+
+impl TypeTable {
+    fn new(twin_type: &TwinType) -> Self {
+        let index = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
+        let model = twin_type.model.as_ref();
+        let distinct = |variables: &[usize]| {
+            let mut seen: Vec<u32> = variables.iter().copied().map(index).collect();
+            seen.sort_unstable();
+            seen.dedup();
+            seen
+        };
+        let inputs = model.map_or_else(Vec::new, |model| distinct(&model.inputs));
+        let outputs = model.map_or_else(Vec::new, |model| distinct(&model.outputs));
+        let variables = twin_type.variables.iter().enumerate().map(|(v, variable)| VariableTable {
+            parts: variable_parts(twin_type, v, variable),
+            is_numeric: variable.data_type.is_numeric(),
+            is_input: inputs.contains(&index(v)),
+            is_output: outputs.contains(&index(v)),
+        });
+        let numbered = twin_type.variables.iter().enumerate();
+        Self {
+            variables: variables.collect(),
+            numeric: numbered.clone().filter(|(_, v)| v.data_type.is_numeric()).map(|(v, _)| index(v)).collect(),
+            variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
+            parts: twin_parts(model.is_some()),
+            inputs: inputs.into(),
+            outputs: outputs.into(),
+        }
+    }
+}
+
+/// A variable's children. The rule of its type definition is in `references`.
+fn variable_parts(twin_type: &TwinType, v: usize, variable: &Variable) -> Box<[Part]> {
+    let live = Live::Variable(u32::try_from(v).unwrap_or(u32::MAX));
+    let mut properties = vec![Property::Definition];
+    match (variable.data_type, variable.states.is_empty()) {
+        (DataType::Boolean, false) => properties.extend([Property::TrueState, Property::FalseState]),
+        (_, false) => properties.push(Property::EnumStrings),
+        (data_type, true) if data_type.is_numeric() => {
+            properties.push(Property::EngineeringUnits);
+            if variable.range.is_some() {
+                properties.extend([Property::EuRange, Property::InstrumentRange]);
+            }
+        }
+        _ => {}
+    }
+    let mut parts: Vec<Part> = properties.into_iter().map(|property| Part::Property(live, property)).collect();
+    let output = twin_type.model.as_ref().and_then(|model| model.outputs.iter().position(|output| *output == v));
+    if let Some(k) = output.and_then(|k| u32::try_from(k).ok()) {
+        parts.extend([Part::Live(Live::Simulated(k)), Part::Live(Live::Residual(k))]);
+    }
+    if variable.historize {
+        parts.push(Part::HaConfiguration(live));
+    }
+    parts.into()
+}
+
+/// A twin's parts besides its variables and its Connection.
+fn twin_parts(has_model: bool) -> Box<[Part]> {
+    let mut parts = vec![Part::Statistics];
+    if has_model {
+        parts.push(Part::Model);
+    }
+    for (m, method) in signatures::METHODS.iter().enumerate() {
+        let on_twin = method.id != ids::METHOD_RESET_STATISTICS;
+        if on_twin && (has_model || method.id == ids::METHOD_CORRELATE) {
+            parts.push(Part::Method(Method(u8::try_from(m).unwrap_or(u8::MAX))));
+        }
+    }
+    parts.into()
+}
+
+impl Kind {
+    /// Its NodeId in the standard; `None`: IA's HasStatisticComponent.
+    const fn standard(self) -> Option<ReferenceTypeId> {
+        Some(match self {
+            Self::HasTypeDefinition => ReferenceTypeId::HasTypeDefinition,
+            Self::Organizes => ReferenceTypeId::Organizes,
+            Self::HasComponent => ReferenceTypeId::HasComponent,
+            Self::HasProperty => ReferenceTypeId::HasProperty,
+            Self::HasSubtype => ReferenceTypeId::HasSubtype,
+            Self::HasInterface => ReferenceTypeId::HasInterface,
+            Self::HasModellingRule => ReferenceTypeId::HasModellingRule,
+            Self::HasHistoricalConfiguration => ReferenceTypeId::HasHistoricalConfiguration,
+            Self::HasStatisticComponent => return None,
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! What nodes there are. A node is a small `Copy` value: indices of names, never names. Tables say what members a kind of
+//! object has; nothing here knows a twin.
+
+use opcua::types::DataTypeId;
+
+/// Whose namespace a BrowseName is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    Standard,
+    Types,
+    Ia,
+    Twins,
+}
+
+/// A variable that every object of its kind has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    pub(crate) namespace: Namespace,
+    /// By HasProperty and of PropertyType, else by HasComponent and of BaseDataVariableType.
+    pub(crate) property: bool,
+    pub(crate) data_type: DataTypeId,
+    /// −1 scalar, 1 array, 2 matrix.
+    pub(crate) rank: i32,
+}
+
+/// `enum` of members, `ALL` of them in order, and what each is.
+macro_rules! members {
+    ($(#[$doc:meta])* $enum:ident: $($variant:ident = $name:literal $namespace:ident $kind:ident $data_type:ident $rank:literal),* $(,)?) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum $enum { $($variant),* }
+
+        impl $enum {
+            #[allow(dead_code, reason = "not every table is walked: some members are there by rule")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub(crate) const fn member(self) -> Member {
+                match self {
+                    $(Self::$variant => Member {
+                        name: $name,
+                        namespace: Namespace::$namespace,
+                        property: members!(@$kind),
+                        data_type: DataTypeId::$data_type,
+                        rank: $rank,
+                    }),*
+                }
+            }
+        }
+    };
+    (@property) => { true };
+    (@component) => { false };
+}
+
+members!(
+    /// Below a twin's variable, its Simulated and Residual, and a parameter.
+    Property:
+    EuRange = "EURange" Standard property Range -1,
+    EngineeringUnits = "EngineeringUnits" Standard property EUInformation -1,
+    InstrumentRange = "InstrumentRange" Standard property Range -1,
+    Definition = "Definition" Standard property String -1,
+    TrueState = "TrueState" Standard property LocalizedText -1,
+    FalseState = "FalseState" Standard property LocalizedText -1,
+    EnumStrings = "EnumStrings" Standard property LocalizedText 1,
+);
+members!(
+    /// Below `HA Configuration` (OPC 10000-11 §5.2.2).
+    Archive:
+    Stepped = "Stepped" Standard property Boolean -1,
+    Definition = "Definition" Standard property String -1,
+    Start = "StartOfArchive" Standard property UtcTime -1,
+    OnlineStart = "StartOfOnlineArchive" Standard property UtcTime -1,
+);
+members!(
+    /// Below `AggregateConfiguration` (OPC 10000-13 §4.2.1.2).
+    Aggregation:
+    TreatUncertainAsBad = "TreatUncertainAsBad" Standard property Boolean -1,
+    PercentDataBad = "PercentDataBad" Standard property Byte -1,
+    PercentDataGood = "PercentDataGood" Standard property Byte -1,
+    UseSlopedExtrapolation = "UseSlopedExtrapolation" Standard property Boolean -1,
+);
+members!(
+    /// Of a twin's `Statistics` (OPC 10000-200 §6.2.3): one of the two windows.
+    Rolling:
+    StartTime = "StartTime" Ia property DateTime -1,
+    WindowDuration = "WindowDuration" Ia property Duration -1,
+    WindowNumberOfValues = "WindowNumberOfValues" Ia property UInt32 -1,
+);
+members!(
+    /// Of one variable's statistics.
+    Statistic:
+    Mean = "Mean" Types component Double -1,
+    VariancePopulation = "VariancePopulation" Types component Double -1,
+    VarianceSample = "VarianceSample" Types component Double -1,
+    StandardDeviationPopulation = "StandardDeviationPopulation" Types component Double -1,
+    StandardDeviationSample = "StandardDeviationSample" Types component Double -1,
+    Minimum = "Minimum" Types component Double -1,
+    Maximum = "Maximum" Types component Double -1,
+    Count = "Count" Types component UInt32 -1,
+    Total = "Total" Types component Double -1,
+);
+members!(
+    /// Of a twin's `Model`.
+    ModelMember:
+    Kind = "Kind" Types component String -1,
+    Equations = "Equations" Types component String -1,
+    Revision = "Revision" Types component UInt32 -1,
+);
+members!(
+    /// Of a parameter, besides its properties of AnalogUnitType.
+    ParameterMember:
+    StandardError = "StandardError" Types component Double -1,
+    Lower95 = "Lower95" Types component Double -1,
+    Upper95 = "Upper95" Types component Double -1,
+    LowerBound = "LowerBound" Types property Double -1,
+    UpperBound = "UpperBound" Types property Double -1,
+    Nominal = "Nominal" Types property Double -1,
+    Free = "Free" Types property Boolean -1,
+);
+members!(
+    /// Of `Model.LastFit`.
+    FitMember:
+    State = "State" Types component String -1,
+    Message = "Message" Types component LocalizedText -1,
+    StartTime = "StartTime" Types component UtcTime -1,
+    EndTime = "EndTime" Types component UtcTime -1,
+    Samples = "Samples" Types component UInt32 -1,
+    Rmse = "Rmse" Types component Double -1,
+    RSquared = "RSquared" Types component Double -1,
+    FitPercent = "FitPercent" Types component Double -1,
+    Cost = "Cost" Types component Double -1,
+    ConditionNumber = "ConditionNumber" Types component Double -1,
+    Iterations = "Iterations" Types component UInt32 -1,
+    Duration = "Duration" Types component Duration -1,
+    FinishedAt = "FinishedAt" Types component UtcTime -1,
+    Covariance = "Covariance" Types component Double 2,
+    DurbinWatson = "DurbinWatson" Types component Double -1,
+);
+members!(
+    /// Of a PLC's object; a twin's `Connection` has the first three.
+    Link:
+    State = "State" Types component String -1,
+    LastError = "LastError" Types component String -1,
+    LastDataTime = "LastDataTime" Types component UtcTime -1,
+    Endpoint = "Endpoint" Types component String -1,
+    ClockOffset = "ClockOffset" Types component Duration -1,
+    Reconnects = "Reconnects" Types component UInt32 -1,
+    SamplesReceived = "SamplesReceived" Types component UInt64 -1,
+    SamplesDropped = "SamplesDropped" Types component UInt64 -1,
+);
+members!(
+    /// Of `Objects/History`.
+    Store:
+    DurableUntil = "DurableUntil" Types component UtcTime -1,
+    State = "State" Types component String -1,
+    FreeSpace = "FreeSpace" Types component UInt64 -1,
+);
+
+impl Link {
+    /// What ConnectionType has: a twin's `Connection`.
+    pub(crate) const OF_TWIN: &[Self] = &[Self::State, Self::LastError, Self::LastDataTime];
+}
+
+/// A method, by its place in [`super::super::signatures::METHODS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Method(pub(crate) u8);
+
+/// Folders of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Folder {
+    States,
+    Inputs,
+    Outputs,
+    Parameters,
+}
+
+impl Folder {
+    pub(crate) const ALL: &[Self] = &[Self::States, Self::Inputs, Self::Outputs, Self::Parameters];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::States => "States",
+            Self::Inputs => "Inputs",
+            Self::Outputs => "Outputs",
+            Self::Parameters => "Parameters",
+        }
+    }
+}
+
+/// A node with samples: [`crate::twin::Facet`] in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Live {
+    Variable(u32),
+    Simulated(u32),
+    Residual(u32),
+    Parameter(u32),
+}
+
+/// A node below a twin, or below its type as InstanceDeclaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    Live(Live),
+    Property(Live, Property),
+    HaConfiguration(Live),
+    Archive(Live, Archive),
+    AggregateConfiguration(Live),
+    Aggregation(Live, Aggregation),
+    ParameterMember(u32, ParameterMember),
+    Statistics,
+    Rolling(Rolling),
+    VariableStatistics(u32),
+    Statistic(u32, Statistic),
+    Model,
+    ModelMember(ModelMember),
+    Folder(Folder),
+    LastFit,
+    FitMember(FitMember),
+    Method(Method),
+    InputArguments(Method),
+    OutputArguments(Method),
+    Connection,
+    Link(Link),
+}
+
+/// What a [`Part`] is part of: a twin, or a twin type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    Type(u32),
+    Twin(u32),
+}
+
+/// Any node of the twins' namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    Twins,
+    Connections,
+    History,
+    Store(Store),
+    Plc(u32),
+    Link(u32, Link),
+    Owner(Owner),
+    Part(Owner, Part),
+}
+
+impl Statistic {
+    /// The one without the variable's unit.
+    pub(crate) const fn is_count(self) -> bool {
+        matches!(self, Self::Count)
+    }
+}

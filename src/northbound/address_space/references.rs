@@ -1,0 +1,387 @@
+//! What a node refers to. References are numbered, so a continuation point is one number; those to nodes of other managers
+//! are complete here (the library loses external references that do not fit on a page).
+
+use opcua::server::node_manager::NodeMetadata;
+use opcua::types::{
+    BrowseDescriptionResultMask as Mask, ExpandedNodeId, LocalizedText, NodeClass, NodeId, ObjectId, ObjectTypeId,
+    QualifiedName, ReferenceDescription, VariableTypeId,
+};
+
+use super::{AddressSpace, Folder, Live, Node, Owner, Part};
+use crate::{northbound::ids, twin::DataType};
+
+/// A type of reference that nodes here have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::northbound) enum Kind {
+    HasTypeDefinition,
+    Organizes,
+    HasComponent,
+    HasProperty,
+    HasSubtype,
+    HasInterface,
+    HasModellingRule,
+    HasHistoricalConfiguration,
+    HasStatisticComponent,
+}
+
+impl Kind {
+    pub(in crate::northbound) const ALL: [Self; 9] = [
+        Self::HasTypeDefinition,
+        Self::Organizes,
+        Self::HasComponent,
+        Self::HasProperty,
+        Self::HasSubtype,
+        Self::HasInterface,
+        Self::HasModellingRule,
+        Self::HasHistoricalConfiguration,
+        Self::HasStatisticComponent,
+    ];
+}
+
+/// A node of another manager, with all that a browse tells of it.
+#[derive(Clone, Debug)]
+pub(in crate::northbound) struct Foreign {
+    id: NodeId,
+    name: &'static str,
+    class: NodeClass,
+    type_definition: Option<ObjectTypeId>,
+}
+
+/// Where a reference leads.
+#[derive(Clone, Debug)]
+pub(in crate::northbound) enum Target {
+    Node(Node),
+    Foreign(Foreign),
+}
+
+/// One reference of a node.
+#[derive(Clone, Debug)]
+pub(in crate::northbound) struct Reference {
+    pub(in crate::northbound) kind: Kind,
+    pub(in crate::northbound) forward: bool,
+    pub(in crate::northbound) target: Target,
+}
+
+impl Reference {
+    fn to(kind: Kind, node: Node) -> Self {
+        Self { kind, forward: true, target: Target::Node(node) }
+    }
+
+    fn from(kind: Kind, node: Node) -> Self {
+        Self { kind, forward: false, target: Target::Node(node) }
+    }
+}
+
+/// All references of one node, by number.
+pub(in crate::northbound) struct References<'a> {
+    space: &'a AddressSpace,
+    node: Node,
+    /// Type definition, parent and the like.
+    head: Vec<Reference>,
+}
+
+impl References<'_> {
+    /// The i-th reference.
+    pub(in crate::northbound) fn get(&self, i: usize) -> Option<Reference> {
+        let Some(i) = i.checked_sub(self.head.len()) else { return self.head.get(i).cloned() };
+        match self.space.organized(self.node, i) {
+            Some(reference) => Some(reference),
+            None => {
+                let child = self.space.child(self.node, i - self.space.organized_len(self.node))?;
+                Some(Reference::to(self.space.kind_of_parent(child), child))
+            }
+        }
+    }
+
+    /// All of them, in order.
+    pub(in crate::northbound) fn iter(&self) -> impl Iterator<Item = Reference> + '_ {
+        (0..).map_while(|i| self.get(i))
+    }
+}
+
+impl AddressSpace {
+    /// The references of a node.
+    pub(in crate::northbound) fn references(&self, node: Node) -> References<'_> {
+        References { space: self, node, head: self.head(node) }
+    }
+
+    /// What a node of another manager refers to here: the i-th such reference.
+    pub(in crate::northbound) fn reference_of_foreign(&self, id: &NodeId, i: usize) -> Option<Reference> {
+        if *id == ObjectId::ObjectsFolder {
+            let node = [Node::Twins, Node::Connections, Node::History].get(i).copied()?;
+            return Some(Reference::to(Kind::Organizes, node));
+        }
+        if *id == self.twin_type_id() && i < self.types.len() {
+            let owner = Owner::Type(u32::try_from(i).ok()?);
+            return Some(Reference::to(Kind::HasSubtype, Node::Owner(owner)));
+        }
+        None
+    }
+
+    /// The reference from its parent to a child.
+    pub(in crate::northbound) fn reference_to_child(&self, child: Node) -> Reference {
+        Reference::to(self.kind_of_parent(child), child)
+    }
+
+    /// NodeId of TwinType.
+    pub(in crate::northbound) fn twin_type_id(&self) -> NodeId {
+        NodeId::new(self.namespaces.types, ids::TWIN_TYPE)
+    }
+
+    fn head(&self, node: Node) -> Vec<Reference> {
+        let mut head = Vec::with_capacity(4);
+        let foreign = |kind, forward, target| Reference { kind, forward, target: Target::Foreign(target) };
+        if let Some(target) = self.type_definition(node) {
+            head.push(Reference { kind: Kind::HasTypeDefinition, forward: true, target });
+        }
+        head.push(match (self.parent(node), node) {
+            (Some(parent), _) => Reference::from(self.kind_of_parent(node), parent),
+            (None, Node::Owner(Owner::Type(_))) => {
+                foreign(Kind::HasSubtype, false, self.types_type("TwinType", ids::TWIN_TYPE))
+            }
+            (None, _) => foreign(Kind::Organizes, false, objects_folder()),
+        });
+        let Node::Part(owner, part) = node else { return head };
+        match (owner, part) {
+            (Owner::Type(_), _) => head.push(foreign(Kind::HasModellingRule, true, mandatory())),
+            (Owner::Twin(_), Part::Statistics) => {
+                head.push(foreign(Kind::HasInterface, true, self.rolling_statistics()))
+            }
+            (Owner::Twin(t), Part::Connection) => {
+                if let Some(plc) = self.twins.twins[t as usize].plc {
+                    head.push(Reference::to(Kind::Organizes, Node::Plc(plc.0)));
+                }
+            }
+            (Owner::Twin(_), Part::Live(Live::Variable(v))) => {
+                let variable = &self.table(owner).variables[v as usize];
+                let folders = [(variable.is_input, Folder::Inputs), (variable.is_output, Folder::Outputs)];
+                head.extend(
+                    folders
+                        .into_iter()
+                        .filter(|(is_in, _)| *is_in)
+                        .map(|(_, folder)| Reference::from(Kind::Organizes, Node::Part(owner, Part::Folder(folder)))),
+                );
+            }
+            _ => {}
+        }
+        head
+    }
+
+    /// Nodes that a node organizes, or is organized by, without being their parent: as many as there are twins.
+    fn organized(&self, node: Node, i: usize) -> Option<Reference> {
+        match node {
+            Node::Plc(p) => self.fed_by[p as usize]
+                .get(i)
+                .map(|t| Reference::from(Kind::Organizes, Node::Part(Owner::Twin(*t), Part::Connection))),
+            Node::Part(owner, Part::Folder(folder)) => self
+                .in_folder(owner, folder)
+                .get(i)
+                .map(|v| Reference::to(Kind::Organizes, Node::Part(owner, Part::Live(Live::Variable(*v))))),
+            _ => None,
+        }
+    }
+
+    fn organized_len(&self, node: Node) -> usize {
+        match node {
+            Node::Plc(p) => self.fed_by[p as usize].len(),
+            Node::Part(owner, Part::Folder(folder)) => self.in_folder(owner, folder).len(),
+            _ => 0,
+        }
+    }
+
+    /// Variables that a folder of the model organizes.
+    fn in_folder(&self, owner: Owner, folder: Folder) -> &[u32] {
+        match folder {
+            Folder::Inputs => &self.table(owner).inputs,
+            Folder::Outputs => &self.table(owner).outputs,
+            Folder::States | Folder::Parameters => &[],
+        }
+    }
+
+    /// How a node hangs from its parent.
+    fn kind_of_parent(&self, node: Node) -> Kind {
+        match node {
+            Node::Twins | Node::Connections | Node::History | Node::Plc(_) | Node::Owner(_) => Kind::Organizes,
+            Node::Part(_, Part::HaConfiguration(_)) => Kind::HasHistoricalConfiguration,
+            Node::Part(_, Part::VariableStatistics(_)) => Kind::HasStatisticComponent,
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => Kind::HasProperty,
+            _ if self.member(node).is_some_and(|member| member.property) => Kind::HasProperty,
+            _ => Kind::HasComponent,
+        }
+    }
+
+    /// NodeClass of a node.
+    pub(in crate::northbound) fn class(&self, node: Node) -> NodeClass {
+        match node {
+            Node::Owner(Owner::Type(_)) => NodeClass::ObjectType,
+            Node::Part(_, Part::Method(_)) => NodeClass::Method,
+            _ if self.is_variable(node) => NodeClass::Variable,
+            _ => NodeClass::Object,
+        }
+    }
+
+    /// Whether the node has a value.
+    pub(in crate::northbound) fn is_variable(&self, node: Node) -> bool {
+        matches!(node, Node::Part(_, Part::Live(_) | Part::InputArguments(_) | Part::OutputArguments(_)))
+            || self.member(node).is_some()
+    }
+
+    fn type_definition(&self, node: Node) -> Option<Target> {
+        use VariableTypeId as V;
+        let object = |id: ObjectTypeId, name| foreign_type(id.into(), name, NodeClass::ObjectType);
+        let variable = |id: V, name| foreign_type(id.into(), name, NodeClass::VariableType);
+        Some(Target::Foreign(match node {
+            Node::Owner(Owner::Type(_)) | Node::Part(_, Part::Method(_)) => return None,
+            Node::Owner(Owner::Twin(t)) => {
+                let twin_type = u32::try_from(self.twins.twins[t as usize].type_index).ok()?;
+                return Some(Target::Node(Node::Owner(Owner::Type(twin_type))));
+            }
+            Node::Twins | Node::Connections | Node::Part(_, Part::Folder(_)) => {
+                object(ObjectTypeId::FolderType, "FolderType")
+            }
+            Node::History => self.types_type("HistoryServiceType", ids::HISTORY_SERVICE_TYPE),
+            Node::Plc(_) => self.types_type("PlcConnectionType", ids::PLC_CONNECTION_TYPE),
+            Node::Part(owner, Part::Live(Live::Variable(v))) => {
+                let (id, name) = self.variable_type(owner, v);
+                variable(id, name)
+            }
+            Node::Part(_, Part::Live(Live::Simulated(_) | Live::Residual(_))) => {
+                variable(V::BaseAnalogType, "BaseAnalogType")
+            }
+            Node::Part(_, Part::Live(Live::Parameter(_))) => variable(V::AnalogUnitType, "AnalogUnitType"),
+            Node::Part(_, Part::HaConfiguration(_)) => {
+                object(ObjectTypeId::HistoricalDataConfigurationType, "HistoricalDataConfigurationType")
+            }
+            Node::Part(_, Part::AggregateConfiguration(_)) => {
+                object(ObjectTypeId::AggregateConfigurationType, "AggregateConfigurationType")
+            }
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => {
+                variable(V::PropertyType, "PropertyType")
+            }
+            Node::Part(_, Part::Statistics) => self.types_type("TwinStatisticsType", ids::TWIN_STATISTICS_TYPE),
+            Node::Part(_, Part::VariableStatistics(_)) => {
+                self.types_type("VariableStatisticsType", ids::VARIABLE_STATISTICS_TYPE)
+            }
+            Node::Part(_, Part::Statistic(_, statistic)) if !statistic.is_count() => {
+                variable(V::BaseAnalogType, "BaseAnalogType")
+            }
+            Node::Part(_, Part::Model) => self.types_type("TwinModelType", ids::TWIN_MODEL_TYPE),
+            Node::Part(_, Part::LastFit) => self.types_type("FitResultType", ids::FIT_RESULT_TYPE),
+            Node::Part(_, Part::Connection) => self.types_type("ConnectionType", ids::CONNECTION_TYPE),
+            Node::Store(_) | Node::Link(..) | Node::Part(..) => match self.member(node) {
+                Some(member) if member.property => variable(V::PropertyType, "PropertyType"),
+                _ => variable(V::BaseDataVariableType, "BaseDataVariableType"),
+            },
+        }))
+    }
+
+    /// The rule of OPC 10000-8 §5.3: what a variable has decides what it is. A number always has a unit, if only C62.
+    fn variable_type(&self, owner: Owner, v: u32) -> (VariableTypeId, &'static str) {
+        let variable = self.variable(owner, v);
+        match (variable.data_type, variable.states.is_empty()) {
+            (DataType::Boolean, false) => (VariableTypeId::TwoStateDiscreteType, "TwoStateDiscreteType"),
+            (_, false) => (VariableTypeId::MultiStateDiscreteType, "MultiStateDiscreteType"),
+            (data_type, true) if data_type.is_numeric() && variable.range.is_some() => {
+                (VariableTypeId::AnalogUnitRangeType, "AnalogUnitRangeType")
+            }
+            (data_type, true) if data_type.is_numeric() => (VariableTypeId::AnalogUnitType, "AnalogUnitType"),
+            _ => (VariableTypeId::DataItemType, "DataItemType"),
+        }
+    }
+
+    fn types_type(&self, name: &'static str, id: u32) -> Foreign {
+        foreign_type(NodeId::new(self.namespaces.types, id), name, NodeClass::ObjectType)
+    }
+
+    fn rolling_statistics(&self) -> Foreign {
+        let id = NodeId::new(self.namespaces.ia, ids::IA_ROLLING_STATISTICS);
+        foreign_type(id, "IRollingStatisticsType", NodeClass::ObjectType)
+    }
+
+    /// NodeClass of a reference's target.
+    pub(in crate::northbound) fn target_class(&self, target: &Target) -> NodeClass {
+        match target {
+            Target::Node(node) => self.class(*node),
+            Target::Foreign(foreign) => foreign.class,
+        }
+    }
+
+    /// NodeId of a reference's target.
+    pub(in crate::northbound) fn target_id(&self, target: &Target) -> NodeId {
+        match target {
+            Target::Node(node) => self.id(*node),
+            Target::Foreign(foreign) => foreign.id.clone(),
+        }
+    }
+
+    /// Whether a target of ours has this BrowseName; what others' nodes are called, they check themselves.
+    pub(in crate::northbound) fn is_named(&self, node: Node, name: &QualifiedName) -> bool {
+        let (namespace, text) = self.name(node);
+        self.namespace_index(namespace) == name.namespace_index && text == name.name.as_ref()
+    }
+
+    /// What a browse tells of a node.
+    pub(in crate::northbound) fn metadata(&self, target: &Target) -> NodeMetadata {
+        let (browse_name, type_definition) = match target {
+            Target::Node(node) => {
+                let (namespace, name) = self.name(*node);
+                let type_definition = self.type_definition(*node).map(|definition| self.target_id(&definition));
+                (QualifiedName::new(self.namespace_index(namespace), name.as_ref()), type_definition)
+            }
+            Target::Foreign(foreign) => {
+                (QualifiedName::new(foreign.id.namespace, foreign.name), foreign.type_definition.map(NodeId::from))
+            }
+        };
+        NodeMetadata {
+            node_id: self.target_id(target).into(),
+            type_definition: type_definition.map_or_else(ExpandedNodeId::null, ExpandedNodeId::from),
+            node_class: self.target_class(target),
+            display_name: LocalizedText::new("", browse_name.name.as_ref()),
+            browse_name,
+        }
+    }
+
+    /// A reference as a browse returns it, with what the mask asks for.
+    pub(in crate::northbound) fn describe(&self, reference: &Reference, mask: Mask) -> ReferenceDescription {
+        let kind = self.kind_id(reference.kind).clone();
+        let mut described = self.metadata(&reference.target).into_ref_desc(reference.forward, kind);
+        if !mask.contains(Mask::RESULT_MASK_REFERENCE_TYPE) {
+            described.reference_type_id = NodeId::null();
+        }
+        if !mask.contains(Mask::RESULT_MASK_BROWSE_NAME) {
+            described.browse_name = QualifiedName::null();
+        }
+        if !mask.contains(Mask::RESULT_MASK_DISPLAY_NAME) {
+            described.display_name = LocalizedText::null();
+        }
+        if !mask.contains(Mask::RESULT_MASK_NODE_CLASS) {
+            described.node_class = NodeClass::Unspecified;
+        }
+        if !mask.contains(Mask::RESULT_MASK_TYPE_DEFINITION) {
+            described.type_definition = ExpandedNodeId::null();
+        }
+        described
+    }
+}
+
+fn foreign_type(id: NodeId, name: &'static str, class: NodeClass) -> Foreign {
+    Foreign { id, name, class, type_definition: None }
+}
+
+fn objects_folder() -> Foreign {
+    Foreign {
+        id: ObjectId::ObjectsFolder.into(),
+        name: "Objects",
+        class: NodeClass::Object,
+        type_definition: Some(ObjectTypeId::FolderType),
+    }
+}
+
+fn mandatory() -> Foreign {
+    Foreign {
+        id: ObjectId::ModellingRule_Mandatory.into(),
+        name: "Mandatory",
+        class: NodeClass::Object,
+        type_definition: Some(ObjectTypeId::ModellingRuleType),
+    }
+}

@@ -1,0 +1,307 @@
+//! Where nodes stand and how they are called. One description of the tree, [`AddressSpace::child`] and
+//! [`AddressSpace::parent`]: a NodeId's string is the path of names from the twin, so parsing walks down and formatting up.
+
+use std::borrow::Cow;
+
+use opcua::types::{Identifier, NodeId};
+
+use super::{
+    AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
+    node::{Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, Rolling, Statistic, Store},
+};
+use crate::{
+    northbound::{ids, signatures},
+    statistics::Window,
+};
+
+/// First part of an ObjectType's NodeId.
+const TYPE_PREFIX: &str = "type:";
+/// First part of a PLC's NodeId.
+const PLC_PREFIX: &str = "plc:";
+
+impl AddressSpace {
+    /// The node of a NodeId, without allocation.
+    pub(in crate::northbound) fn parse(&self, id: &NodeId) -> Option<Node> {
+        match &id.identifier {
+            Identifier::String(path) if id.namespace == self.namespaces.twins => self.parse_path(path.as_ref()),
+            _ => None,
+        }
+    }
+
+    fn parse_path(&self, path: &str) -> Option<Node> {
+        let (root, below) = match path.split_once('.') {
+            Some((root, below)) => (root, Some(below)),
+            None => (path, None),
+        };
+        let root = self.root(root)?;
+        below.into_iter().flat_map(|below| below.split('.')).try_fold(root, |node, name| self.child_named(node, name))
+    }
+
+    fn root(&self, name: &str) -> Option<Node> {
+        let index = |i: usize| u32::try_from(i).ok();
+        Some(match name {
+            "Twins" => Node::Twins,
+            "Connections" => Node::Connections,
+            "History" => Node::History,
+            _ => {
+                if let Some(name) = name.strip_prefix(TYPE_PREFIX) {
+                    let found = self.twins.types.iter().position(|twin_type| twin_type.name == name)?;
+                    Node::Owner(Owner::Type(index(found)?))
+                } else if let Some(name) = name.strip_prefix(PLC_PREFIX) {
+                    Node::Plc(index(self.world.plcs.iter().position(|(plc, _)| plc.name == name)?)?)
+                } else {
+                    Node::Owner(Owner::Twin(*self.twin_by_name.get(name)?))
+                }
+            }
+        })
+    }
+
+    /// The child of a name, whose NodeId is the parent's with the name behind a dot.
+    fn child_named(&self, node: Node, name: &str) -> Option<Node> {
+        match node {
+            Node::Twins | Node::Connections => return None, // their children's NodeIds begin anew
+            Node::Owner(owner) => {
+                if let Some(v) = self.table(owner).variable_by_name.get(name) {
+                    return Some(Node::Part(owner, Part::Live(Live::Variable(*v))));
+                }
+            }
+            Node::Part(owner, Part::Statistics) => {
+                let table = self.table(owner);
+                if let Some(v) = table.variable_by_name.get(name) {
+                    let numeric = table.variables.get(*v as usize).is_some_and(|v| v.is_numeric);
+                    return numeric.then_some(Node::Part(owner, Part::VariableStatistics(*v)));
+                }
+            }
+            _ => {}
+        }
+        let skip = if let Node::Owner(owner) = node { self.table(owner).variables.len() } else { 0 };
+        (skip..).map_while(|i| self.child(node, i)).find(|child| self.name(*child).1 == name)
+    }
+
+    /// A child by BrowseName, wherever it is: what a browse path follows. Twins and PLCs are found by name, not by search.
+    pub(in crate::northbound) fn child_by_browse_name(&self, node: Node, name: &str) -> Option<Node> {
+        match node {
+            Node::Twins => self.twin_by_name.get(name).map(|t| Node::Owner(Owner::Twin(*t))),
+            Node::Connections => (0..).map_while(|i| self.child(node, i)).find(|child| self.name(*child).1 == name),
+            _ => self.child_named(node, name),
+        }
+    }
+
+    /// The NodeId of a node.
+    pub(in crate::northbound) fn id(&self, node: Node) -> NodeId {
+        let mut path = String::with_capacity(48);
+        self.write_path(node, &mut path);
+        NodeId::new(self.namespaces.twins, path)
+    }
+
+    fn write_path(&self, node: Node, path: &mut String) {
+        match node {
+            Node::Owner(Owner::Type(_)) => path.push_str(TYPE_PREFIX),
+            Node::Plc(_) => path.push_str(PLC_PREFIX),
+            Node::Twins | Node::Connections | Node::History | Node::Owner(Owner::Twin(_)) => {}
+            Node::Store(_) | Node::Link(..) | Node::Part(..) => {
+                if let Some(parent) = self.parent(node) {
+                    self.write_path(parent, path);
+                    path.push('.');
+                }
+            }
+        }
+        path.push_str(&self.name(node).1);
+    }
+
+    /// BrowseName: whose namespace, and the text.
+    pub(in crate::northbound) fn name(&self, node: Node) -> (Namespace, Cow<'_, str>) {
+        let owned = |name: &'static str| (Namespace::Types, Cow::Borrowed(name));
+        let configured = |name| (Namespace::Twins, Cow::Borrowed(name));
+        match node {
+            Node::Twins => configured("Twins"),
+            Node::Connections => configured("Connections"),
+            Node::History => configured("History"),
+            Node::Plc(p) => configured(self.world.plcs[p as usize].0.name.as_str()),
+            Node::Owner(Owner::Twin(t)) => configured(self.twins.twins[t as usize].name.as_str()),
+            Node::Owner(owner @ Owner::Type(_)) => configured(self.twin_type(owner).name.as_str()),
+            Node::Store(_) | Node::Link(..) => {
+                (Namespace::Types, Cow::Borrowed(self.member(node).map_or("", |m| m.name)))
+            }
+            Node::Part(owner, part) => match part {
+                Part::Live(Live::Variable(v)) | Part::VariableStatistics(v) => {
+                    configured(self.variable(owner, v).name.as_str())
+                }
+                Part::Live(Live::Simulated(_)) => owned("Simulated"),
+                Part::Live(Live::Residual(_)) => owned("Residual"),
+                Part::Live(Live::Parameter(p)) => {
+                    let model = self.twin_type(owner).model.as_ref();
+                    configured(model.map_or("", |model| model.model.parameters()[p as usize].name.as_str()))
+                }
+                Part::HaConfiguration(_) => (Namespace::Standard, "HA Configuration".into()),
+                Part::AggregateConfiguration(_) => (Namespace::Standard, "AggregateConfiguration".into()),
+                Part::InputArguments(_) => (Namespace::Standard, "InputArguments".into()),
+                Part::OutputArguments(_) => (Namespace::Standard, "OutputArguments".into()),
+                Part::Statistics => owned("Statistics"),
+                Part::Model => owned("Model"),
+                Part::Folder(folder) => owned(folder.name()),
+                Part::LastFit => owned("LastFit"),
+                Part::Connection => owned("Connection"),
+                Part::Method(method) if method.def().id == ids::METHOD_RESET_STATISTICS => {
+                    (Namespace::Ia, method.def().name.into())
+                }
+                Part::Method(method) => owned(method.def().name),
+                _ => self.member(node).map_or_else(|| owned(""), |member| (member.namespace, member.name.into())),
+            },
+        }
+    }
+
+    /// What a variable that every object of its kind has is; `None`: another node.
+    pub(super) fn member(&self, node: Node) -> Option<super::node::Member> {
+        Some(match node {
+            Node::Store(member) => member.member(),
+            Node::Link(_, member) | Node::Part(_, Part::Link(member)) => member.member(),
+            Node::Part(_, part) => match part {
+                Part::Property(_, member) => member.member(),
+                Part::Archive(_, member) => member.member(),
+                Part::Aggregation(_, member) => member.member(),
+                Part::ParameterMember(_, member) => member.member(),
+                Part::Rolling(member) => member.member(),
+                Part::Statistic(_, member) => member.member(),
+                Part::ModelMember(member) => member.member(),
+                Part::FitMember(member) => member.member(),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    /// The node it hangs from; `None`: a standard node (Objects, TwinType).
+    pub(in crate::northbound) fn parent(&self, node: Node) -> Option<Node> {
+        Some(match node {
+            Node::Twins | Node::Connections | Node::History | Node::Owner(Owner::Type(_)) => return None,
+            Node::Store(_) => Node::History,
+            Node::Plc(_) => Node::Connections,
+            Node::Link(p, _) => Node::Plc(p),
+            Node::Owner(Owner::Twin(_)) => Node::Twins,
+            Node::Part(owner, part) => match part {
+                Part::Live(Live::Variable(_)) | Part::Statistics | Part::Model | Part::Connection => Node::Owner(owner),
+                Part::Live(live @ (Live::Simulated(_) | Live::Residual(_))) => {
+                    let v = self.variable_of(owner, live).and_then(|v| u32::try_from(v).ok()).unwrap_or(u32::MAX);
+                    Node::Part(owner, Part::Live(Live::Variable(v)))
+                }
+                Part::Live(Live::Parameter(_)) => Node::Part(owner, Part::Folder(Folder::Parameters)),
+                Part::Property(live, _) | Part::HaConfiguration(live) => Node::Part(owner, Part::Live(live)),
+                Part::Archive(live, _) | Part::AggregateConfiguration(live) => {
+                    Node::Part(owner, Part::HaConfiguration(live))
+                }
+                Part::Aggregation(live, _) => Node::Part(owner, Part::AggregateConfiguration(live)),
+                Part::ParameterMember(p, _) => Node::Part(owner, Part::Live(Live::Parameter(p))),
+                Part::Rolling(_) | Part::VariableStatistics(_) => Node::Part(owner, Part::Statistics),
+                Part::Statistic(v, _) => Node::Part(owner, Part::VariableStatistics(v)),
+                Part::ModelMember(_) | Part::Folder(_) | Part::LastFit => Node::Part(owner, Part::Model),
+                Part::FitMember(_) => Node::Part(owner, Part::LastFit),
+                Part::Method(method) if method.def().id == ids::METHOD_RESET_STATISTICS => {
+                    Node::Part(owner, Part::Statistics)
+                }
+                Part::Method(_) => Node::Owner(owner),
+                Part::InputArguments(method) | Part::OutputArguments(method) => Node::Part(owner, Part::Method(method)),
+                Part::Link(_) => Node::Part(owner, Part::Connection),
+            },
+        })
+    }
+
+    /// The i-th child.
+    pub(in crate::northbound) fn child(&self, node: Node, i: usize) -> Option<Node> {
+        let below = |len: usize| (i < len).then(|| u32::try_from(i).ok()).flatten();
+        match node {
+            Node::Twins => below(self.twins.twins.len()).map(|t| Node::Owner(Owner::Twin(t))),
+            Node::Connections => below(self.world.plcs.len()).map(Node::Plc),
+            Node::History => Store::ALL.get(i).map(|member| Node::Store(*member)),
+            Node::Plc(p) => Link::ALL.get(i).map(|member| Node::Link(p, *member)),
+            Node::Store(_) | Node::Link(..) => None,
+            Node::Owner(owner) => self.part_of_owner(owner, i).map(|part| Node::Part(owner, part)),
+            Node::Part(owner, part) => self.part_of_part(owner, part, i).map(|part| Node::Part(owner, part)),
+        }
+    }
+
+    fn part_of_owner(&self, owner: Owner, i: usize) -> Option<Part> {
+        let table = self.table(owner);
+        let Some(i) = i.checked_sub(table.variables.len()) else {
+            return u32::try_from(i).ok().map(|v| Part::Live(Live::Variable(v)));
+        };
+        match owner {
+            // The rest is declared by TwinType and inherited.
+            Owner::Type(_) => None,
+            Owner::Twin(t) if i == table.parts.len() => {
+                self.twins.twins[t as usize].plc.is_some().then_some(Part::Connection)
+            }
+            Owner::Twin(_) => table.parts.get(i).copied(),
+        }
+    }
+
+    fn part_of_part(&self, owner: Owner, part: Part, i: usize) -> Option<Part> {
+        let table = self.table(owner);
+        match part {
+            Part::Live(Live::Variable(v)) => {
+                let shown = |part: &&Part| match owner {
+                    Owner::Twin(_) => true,
+                    Owner::Type(_) => !matches!(part, Part::HaConfiguration(_)),
+                };
+                table.variables.get(v as usize)?.parts.iter().filter(shown).nth(i).copied()
+            }
+            Part::Live(live @ (Live::Simulated(_) | Live::Residual(_))) => match (i, owner) {
+                (0, _) => Some(Part::Property(live, Property::EngineeringUnits)),
+                (1, Owner::Twin(_)) => Some(Part::HaConfiguration(live)),
+                _ => None,
+            },
+            Part::Live(live @ Live::Parameter(p)) => match i {
+                0 => Some(Part::Property(live, Property::EngineeringUnits)),
+                1 => Some(Part::HaConfiguration(live)),
+                _ => ParameterMember::ALL.get(i - 2).map(|member| Part::ParameterMember(p, *member)),
+            },
+            Part::HaConfiguration(live) => match Archive::ALL.get(i) {
+                Some(member) => Some(Part::Archive(live, *member)),
+                None => (i == Archive::ALL.len()).then_some(Part::AggregateConfiguration(live)),
+            },
+            Part::AggregateConfiguration(live) => {
+                Aggregation::ALL.get(i).map(|member| Part::Aggregation(live, *member))
+            }
+            Part::Statistics => match i {
+                0 => Some(Part::Rolling(Rolling::StartTime)),
+                1 => Some(Part::Rolling(match self.twin_type(owner).window {
+                    Window::Duration(_) => Rolling::WindowDuration,
+                    Window::Values(_) => Rolling::WindowNumberOfValues,
+                })),
+                2 => Method::with_id(ids::METHOD_RESET_STATISTICS).map(Part::Method),
+                _ => table.numeric.get(i - 3).map(|v| Part::VariableStatistics(*v)),
+            },
+            Part::VariableStatistics(v) => Statistic::ALL.get(i).map(|member| Part::Statistic(v, *member)),
+            Part::Model => match (i, ModelMember::ALL.len()) {
+                (i, members) if i < members => ModelMember::ALL.get(i).map(|member| Part::ModelMember(*member)),
+                (i, members) if i == members => Some(Part::LastFit),
+                (i, members) => Folder::ALL.get(i - members - 1).map(|folder| Part::Folder(*folder)),
+            },
+            Part::Folder(Folder::Parameters) => {
+                let parameters = self.twin_type(owner).model.as_ref().map_or(0, |m| m.model.parameters().len());
+                (i < parameters).then(|| u32::try_from(i).ok()).flatten().map(|p| Part::Live(Live::Parameter(p)))
+            }
+            Part::LastFit => FitMember::ALL.get(i).map(|member| Part::FitMember(*member)),
+            Part::Method(method) => {
+                let input = (!method.def().inputs.is_empty()).then_some(Part::InputArguments(method));
+                let output = (!method.def().outputs.is_empty()).then_some(Part::OutputArguments(method));
+                input.into_iter().chain(output).nth(i)
+            }
+            Part::Connection => Link::OF_TWIN.get(i).map(|member| Part::Link(*member)),
+            _ => None,
+        }
+    }
+}
+
+impl Method {
+    /// Its signature.
+    pub(in crate::northbound) fn def(self) -> &'static signatures::MethodDef {
+        &signatures::METHODS[usize::from(self.0)]
+    }
+
+    /// The method that TwinType (or TwinStatisticsType) declares with this number.
+    pub(in crate::northbound) fn with_id(id: u32) -> Option<Self> {
+        let at = signatures::METHODS.iter().position(|method| method.id == id)?;
+        u8::try_from(at).ok().map(Self)
+    }
+}

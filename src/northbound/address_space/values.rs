@@ -1,0 +1,277 @@
+//! What a node holds now. Configured things are Good since the server started; the rest is read from the live values, a
+//! short lock per twin.
+
+use std::{collections::HashMap, fmt::Write};
+
+use opcua::types::{DataValue, ExtensionObject, LocalizedText, Range, UAString, Variant};
+
+use super::{
+    AddressSpace, Live, Node, Owner, Part, Property,
+    node::{Aggregation, Archive, Link, Rolling, Store},
+};
+use crate::{
+    northbound::{signatures::ArgDef, units::engineering_units},
+    preprocess::describe,
+    sample::{SeriesId, StatusCode, TwinId},
+    southbound::{LinkState, NodeAddress, PlcId},
+    statistics::Window,
+    time::Timestamp,
+    ua,
+};
+
+/// Oldest and newest stored sample of series, fetched from the store before values are asked for (the store may block).
+pub(in crate::northbound) type Extents = HashMap<SeriesId, Option<(Timestamp, Timestamp)>>;
+
+/// A value and how good it is.
+pub(super) struct Figure {
+    pub(super) value: Variant,
+    pub(super) status: StatusCode,
+}
+
+impl Figure {
+    pub(super) fn good(value: impl Into<Variant>) -> Self {
+        Self { value: value.into(), status: StatusCode::Good }
+    }
+
+    pub(super) fn bad(status: StatusCode) -> Self {
+        Self { value: Variant::Empty, status }
+    }
+
+    /// Null where the time was not given.
+    pub(super) fn time(time: Timestamp) -> Self {
+        Self::good(ua::given(time).map_or(Variant::Empty, Variant::from))
+    }
+
+    fn stamped(self, source: Timestamp, now: Timestamp) -> DataValue {
+        DataValue {
+            value: Some(self.value),
+            status: Some(self.status),
+            source_timestamp: ua::given(source),
+            server_timestamp: ua::given(now),
+            ..DataValue::default()
+        }
+    }
+}
+
+impl AddressSpace {
+    /// The value of a variable with both timestamps.
+    pub(in crate::northbound) fn value(&self, node: Node, now: Timestamp, extents: &Extents) -> DataValue {
+        match node {
+            Node::Store(member) => self.store(member).stamped(now, now),
+            Node::Link(p, member) => self.link(PlcId(p), member).stamped(now, now),
+            Node::Part(Owner::Twin(t), Part::Live(live)) => {
+                ua::live_data_value(&self.world.state.sample(TwinId(t), live.facet()), now)
+            }
+            Node::Part(Owner::Twin(t), part) => match self.changing(TwinId(t), part, now) {
+                Some(figure) => figure.stamped(now, now),
+                None => self.fixed(Owner::Twin(t), part, extents).stamped(self.started, now),
+            },
+            Node::Part(owner, part) => self.fixed(owner, part, extents).stamped(self.started, now),
+            _ => Figure::bad(StatusCode::BadAttributeIdInvalid).stamped(now, now),
+        }
+    }
+
+    /// The series whose extent the value of a node needs.
+    pub(in crate::northbound) fn needs_extent(&self, node: Node) -> Option<SeriesId> {
+        match node {
+            Node::Part(Owner::Twin(t), Part::Archive(live, Archive::Start | Archive::OnlineStart)) => {
+                Some(self.configured().series(TwinId(t), live.facet()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the value changes without a sample: what `Publisher::tick` looks at.
+    pub(in crate::northbound) fn is_slow(&self, node: Node) -> bool {
+        match node {
+            Node::Store(_) | Node::Link(..) => true,
+            Node::Part(Owner::Twin(_), part) => matches!(
+                part,
+                Part::Statistic(..)
+                    | Part::Rolling(Rolling::StartTime)
+                    | Part::ModelMember(_)
+                    | Part::ParameterMember(..)
+                    | Part::FitMember(_)
+                    | Part::Link(_)
+            ),
+            _ => false,
+        }
+    }
+
+    /// Values that change by themselves; `None`: those that don't.
+    fn changing(&self, twin: TwinId, part: Part, now: Timestamp) -> Option<Figure> {
+        let twin_type = self.configured().type_of(twin);
+        Some(match part {
+            Part::Statistic(v, statistic) => {
+                super::figures::statistic(&self.world.state.read(twin), twin_type, v as usize, statistic, now)
+            }
+            Part::Rolling(Rolling::StartTime) => Figure::time(self.statistics_since(twin)),
+            Part::ModelMember(member) => {
+                super::figures::model(&self.world.state.read(twin), twin_type.model.as_ref(), member)
+            }
+            Part::ParameterMember(p, member) => super::figures::parameter(
+                &self.world.state.read(twin),
+                self.configured().twin(twin),
+                twin_type.model.as_ref(),
+                p as usize,
+                member,
+            ),
+            Part::FitMember(member) => super::figures::last_fit(&self.world.state.read(twin).last_fit, member),
+            Part::Link(member) => match self.configured().twin(twin).plc {
+                Some(plc) => self.link(plc, member),
+                None => Figure::bad(StatusCode::BadNotConnected),
+            },
+            _ => return None,
+        })
+    }
+
+    fn fixed(&self, owner: Owner, part: Part, extents: &Extents) -> Figure {
+        match part {
+            Part::Property(live, property) => self.property(owner, live, property),
+            Part::Archive(live, member) => self.archive(owner, live, member, extents),
+            Part::Aggregation(_, member) => aggregation(member),
+            Part::Rolling(_) => match self.twin_type(owner).window {
+                Window::Duration(seconds) => Figure::good(seconds * 1e3),
+                Window::Values(values) => Figure::good(values),
+            },
+            Part::InputArguments(method) => arguments(method.def().inputs),
+            Part::OutputArguments(method) => arguments(method.def().outputs),
+            // An InstanceDeclaration has no device behind it.
+            _ => Figure::good(Variant::Empty),
+        }
+    }
+
+    fn property(&self, owner: Owner, live: Live, property: Property) -> Figure {
+        let variable = self.variable_of(owner, live).map(|v| &self.twin_type(owner).variables[v]);
+        let state = |v: usize| {
+            let name = variable.and_then(|variable| variable.states.get(v)).map_or("", String::as_str);
+            LocalizedText::new("", name)
+        };
+        match property {
+            Property::EuRange | Property::InstrumentRange => match variable.and_then(|variable| variable.range) {
+                Some((low, high)) => Figure::good(ExtensionObject::from_message(Range { low, high })),
+                None => Figure::bad(StatusCode::BadNoData),
+            },
+            Property::EngineeringUnits => {
+                let unit = match (variable, live) {
+                    (Some(variable), _) => variable.unit.as_str(),
+                    (None, Live::Parameter(p)) => {
+                        let model = self.twin_type(owner).model.as_ref();
+                        model.map_or("", |model| model.model.parameters()[p as usize].unit.as_str())
+                    }
+                    (None, _) => "",
+                };
+                Figure::good(ExtensionObject::from_message(engineering_units((!unit.is_empty()).then_some(unit))))
+            }
+            Property::Definition => Figure::good(UAString::from(self.definition(owner, live))),
+            Property::TrueState => Figure::good(state(1)),
+            Property::FalseState => Figure::good(state(0)),
+            Property::EnumStrings => {
+                let states = variable.map_or(0, |variable| variable.states.len());
+                Figure::good((0..states).map(state).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// Where a value comes from, in words: source → filters.
+    fn definition(&self, owner: Owner, live: Live) -> String {
+        let Some(v) = self.variable_of(owner, live) else { return "parameter of the model in force".to_owned() };
+        match live {
+            Live::Simulated(_) => return "what the model in force makes of the inputs".to_owned(),
+            Live::Residual(_) => return "measured minus simulated".to_owned(),
+            Live::Variable(_) | Live::Parameter(_) => {}
+        }
+        let mut text = match owner {
+            Owner::Type(_) => String::new(),
+            Owner::Twin(t) => {
+                let twin = &self.configured().twins[t as usize];
+                let plc =
+                    twin.plc.and_then(|plc| self.world.plcs.get(plc.0 as usize)).map(|(plc, _)| plc.name.as_str());
+                match (plc, &twin.sources[v]) {
+                    (Some(plc), Some(source)) => format!("{plc}: {}", address(source)),
+                    _ => "internal: written by clients".to_owned(),
+                }
+            }
+        };
+        let filters = describe(&self.twin_type(owner).variables[v].preprocess);
+        if !filters.is_empty() {
+            let arrow = if text.is_empty() { "" } else { " → " };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{arrow}{filters}");
+        }
+        text
+    }
+
+    fn archive(&self, owner: Owner, live: Live, member: Archive, extents: &Extents) -> Figure {
+        match member {
+            Archive::Stepped => Figure::good(match self.variable_of(owner, live) {
+                Some(v) => self.twin_type(owner).variables[v].stepped,
+                None => true, // a parameter holds until the next revision
+            }),
+            Archive::Definition => Figure::good(UAString::from(self.definition(owner, live))),
+            Archive::Start | Archive::OnlineStart => {
+                let Owner::Twin(t) = owner else { return Figure::good(Variant::Empty) };
+                let series = self.configured().series(TwinId(t), live.facet());
+                match extents.get(&series).copied().flatten() {
+                    Some((oldest, _)) => Figure::time(oldest),
+                    None => Figure::good(Variant::Empty), // nothing stored yet
+                }
+            }
+        }
+    }
+
+    fn link(&self, plc: PlcId, member: Link) -> Figure {
+        let Some((config, link)) = self.world.plcs.get(plc.0 as usize) else {
+            return Figure::bad(StatusCode::BadNotConnected);
+        };
+        let status = link.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match member {
+            Link::State => Figure::good(match status.state {
+                LinkState::Connecting => "Connecting",
+                LinkState::Connected => "Connected",
+                LinkState::Lost => "Lost",
+            }),
+            Link::LastError => Figure::good(status.last_error.as_str()),
+            Link::LastDataTime => Figure::time(status.last_data),
+            Link::Endpoint => Figure::good(config.endpoint.as_str()),
+            Link::ClockOffset if status.clock_offset_s.is_nan() => Figure::good(Variant::Empty),
+            Link::ClockOffset => Figure::good(status.clock_offset_s * 1e3),
+            Link::Reconnects => Figure::good(status.reconnects),
+            Link::SamplesReceived => Figure::good(status.samples_received),
+            Link::SamplesDropped => Figure::good(status.samples_dropped),
+        }
+    }
+
+    fn store(&self, member: Store) -> Figure {
+        let status = (self.world.history_status)();
+        match member {
+            Store::DurableUntil => Figure::time(status.durable_until),
+            Store::State => Figure::good(status.state.as_str()),
+            Store::FreeSpace => Figure::good(status.free_space.map_or(Variant::Empty, Variant::UInt64)),
+        }
+    }
+}
+
+/// As a config would name it.
+fn address(source: &NodeAddress) -> String {
+    match source {
+        NodeAddress::Id { namespace: Some(uri), identifier } => format!("nsu={uri};{identifier}"),
+        NodeAddress::Id { namespace: None, identifier } => identifier.clone(),
+        NodeAddress::Path(path) => path.iter().fold(String::new(), |text, element| text + "/" + &element.name),
+    }
+}
+
+/// Part 13 §4.2.1.2: the defaults, until aggregates can be configured.
+fn aggregation(member: Aggregation) -> Figure {
+    match member {
+        Aggregation::TreatUncertainAsBad => Figure::good(true),
+        Aggregation::PercentDataBad | Aggregation::PercentDataGood => Figure::good(100u8),
+        Aggregation::UseSlopedExtrapolation => Figure::good(false),
+    }
+}
+
+fn arguments(arguments: &[ArgDef]) -> Figure {
+    Figure::good(
+        arguments.iter().map(|argument| ExtensionObject::from_message(argument.to_argument())).collect::<Vec<_>>(),
+    )
+}

@@ -1,0 +1,301 @@
+//! Around a manager of the library: everything is delegated, but for values that it leaves empty or hard-codes, and calls
+//! that only the instance's manager can answer (they are routed by MethodId, and the type's is not ours).
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use opcua::{
+    nodes::DefaultTypeTree,
+    server::{
+        CreateMonitoredItem,
+        diagnostics::NamespaceMetadata,
+        node_manager::{
+            AddNodeItem, AddReferenceItem, BrowseNode, BrowsePathItem, DeleteNodeItem, DeleteReferenceItem,
+            DynNodeManager, ExternalReferenceRequest, HistoryNode, HistoryUpdateNode, MethodCall, MonitoredItemRef,
+            MonitoredItemUpdateRef, NodeManager, NodeManagerBuilder, ParsedReadValueId, QueryRequest, ReadNode,
+            RegisterNodeItem, RequestContext, ServerContext, WriteNode,
+        },
+    },
+    types::{
+        AttributeId, DataValue, ExpandedNodeId, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadEventDetails,
+        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString, VariableId, Variant,
+    },
+};
+
+use super::{history_read, methods, node_manager::SharedSpace};
+
+/// A manager of the library with what it lacks.
+pub(super) struct Decorated {
+    inner: Arc<DynNodeManager>,
+    space: SharedSpace,
+    values: HashMap<NodeId, Variant>,
+}
+
+/// Builds a [`Decorated`] around what `inner` builds.
+pub(super) struct Decorate<B> {
+    pub(super) inner: B,
+    pub(super) space: SharedSpace,
+    pub(super) values: HashMap<NodeId, Variant>,
+}
+
+impl<B: NodeManagerBuilder + 'static> NodeManagerBuilder for Decorate<B> {
+    fn build(self: Box<Self>, context: ServerContext) -> Arc<DynNodeManager> {
+        let Self { inner, space, values } = *self;
+        Arc::new(Decorated { inner: Box::new(inner).build(context), space, values })
+    }
+}
+
+/// What the server can do, said truly (the library hard-codes these to "nothing").
+pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
+    use VariableId as V;
+    let no = [
+        V::HistoryServerCapabilities_AccessHistoryEventsCapability,
+        V::HistoryServerCapabilities_InsertDataCapability,
+        V::HistoryServerCapabilities_ReplaceDataCapability,
+        V::HistoryServerCapabilities_UpdateDataCapability,
+        V::HistoryServerCapabilities_DeleteRawCapability,
+        V::HistoryServerCapabilities_DeleteAtTimeCapability,
+        V::HistoryServerCapabilities_InsertEventCapability,
+        V::HistoryServerCapabilities_ReplaceEventCapability,
+        V::HistoryServerCapabilities_UpdateEventCapability,
+        V::HistoryServerCapabilities_DeleteEventCapability,
+        V::HistoryServerCapabilities_InsertAnnotationCapability,
+        V::HistoryServerCapabilities_ServerTimestampSupported,
+        V::Server_Auditing,
+    ];
+    // Facets only: a full profile asks for what is not there yet (certificate push, users).
+    let profiles = [
+        "http://opcfoundation.org/UA-Profile/Server/StandardDataChangeSubscription2022",
+        "http://opcfoundation.org/UA-Profile/Server/DataAccess",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalRawData2022",
+        "http://opcfoundation.org/UA-Profile/Server/Methods2022",
+    ];
+    let mut values: HashMap<NodeId, Variant> = no.into_iter().map(|id| (id.into(), Variant::Boolean(false))).collect();
+    let texts = |texts: &[&str]| Variant::from(texts.iter().map(|text| UAString::from(*text)).collect::<Vec<_>>());
+    values.extend([
+        (V::HistoryServerCapabilities_AccessHistoryDataCapability.into(), Variant::Boolean(true)),
+        (V::HistoryServerCapabilities_MaxReturnDataValues.into(), Variant::UInt32(history_read::PAGE)),
+        (V::HistoryServerCapabilities_MaxReturnEventValues.into(), Variant::UInt32(0)),
+        (V::Server_ServerCapabilities_ServerProfileArray.into(), texts(&profiles)),
+        (V::Server_ServerCapabilities_LocaleIdArray.into(), texts(&["en"])),
+        (V::Server_ServerCapabilities_MaxSessions.into(), Variant::UInt32(sessions_max)),
+    ]);
+    values
+}
+
+impl Decorated {
+    fn value(&self, wanted: &ParsedReadValueId) -> Option<DataValue> {
+        let value = self.values.get(&wanted.node_id).filter(|_| wanted.attribute_id == AttributeId::Value)?;
+        Some(match value.range_of(&wanted.index_range) {
+            Ok(value) => DataValue::new_now(value),
+            Err(status) => DataValue { status: Some(status), ..DataValue::default() },
+        })
+    }
+}
+
+#[async_trait]
+impl NodeManager for Decorated {
+    async fn read(
+        &self,
+        context: &RequestContext,
+        max_age: f64,
+        stamps: TimestampsToReturn,
+        nodes: &mut [&mut ReadNode],
+    ) -> Result<(), StatusCode> {
+        self.inner.read(context, max_age, stamps, nodes).await?;
+        for node in nodes {
+            if let Some(mut value) = self.value(node.node()) {
+                if !matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both) {
+                    value.source_timestamp = None;
+                }
+                if !matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both) {
+                    value.server_timestamp = None;
+                }
+                node.set_result(value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_monitored_items(
+        &self,
+        context: &RequestContext,
+        items: &mut [&mut CreateMonitoredItem],
+    ) -> Result<(), StatusCode> {
+        self.inner.create_monitored_items(context, items).await?;
+        for item in items {
+            if let Some(value) = self.value(item.item_to_monitor()) {
+                item.set_initial_value(value);
+            }
+        }
+        Ok(())
+    }
+
+    async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
+        let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
+        // Ours to the front; the rest is delegated.
+        let mut ours = 0;
+        for i in 0..calls.len() {
+            if methods::is_ours(space, calls[i]) {
+                calls.swap(ours, i);
+                ours += 1;
+            }
+        }
+        let (ours, theirs) = calls.split_at_mut(ours);
+        for call in ours {
+            methods::call(space, context, self.space.role(&context.token), call).await;
+        }
+        if theirs.is_empty() { Ok(()) } else { self.inner.call(context, theirs).await }
+    }
+
+    fn owns_node(&self, id: &NodeId) -> bool {
+        self.inner.owns_node(id)
+    }
+
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn owns_server_events(&self) -> bool {
+        self.inner.owns_server_events()
+    }
+
+    fn handle_new_node(&self, parent: &ExpandedNodeId) -> bool {
+        self.inner.handle_new_node(parent)
+    }
+
+    fn namespaces_for_user(&self, context: &RequestContext) -> Vec<NamespaceMetadata> {
+        self.inner.namespaces_for_user(context)
+    }
+
+    async fn init(&self, types: &mut DefaultTypeTree, context: ServerContext) {
+        self.inner.init(types, context).await;
+    }
+
+    async fn resolve_external_references(&self, c: &RequestContext, items: &mut [&mut ExternalReferenceRequest]) {
+        self.inner.resolve_external_references(c, items).await;
+    }
+
+    async fn write(&self, c: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
+        self.inner.write(c, nodes).await
+    }
+
+    async fn browse(&self, c: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
+        self.inner.browse(c, nodes).await
+    }
+
+    async fn translate_browse_paths_to_node_ids(
+        &self,
+        c: &RequestContext,
+        nodes: &mut [&mut BrowsePathItem],
+    ) -> Result<(), StatusCode> {
+        self.inner.translate_browse_paths_to_node_ids(c, nodes).await
+    }
+
+    async fn register_nodes(&self, c: &RequestContext, nodes: &mut [&mut RegisterNodeItem]) -> Result<(), StatusCode> {
+        self.inner.register_nodes(c, nodes).await
+    }
+
+    async fn unregister_nodes(&self, c: &RequestContext, nodes: &[&NodeId]) -> Result<(), StatusCode> {
+        self.inner.unregister_nodes(c, nodes).await
+    }
+
+    async fn history_read_raw_modified(
+        &self,
+        c: &RequestContext,
+        details: &ReadRawModifiedDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.inner.history_read_raw_modified(c, details, nodes, stamps).await
+    }
+
+    async fn history_read_processed(
+        &self,
+        c: &RequestContext,
+        details: &ReadProcessedDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.inner.history_read_processed(c, details, nodes, stamps).await
+    }
+
+    async fn history_read_at_time(
+        &self,
+        c: &RequestContext,
+        details: &ReadAtTimeDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.inner.history_read_at_time(c, details, nodes, stamps).await
+    }
+
+    async fn history_read_events(
+        &self,
+        c: &RequestContext,
+        details: &ReadEventDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.inner.history_read_events(c, details, nodes, stamps).await
+    }
+
+    async fn history_read_annotations(
+        &self,
+        c: &RequestContext,
+        details: &ReadAnnotationDataDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.inner.history_read_annotations(c, details, nodes, stamps).await
+    }
+
+    async fn history_update(&self, c: &RequestContext, nodes: &mut [&mut HistoryUpdateNode]) -> Result<(), StatusCode> {
+        self.inner.history_update(c, nodes).await
+    }
+
+    async fn modify_monitored_items(&self, c: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
+        self.inner.modify_monitored_items(c, items).await;
+    }
+
+    async fn set_monitoring_mode(
+        &self,
+        c: &RequestContext,
+        mode: opcua::types::MonitoringMode,
+        items: &[&MonitoredItemRef],
+    ) {
+        self.inner.set_monitoring_mode(c, mode, items).await;
+    }
+
+    async fn delete_monitored_items(&self, c: &RequestContext, items: &[&MonitoredItemRef]) {
+        self.inner.delete_monitored_items(c, items).await;
+    }
+
+    async fn query(&self, c: &RequestContext, request: &mut QueryRequest) -> Result<(), StatusCode> {
+        self.inner.query(c, request).await
+    }
+
+    async fn add_nodes(&self, c: &RequestContext, nodes: &mut [&mut AddNodeItem]) -> Result<(), StatusCode> {
+        self.inner.add_nodes(c, nodes).await
+    }
+
+    async fn add_references(&self, c: &RequestContext, items: &mut [&mut AddReferenceItem]) -> Result<(), StatusCode> {
+        self.inner.add_references(c, items).await
+    }
+
+    async fn delete_nodes(&self, c: &RequestContext, nodes: &mut [&mut DeleteNodeItem]) -> Result<(), StatusCode> {
+        self.inner.delete_nodes(c, nodes).await
+    }
+
+    async fn delete_node_references(&self, c: &RequestContext, nodes: &[&DeleteNodeItem]) {
+        self.inner.delete_node_references(c, nodes).await;
+    }
+
+    async fn delete_references(
+        &self,
+        c: &RequestContext,
+        items: &mut [&mut DeleteReferenceItem],
+    ) -> Result<(), StatusCode> {
+        self.inner.delete_references(c, items).await
+    }
+}

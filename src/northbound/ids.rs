@@ -1,0 +1,329 @@
+//! The numeric NodeIds of what our NodeSets declare: types, members, methods in `urn:uatwin:types`, and the nodes of OPC 10000-200
+//! that we refer to. The scheme of the numbers stands in `nodesets/UaTwin.NodeSet2.xml`.
+
+use opcua::types::{Identifier, NodeId};
+
+/// The namespace of our types.
+pub const TYPES_NAMESPACE: &str = "urn:uatwin:types";
+/// The namespace of OPC 10000-200, Industrial Automation.
+pub const IA_NAMESPACE: &str = "http://opcfoundation.org/UA/IA/";
+
+/// The number of a numeric NodeId.
+pub fn numeric(id: &NodeId) -> Option<u32> {
+    match id.identifier {
+        Identifier::Numeric(number) => Some(number),
+        _ => None,
+    }
+}
+
+// Types.
+
+/// ObjectType `TwinType`.
+pub const TWIN_TYPE: u32 = 1000;
+/// ObjectType `TwinStatisticsType`.
+pub const TWIN_STATISTICS_TYPE: u32 = 1010;
+/// ObjectType `VariableStatisticsType`.
+pub const VARIABLE_STATISTICS_TYPE: u32 = 1011;
+/// ObjectType `TwinModelType`.
+pub const TWIN_MODEL_TYPE: u32 = 1020;
+/// ObjectType `FitResultType`.
+pub const FIT_RESULT_TYPE: u32 = 1021;
+/// ObjectType `ConnectionType`.
+pub const CONNECTION_TYPE: u32 = 1030;
+/// ObjectType `PlcConnectionType`.
+pub const PLC_CONNECTION_TYPE: u32 = 1031;
+/// ObjectType `HistoryServiceType`.
+pub const HISTORY_SERVICE_TYPE: u32 = 1040;
+
+// Members of TwinType.
+
+/// `<Variable>` of `TwinType`.
+pub const VARIABLE_PLACEHOLDER: u32 = 2000;
+/// `Simulated` of `<Variable>`.
+pub const VARIABLE_SIMULATED: u32 = 2001;
+/// `Residual` of `<Variable>`.
+pub const VARIABLE_RESIDUAL: u32 = 2002;
+/// `Statistics` of `TwinType`.
+pub const TWIN_STATISTICS: u32 = 2010;
+/// `Model` of `TwinType`.
+pub const TWIN_MODEL: u32 = 2020;
+/// `Connection` of `TwinType`.
+pub const TWIN_CONNECTION: u32 = 2030;
+
+// Members of TwinStatisticsType and VariableStatisticsType.
+
+/// `StartTime` of `TwinStatisticsType`.
+pub const STATISTICS_START_TIME: u32 = 3000;
+/// `WindowDuration` of `TwinStatisticsType`.
+pub const STATISTICS_WINDOW_DURATION: u32 = 3001;
+/// `<Variable>` of `TwinStatisticsType`.
+pub const STATISTICS_VARIABLE_PLACEHOLDER: u32 = 3010;
+/// `Count` of `VariableStatisticsType`.
+pub const STATISTIC_COUNT: u32 = 3020;
+/// `Maximum` of `VariableStatisticsType`.
+pub const STATISTIC_MAXIMUM: u32 = 3021;
+/// `Mean` of `VariableStatisticsType`.
+pub const STATISTIC_MEAN: u32 = 3022;
+/// `Minimum` of `VariableStatisticsType`.
+pub const STATISTIC_MINIMUM: u32 = 3023;
+/// `StandardDeviationPopulation` of `VariableStatisticsType`.
+pub const STATISTIC_STANDARD_DEVIATION_POPULATION: u32 = 3024;
+/// `StandardDeviationSample` of `VariableStatisticsType`.
+pub const STATISTIC_STANDARD_DEVIATION_SAMPLE: u32 = 3025;
+/// `Total` of `VariableStatisticsType`.
+pub const STATISTIC_TOTAL: u32 = 3026;
+/// `VariancePopulation` of `VariableStatisticsType`.
+pub const STATISTIC_VARIANCE_POPULATION: u32 = 3027;
+/// `VarianceSample` of `VariableStatisticsType`.
+pub const STATISTIC_VARIANCE_SAMPLE: u32 = 3028;
+
+// Members of TwinModelType and FitResultType.
+
+/// `Equations` of `TwinModelType`.
+pub const MODEL_EQUATIONS: u32 = 4000;
+/// `Inputs` of `TwinModelType`.
+pub const MODEL_INPUTS: u32 = 4001;
+/// `Kind` of `TwinModelType`.
+pub const MODEL_KIND: u32 = 4002;
+/// `LastFit` of `TwinModelType`.
+pub const MODEL_LAST_FIT: u32 = 4003;
+/// `Outputs` of `TwinModelType`.
+pub const MODEL_OUTPUTS: u32 = 4004;
+/// `Parameters` of `TwinModelType`.
+pub const MODEL_PARAMETERS: u32 = 4005;
+/// `Revision` of `TwinModelType`.
+pub const MODEL_REVISION: u32 = 4006;
+/// `States` of `TwinModelType`.
+pub const MODEL_STATES: u32 = 4007;
+/// `<Parameter>` of `Parameters`.
+pub const PARAMETER_PLACEHOLDER: u32 = 4010;
+/// `EngineeringUnits` of `<Parameter>`.
+pub const PARAMETER_ENGINEERING_UNITS: u32 = 4011;
+/// `Free` of `<Parameter>`.
+pub const PARAMETER_FREE: u32 = 4012;
+/// `Lower95` of `<Parameter>`.
+pub const PARAMETER_LOWER95: u32 = 4013;
+/// `LowerBound` of `<Parameter>`.
+pub const PARAMETER_LOWER_BOUND: u32 = 4014;
+/// `Nominal` of `<Parameter>`.
+pub const PARAMETER_NOMINAL: u32 = 4015;
+/// `StandardError` of `<Parameter>`.
+pub const PARAMETER_STANDARD_ERROR: u32 = 4016;
+/// `Upper95` of `<Parameter>`.
+pub const PARAMETER_UPPER95: u32 = 4017;
+/// `UpperBound` of `<Parameter>`.
+pub const PARAMETER_UPPER_BOUND: u32 = 4018;
+/// `<State>` of `States`.
+pub const STATE_PLACEHOLDER: u32 = 4020;
+/// `ConditionNumber` of `FitResultType`.
+pub const FIT_CONDITION_NUMBER: u32 = 4030;
+/// `Cost` of `FitResultType`.
+pub const FIT_COST: u32 = 4031;
+/// `Covariance` of `FitResultType`.
+pub const FIT_COVARIANCE: u32 = 4032;
+/// `Duration` of `FitResultType`.
+pub const FIT_DURATION: u32 = 4033;
+/// `DurbinWatson` of `FitResultType`.
+pub const FIT_DURBIN_WATSON: u32 = 4034;
+/// `EndTime` of `FitResultType`.
+pub const FIT_END_TIME: u32 = 4035;
+/// `FinishedAt` of `FitResultType`.
+pub const FIT_FINISHED_AT: u32 = 4036;
+/// `FitPercent` of `FitResultType`.
+pub const FIT_PERCENT: u32 = 4037;
+/// `Iterations` of `FitResultType`.
+pub const FIT_ITERATIONS: u32 = 4038;
+/// `Message` of `FitResultType`.
+pub const FIT_MESSAGE: u32 = 4039;
+/// `RSquared` of `FitResultType`.
+pub const FIT_RSQUARED: u32 = 4040;
+/// `Rmse` of `FitResultType`.
+pub const FIT_RMSE: u32 = 4041;
+/// `Samples` of `FitResultType`.
+pub const FIT_SAMPLES: u32 = 4042;
+/// `StartTime` of `FitResultType`.
+pub const FIT_START_TIME: u32 = 4043;
+/// `State` of `FitResultType`.
+pub const FIT_STATE: u32 = 4044;
+
+// Members of ConnectionType, PlcConnectionType and HistoryServiceType.
+
+/// `LastDataTime` of `ConnectionType`.
+pub const CONNECTION_LAST_DATA_TIME: u32 = 5000;
+/// `LastError` of `ConnectionType`.
+pub const CONNECTION_LAST_ERROR: u32 = 5001;
+/// `State` of `ConnectionType`.
+pub const CONNECTION_STATE: u32 = 5002;
+/// `ClockOffset` of `PlcConnectionType`.
+pub const PLC_CLOCK_OFFSET: u32 = 5010;
+/// `Endpoint` of `PlcConnectionType`.
+pub const PLC_ENDPOINT: u32 = 5011;
+/// `Reconnects` of `PlcConnectionType`.
+pub const PLC_RECONNECTS: u32 = 5012;
+/// `SamplesDropped` of `PlcConnectionType`.
+pub const PLC_SAMPLES_DROPPED: u32 = 5013;
+/// `SamplesReceived` of `PlcConnectionType`.
+pub const PLC_SAMPLES_RECEIVED: u32 = 5014;
+/// `DurableUntil` of `HistoryServiceType`.
+pub const HISTORY_DURABLE_UNTIL: u32 = 5020;
+/// `FreeSpace` of `HistoryServiceType`.
+pub const HISTORY_FREE_SPACE: u32 = 5021;
+/// `State` of `HistoryServiceType`.
+pub const HISTORY_STATE: u32 = 5022;
+
+// Methods: InputArguments are at `+ 1`, OutputArguments at `+ 2`.
+
+/// `CancelFit` of `TwinType`.
+pub const METHOD_CANCEL_FIT: u32 = 7000;
+/// `Correlate` of `TwinType`.
+pub const METHOD_CORRELATE: u32 = 7010;
+/// `Fit` of `TwinType`.
+pub const METHOD_FIT: u32 = 7020;
+/// `SetParameters` of `TwinType`.
+pub const METHOD_SET_PARAMETERS: u32 = 7030;
+/// `Simulate` of `TwinType`.
+pub const METHOD_SIMULATE: u32 = 7040;
+/// `ResetStatistics` of `TwinStatisticsType`.
+pub const METHOD_RESET_STATISTICS: u32 = 7100;
+
+// Of OPC 10000-200, in its own namespace.
+
+/// ObjectType `IStatisticsType`.
+pub const IA_STATISTICS: u32 = 1011;
+/// ObjectType `IRollingStatisticsType`.
+pub const IA_ROLLING_STATISTICS: u32 = 1013;
+/// ReferenceType `HasStatisticComponent`.
+pub const IA_HAS_STATISTIC_COMPONENT: u32 = 4002;
+/// Variable `StartTime`.
+pub const IA_START_TIME: u32 = 6046;
+/// Variable `WindowDuration`.
+pub const IA_WINDOW_DURATION: u32 = 6048;
+/// Variable `WindowNumberOfValues`.
+pub const IA_WINDOW_NUMBER_OF_VALUES: u32 = 6049;
+/// Method `ResetStatistics`.
+pub const IA_RESET_STATISTICS: u32 = 7001;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::northbound::nodesets::tests::type_nodes;
+    use opcua::types::{NodeClass, QualifiedName};
+
+    /// Namespace indices of `type_nodes`.
+    const STANDARD: u16 = 0;
+    const IA: u16 = 1;
+    const TYPES: u16 = 2;
+
+    /// (namespace of the NodeId, number, NodeClass, namespace of the BrowseName, BrowseName)
+    const DECLARED: &[(u16, u32, NodeClass, u16, &str)] = &[
+        (TYPES, TWIN_TYPE, NodeClass::ObjectType, TYPES, "TwinType"),
+        (TYPES, TWIN_STATISTICS_TYPE, NodeClass::ObjectType, TYPES, "TwinStatisticsType"),
+        (TYPES, VARIABLE_STATISTICS_TYPE, NodeClass::ObjectType, TYPES, "VariableStatisticsType"),
+        (TYPES, TWIN_MODEL_TYPE, NodeClass::ObjectType, TYPES, "TwinModelType"),
+        (TYPES, FIT_RESULT_TYPE, NodeClass::ObjectType, TYPES, "FitResultType"),
+        (TYPES, CONNECTION_TYPE, NodeClass::ObjectType, TYPES, "ConnectionType"),
+        (TYPES, PLC_CONNECTION_TYPE, NodeClass::ObjectType, TYPES, "PlcConnectionType"),
+        (TYPES, HISTORY_SERVICE_TYPE, NodeClass::ObjectType, TYPES, "HistoryServiceType"),
+        (TYPES, VARIABLE_PLACEHOLDER, NodeClass::Variable, TYPES, "<Variable>"),
+        (TYPES, VARIABLE_SIMULATED, NodeClass::Variable, TYPES, "Simulated"),
+        (TYPES, VARIABLE_RESIDUAL, NodeClass::Variable, TYPES, "Residual"),
+        (TYPES, TWIN_STATISTICS, NodeClass::Object, TYPES, "Statistics"),
+        (TYPES, TWIN_MODEL, NodeClass::Object, TYPES, "Model"),
+        (TYPES, TWIN_CONNECTION, NodeClass::Object, TYPES, "Connection"),
+        (TYPES, STATISTICS_START_TIME, NodeClass::Variable, IA, "StartTime"),
+        (TYPES, STATISTICS_WINDOW_DURATION, NodeClass::Variable, IA, "WindowDuration"),
+        (TYPES, STATISTICS_VARIABLE_PLACEHOLDER, NodeClass::Object, TYPES, "<Variable>"),
+        (TYPES, STATISTIC_COUNT, NodeClass::Variable, TYPES, "Count"),
+        (TYPES, STATISTIC_MAXIMUM, NodeClass::Variable, TYPES, "Maximum"),
+        (TYPES, STATISTIC_MEAN, NodeClass::Variable, TYPES, "Mean"),
+        (TYPES, STATISTIC_MINIMUM, NodeClass::Variable, TYPES, "Minimum"),
+        (TYPES, STATISTIC_STANDARD_DEVIATION_POPULATION, NodeClass::Variable, TYPES, "StandardDeviationPopulation"),
+        (TYPES, STATISTIC_STANDARD_DEVIATION_SAMPLE, NodeClass::Variable, TYPES, "StandardDeviationSample"),
+        (TYPES, STATISTIC_TOTAL, NodeClass::Variable, TYPES, "Total"),
+        (TYPES, STATISTIC_VARIANCE_POPULATION, NodeClass::Variable, TYPES, "VariancePopulation"),
+        (TYPES, STATISTIC_VARIANCE_SAMPLE, NodeClass::Variable, TYPES, "VarianceSample"),
+        (TYPES, MODEL_EQUATIONS, NodeClass::Variable, TYPES, "Equations"),
+        (TYPES, MODEL_INPUTS, NodeClass::Object, TYPES, "Inputs"),
+        (TYPES, MODEL_KIND, NodeClass::Variable, TYPES, "Kind"),
+        (TYPES, MODEL_LAST_FIT, NodeClass::Object, TYPES, "LastFit"),
+        (TYPES, MODEL_OUTPUTS, NodeClass::Object, TYPES, "Outputs"),
+        (TYPES, MODEL_PARAMETERS, NodeClass::Object, TYPES, "Parameters"),
+        (TYPES, MODEL_REVISION, NodeClass::Variable, TYPES, "Revision"),
+        (TYPES, MODEL_STATES, NodeClass::Object, TYPES, "States"),
+        (TYPES, PARAMETER_PLACEHOLDER, NodeClass::Variable, TYPES, "<Parameter>"),
+        (TYPES, PARAMETER_ENGINEERING_UNITS, NodeClass::Variable, STANDARD, "EngineeringUnits"),
+        (TYPES, PARAMETER_FREE, NodeClass::Variable, TYPES, "Free"),
+        (TYPES, PARAMETER_LOWER95, NodeClass::Variable, TYPES, "Lower95"),
+        (TYPES, PARAMETER_LOWER_BOUND, NodeClass::Variable, TYPES, "LowerBound"),
+        (TYPES, PARAMETER_NOMINAL, NodeClass::Variable, TYPES, "Nominal"),
+        (TYPES, PARAMETER_STANDARD_ERROR, NodeClass::Variable, TYPES, "StandardError"),
+        (TYPES, PARAMETER_UPPER95, NodeClass::Variable, TYPES, "Upper95"),
+        (TYPES, PARAMETER_UPPER_BOUND, NodeClass::Variable, TYPES, "UpperBound"),
+        (TYPES, STATE_PLACEHOLDER, NodeClass::Variable, TYPES, "<State>"),
+        (TYPES, FIT_CONDITION_NUMBER, NodeClass::Variable, TYPES, "ConditionNumber"),
+        (TYPES, FIT_COST, NodeClass::Variable, TYPES, "Cost"),
+        (TYPES, FIT_COVARIANCE, NodeClass::Variable, TYPES, "Covariance"),
+        (TYPES, FIT_DURATION, NodeClass::Variable, TYPES, "Duration"),
+        (TYPES, FIT_DURBIN_WATSON, NodeClass::Variable, TYPES, "DurbinWatson"),
+        (TYPES, FIT_END_TIME, NodeClass::Variable, TYPES, "EndTime"),
+        (TYPES, FIT_FINISHED_AT, NodeClass::Variable, TYPES, "FinishedAt"),
+        (TYPES, FIT_PERCENT, NodeClass::Variable, TYPES, "FitPercent"),
+        (TYPES, FIT_ITERATIONS, NodeClass::Variable, TYPES, "Iterations"),
+        (TYPES, FIT_MESSAGE, NodeClass::Variable, TYPES, "Message"),
+        (TYPES, FIT_RSQUARED, NodeClass::Variable, TYPES, "RSquared"),
+        (TYPES, FIT_RMSE, NodeClass::Variable, TYPES, "Rmse"),
+        (TYPES, FIT_SAMPLES, NodeClass::Variable, TYPES, "Samples"),
+        (TYPES, FIT_START_TIME, NodeClass::Variable, TYPES, "StartTime"),
+        (TYPES, FIT_STATE, NodeClass::Variable, TYPES, "State"),
+        (TYPES, CONNECTION_LAST_DATA_TIME, NodeClass::Variable, TYPES, "LastDataTime"),
+        (TYPES, CONNECTION_LAST_ERROR, NodeClass::Variable, TYPES, "LastError"),
+        (TYPES, CONNECTION_STATE, NodeClass::Variable, TYPES, "State"),
+        (TYPES, PLC_CLOCK_OFFSET, NodeClass::Variable, TYPES, "ClockOffset"),
+        (TYPES, PLC_ENDPOINT, NodeClass::Variable, TYPES, "Endpoint"),
+        (TYPES, PLC_RECONNECTS, NodeClass::Variable, TYPES, "Reconnects"),
+        (TYPES, PLC_SAMPLES_DROPPED, NodeClass::Variable, TYPES, "SamplesDropped"),
+        (TYPES, PLC_SAMPLES_RECEIVED, NodeClass::Variable, TYPES, "SamplesReceived"),
+        (TYPES, HISTORY_DURABLE_UNTIL, NodeClass::Variable, TYPES, "DurableUntil"),
+        (TYPES, HISTORY_FREE_SPACE, NodeClass::Variable, TYPES, "FreeSpace"),
+        (TYPES, HISTORY_STATE, NodeClass::Variable, TYPES, "State"),
+        (TYPES, METHOD_CANCEL_FIT, NodeClass::Method, TYPES, "CancelFit"),
+        (TYPES, METHOD_CORRELATE, NodeClass::Method, TYPES, "Correlate"),
+        (TYPES, METHOD_FIT, NodeClass::Method, TYPES, "Fit"),
+        (TYPES, METHOD_SET_PARAMETERS, NodeClass::Method, TYPES, "SetParameters"),
+        (TYPES, METHOD_SIMULATE, NodeClass::Method, TYPES, "Simulate"),
+        (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
+        (IA, IA_STATISTICS, NodeClass::ObjectType, IA, "IStatisticsType"),
+        (IA, IA_ROLLING_STATISTICS, NodeClass::ObjectType, IA, "IRollingStatisticsType"),
+        (IA, IA_HAS_STATISTIC_COMPONENT, NodeClass::ReferenceType, IA, "HasStatisticComponent"),
+        (IA, IA_START_TIME, NodeClass::Variable, IA, "StartTime"),
+        (IA, IA_WINDOW_DURATION, NodeClass::Variable, IA, "WindowDuration"),
+        (IA, IA_WINDOW_NUMBER_OF_VALUES, NodeClass::Variable, IA, "WindowNumberOfValues"),
+        (IA, IA_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
+    ];
+
+    #[test]
+    fn every_constant_names_the_node_of_the_nodeset() {
+        let nodes = type_nodes();
+        for &(namespace, number, class, name_namespace, name) in DECLARED {
+            let node =
+                nodes.iter().map(|node| node.as_node()).find(|node| node.node_id() == &NodeId::new(namespace, number));
+            let Some(node) = node else { panic!("ns={namespace};i={number} ({name}) is not in the file") };
+            assert_eq!(node.browse_name(), &QualifiedName::new(name_namespace, name), "ns={namespace};i={number}");
+            assert_eq!(node.node_class(), class, "ns={namespace};i={number}");
+        }
+    }
+
+    #[test]
+    fn every_node_of_the_nodesets_has_its_constant() {
+        let without: Vec<String> = type_nodes()
+            .iter()
+            .map(|node| node.as_node())
+            .filter(|node| !node.browse_name().name.as_ref().ends_with("Arguments"))
+            .filter(|node| {
+                !DECLARED.iter().any(|&(namespace, number, ..)| node.node_id() == &NodeId::new(namespace, number))
+            })
+            .map(|node| node.node_id().to_string())
+            .collect();
+        assert_eq!(without, Vec::<String>::new());
+    }
+}

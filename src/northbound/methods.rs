@@ -1,0 +1,342 @@
+//! Methods of a twin: arguments → [`Jobs`](crate::jobs::Jobs) → outputs. What is wrong with a call is said by the StatusCode
+//! of the information model's table and, where it is an argument, by InputArgumentResults.
+
+use std::{sync::Arc, time::Duration};
+
+use opcua::{
+    server::node_manager::{MethodCall, RequestContext},
+    types::{DataTypeId, LocalizedText, NodeId, StatusCode, Variant},
+};
+use tracing::{debug, error, info};
+
+use super::{
+    Role, access,
+    address_space::{AddressSpace, Method, Node, Owner, Part},
+    ids,
+    signatures::MethodDef,
+};
+use crate::{
+    jobs::CallError,
+    sample::{TwinId, Value},
+    time::Timestamp,
+    twin::TwinType,
+    ua,
+};
+
+/// Longest wait of `Fit`.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Most points of `Simulate`.
+const POINTS_MAX: usize = 100_000;
+
+/// Why a call is not done.
+enum Refusal {
+    Status(StatusCode),
+    /// Per argument; Good where nothing is wrong with it.
+    Arguments(Vec<StatusCode>),
+}
+
+type Outputs = Result<Vec<Variant>, Refusal>;
+
+/// Answers a call on one of our objects; by the instance's MethodId or the type's.
+pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: Role, call: &mut MethodCall) {
+    let (twin, method) = match target(space, call.object_id(), call.method_id()) {
+        Ok(target) => target,
+        Err(status) => return call.set_status(status),
+    };
+    let name = method.def().name;
+    if role < access::role_for(method.def().id) {
+        info!(method = name, twin = %space.configured().twin(twin).name, session = context.session_id, ?role, "call refused");
+        return call.set_status(StatusCode::BadUserAccessDenied);
+    }
+    match call.arguments().len().cmp(&method.def().inputs.len()) {
+        std::cmp::Ordering::Less => return call.set_status(StatusCode::BadArgumentsMissing),
+        std::cmp::Ordering::Greater => return call.set_status(StatusCode::BadTooManyArguments),
+        std::cmp::Ordering::Equal => {}
+    }
+    match answer(space, twin, method.def(), call.arguments()).await {
+        Ok(outputs) => {
+            call.set_outputs(outputs);
+            call.set_status(StatusCode::Good);
+        }
+        Err(Refusal::Status(status)) => call.set_status(status),
+        Err(Refusal::Arguments(results)) => call.set_argument_error(results),
+    }
+}
+
+/// Which method of which twin is meant.
+fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(TwinId, Method), StatusCode> {
+    let object = space.parse(object).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let (Node::Owner(owner @ Owner::Twin(t)) | Node::Part(owner @ Owner::Twin(t), _)) = object else {
+        return Err(StatusCode::BadMethodInvalid);
+    };
+    let of_type = |id: u32| Method::with_id(id).ok_or(StatusCode::BadMethodInvalid);
+    let wanted = match (space.parse(method), ids::numeric(method)) {
+        (Some(Node::Part(_, Part::Method(wanted))), _) => wanted,
+        (None, Some(id)) if method.namespace == space.namespaces.types => of_type(id)?,
+        (None, Some(ids::IA_RESET_STATISTICS)) if method.namespace == space.namespaces.ia => {
+            of_type(ids::METHOD_RESET_STATISTICS)?
+        }
+        _ => return Err(StatusCode::BadMethodInvalid),
+    };
+    // The object must have it; an instance's MethodId must be its own.
+    let own = Node::Part(owner, Part::Method(wanted));
+    let has_it =
+        space.parent(own) == Some(object) && (0..).map_while(|i| space.child(object, i)).any(|child| child == own);
+    let is_own = method.namespace != space.namespaces.twins || space.parse(method) == Some(own);
+    if has_it && is_own { Ok((TwinId(t), wanted)) } else { Err(StatusCode::BadMethodInvalid) }
+}
+
+async fn answer(space: &AddressSpace, twin: TwinId, method: &MethodDef, arguments: &[Variant]) -> Outputs {
+    let arguments = Arguments { given: arguments, results: vec![StatusCode::Good; arguments.len()] };
+    match method.id {
+        ids::METHOD_FIT => fit(space, twin, arguments).await,
+        ids::METHOD_SIMULATE => simulate(space, twin, arguments).await,
+        ids::METHOD_SET_PARAMETERS => set_parameters(space, twin, arguments).await,
+        ids::METHOD_CORRELATE => correlate(space, twin, arguments).await,
+        ids::METHOD_CANCEL_FIT => {
+            space.world.jobs.cancel_fit(twin);
+            Ok(Vec::new())
+        }
+        ids::METHOD_RESET_STATISTICS => {
+            space.world.jobs.reset_statistics(twin).await.map_err(|error| refusal(error, 0))?;
+            space.note_reset(twin, space.world.clock.now());
+            Ok(Vec::new())
+        }
+        _ => Err(Refusal::Status(StatusCode::BadNotImplemented)),
+    }
+}
+
+async fn fit(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let times = arguments.times(0, 1);
+    let parameters = arguments.names(2, |name| parameter(twin_type, name));
+    let wait = arguments.number(3);
+    arguments.check()?;
+    // NaN and negative are not waited for.
+    let wait = Duration::try_from_secs_f64(wait.max(0.0) * 1e-3).unwrap_or(WAIT_MAX).min(WAIT_MAX);
+    let outcome = space.world.jobs.fit(twin, times, parameters, wait).await.map_err(|error| refusal(error, 4))?;
+    let report = outcome.report.as_deref();
+    let numbers =
+        |figures: fn(&crate::fit::FitReport) -> &Vec<f64>| doubles(report.map_or(&[][..], |report| figures(report)));
+    Ok(vec![
+        outcome.state.as_str().into(),
+        outcome.revision.into(),
+        strings(report.map_or(&[][..], |report| &report.names)),
+        numbers(|report| &report.values),
+        numbers(|report| &report.standard_errors),
+        numbers(|report| &report.lower95),
+        numbers(|report| &report.upper95),
+        report.map_or(f64::NAN, |report| report.rmse).into(),
+        report.map_or(f64::NAN, |report| report.r_squared).into(),
+        report.map_or(0, |report| u32::try_from(report.iterations).unwrap_or(u32::MAX)).into(),
+        LocalizedText::new("en", &outcome.message).into(),
+    ])
+}
+
+async fn simulate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let times = arguments.times(0, 1);
+    let output = arguments.name(2, |name| output(twin_type, name));
+    let parameters = arguments.pairs(3, 4, twin_type);
+    arguments.check()?;
+    let (times, values) =
+        space.world.jobs.simulate(twin, times, output, parameters).await.map_err(|error| refusal(error, 5))?;
+    if values.len() > POINTS_MAX {
+        return Err(Refusal::Status(StatusCode::BadResponseTooLarge));
+    }
+    let times: Vec<_> = times.into_iter().map(ua::date_time).collect();
+    Ok(vec![times.into(), doubles(&values)])
+}
+
+async fn set_parameters(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let parameters = arguments.pairs(0, 1, twin_type);
+    if parameters.is_empty() {
+        arguments.wrong(0, StatusCode::BadInvalidArgument); // nothing to set
+    }
+    arguments.check()?;
+    let revision = space.world.jobs.set_parameters(twin, parameters).await.map_err(|error| refusal(error, 2))?;
+    Ok(vec![revision.into()])
+}
+
+async fn correlate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let times = arguments.times(0, 1);
+    let mut variables = arguments.names(2, |name| numeric(twin_type, name));
+    arguments.check()?;
+    if variables.is_empty() {
+        variables = (0..twin_type.variables.len()).filter(|v| twin_type.variables[*v].data_type.is_numeric()).collect();
+    }
+    let names: Vec<String> = variables.iter().map(|v| twin_type.variables[*v].name.clone()).collect();
+    let found = space.world.jobs.correlate(twin, times, variables).await.map_err(|error| refusal(error, 3))?;
+    Ok(vec![strings(&names), doubles(&found.coefficients), doubles(&found.p_values), found.counts.into()])
+}
+
+/// A call's arguments while they are being checked: every fault is found, not only the first.
+struct Arguments<'a> {
+    given: &'a [Variant],
+    results: Vec<StatusCode>,
+}
+
+impl Arguments<'_> {
+    fn check(self) -> Result<(), Refusal> {
+        let wrong = self.results.iter().any(|result| result.is_bad());
+        if wrong { Err(Refusal::Arguments(self.results)) } else { Ok(()) }
+    }
+
+    fn wrong(&mut self, i: usize, status: StatusCode) {
+        if let Some(result) = self.results.get_mut(i).filter(|result| result.is_good()) {
+            *result = status;
+        }
+    }
+
+    fn get(&self, i: usize) -> &Variant {
+        self.given.get(i).unwrap_or(&Variant::Empty)
+    }
+
+    /// Start and end; null means "as configured". The end must come after the start.
+    fn times(&mut self, start: usize, end: usize) -> (Timestamp, Timestamp) {
+        let times = (self.time(start), self.time(end));
+        if !times.0.is_null() && !times.1.is_null() && times.1 <= times.0 {
+            self.wrong(end, StatusCode::BadOutOfRange);
+        }
+        times
+    }
+
+    fn time(&mut self, i: usize) -> Timestamp {
+        match self.get(i) {
+            Variant::DateTime(time) => ua::timestamp(**time),
+            Variant::Empty => Timestamp::NULL,
+            _ => {
+                self.wrong(i, StatusCode::BadTypeMismatch);
+                Timestamp::NULL
+            }
+        }
+    }
+
+    fn number(&mut self, i: usize) -> f64 {
+        match number(self.get(i)) {
+            Some(x) => x,
+            None => {
+                self.wrong(i, StatusCode::BadTypeMismatch);
+                0.0
+            }
+        }
+    }
+
+    /// One name, as the index that `find` gives.
+    fn name(&mut self, i: usize, find: impl Fn(&str) -> Option<usize>) -> usize {
+        let found = match self.get(i) {
+            Variant::String(name) => find(name.as_ref()).ok_or(StatusCode::BadInvalidArgument),
+            _ => Err(StatusCode::BadTypeMismatch),
+        };
+        found.unwrap_or_else(|status| {
+            self.wrong(i, status);
+            0
+        })
+    }
+
+    /// Names, each as the index that `find` gives; one unknown or given twice is wrong.
+    fn names(&mut self, i: usize, find: impl Fn(&str) -> Option<usize>) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut status = StatusCode::Good;
+        match elements(self.get(i)) {
+            None => status = StatusCode::BadTypeMismatch,
+            Some(names) => {
+                for name in names {
+                    match name {
+                        Variant::String(name) => match find(name.as_ref()).filter(|at| !found.contains(at)) {
+                            Some(at) => found.push(at),
+                            None => status = StatusCode::BadInvalidArgument,
+                        },
+                        _ => status = StatusCode::BadTypeMismatch,
+                    }
+                }
+            }
+        }
+        self.wrong(i, status);
+        found
+    }
+
+    /// Parameters and their values: as many of the one as of the other, each within its bounds.
+    fn pairs(&mut self, names: usize, values: usize, twin_type: &TwinType) -> Vec<(usize, f64)> {
+        let found = self.names(names, |name| parameter(twin_type, name));
+        let numbers: Option<Vec<f64>> = elements(self.get(values)).and_then(|all| all.iter().map(number).collect());
+        let Some(numbers) = numbers else {
+            self.wrong(values, StatusCode::BadTypeMismatch);
+            return Vec::new();
+        };
+        if elements(self.get(names)).is_some_and(|names| names.len() != numbers.len()) {
+            self.wrong(values, StatusCode::BadInvalidArgument);
+        }
+        let bounds = |p: usize| twin_type.model.as_ref().map(|model| &model.model.parameters()[p]);
+        let inside =
+            |(p, x): &(usize, f64)| bounds(*p).is_some_and(|parameter| (parameter.min..=parameter.max).contains(x));
+        let pairs: Vec<(usize, f64)> = found.into_iter().zip(numbers).collect();
+        if !pairs.iter().all(inside) {
+            self.wrong(values, StatusCode::BadOutOfRange);
+        }
+        pairs
+    }
+}
+
+/// The elements of an array; nothing and a null array are empty.
+fn elements(argument: &Variant) -> Option<&[Variant]> {
+    match argument {
+        Variant::Empty => Some(&[]),
+        Variant::Array(array) => Some(&array.values),
+        _ => None,
+    }
+}
+
+/// A number of any numeric type.
+fn number(argument: &Variant) -> Option<f64> {
+    match ua::convert(&ua::value(argument)?, DataTypeId::Double)? {
+        Value::Double(x) => Some(x),
+        _ => None,
+    }
+}
+
+fn parameter(twin_type: &TwinType, name: &str) -> Option<usize> {
+    twin_type.model.as_ref()?.model.parameters().iter().position(|parameter| parameter.name == name)
+}
+
+fn output(twin_type: &TwinType, name: &str) -> Option<usize> {
+    let model = twin_type.model.as_ref()?;
+    model.outputs.iter().position(|v| twin_type.variables[*v].name == name)
+}
+
+fn numeric(twin_type: &TwinType, name: &str) -> Option<usize> {
+    twin_type.variables.iter().position(|variable| variable.name == name && variable.data_type.is_numeric())
+}
+
+/// The StatusCode of the information model's table.
+fn refusal(error: CallError, arguments: usize) -> Refusal {
+    debug!(%error, "call refused");
+    match error {
+        CallError::InvalidArgument { arguments: wrong, .. } => {
+            let result = |i| if wrong.contains(&i) { StatusCode::BadInvalidArgument } else { StatusCode::Good };
+            Refusal::Arguments((0..arguments).map(result).collect())
+        }
+        CallError::NoData(_) => Refusal::Status(StatusCode::BadNoData),
+        CallError::Unavailable(_) => Refusal::Status(StatusCode::BadResourceUnavailable),
+        CallError::TooLarge(_) => Refusal::Status(StatusCode::BadResponseTooLarge),
+        CallError::Internal(message) => {
+            error!(message, "a call failed");
+            Refusal::Status(StatusCode::BadInternalError)
+        }
+    }
+}
+
+fn doubles(values: &[f64]) -> Variant {
+    values.to_vec().into()
+}
+
+fn strings(values: &[String]) -> Variant {
+    values.to_vec().into()
+}
+
+/// Ours to answer whoever owns the MethodId: a call on an object of the twins' namespace.
+pub(super) fn is_ours(space: &Arc<AddressSpace>, call: &MethodCall) -> bool {
+    call.object_id().namespace == space.namespaces.twins
+}

@@ -1,0 +1,97 @@
+//! To the world: the OPC UA server. Nodes that follow from a rule are computed, not stored (`address_space`); types come
+//! from `nodesets/`.
+
+mod access;
+mod address_space;
+mod certificates;
+mod core;
+mod history_read;
+pub mod ids;
+mod methods;
+mod node_manager;
+pub mod nodesets;
+mod publish;
+mod server;
+pub mod signatures;
+pub mod units;
+mod values;
+mod view;
+
+pub use publish::Publisher;
+pub use server::{Server, ServerError};
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    history::SharedStore,
+    jobs::Jobs,
+    southbound::{PlcConfig, SharedLink},
+    time::{Clock, Timestamp},
+    twin::TwinState,
+};
+
+/// What a user may do; see the information model's table. Each role may do what its row says, no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Browse, read, subscribe, HistoryRead.
+    Observer,
+    /// Also fits, simulations, writes through to writable variables.
+    Operator,
+    /// Also parameters and history.
+    Engineer,
+}
+
+/// `[server]` and `[server.security]`, checked.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// ApplicationName.
+    pub name: String,
+    /// ApplicationUri, in the certificate too.
+    pub application_uri: String,
+    /// Address to bind.
+    pub host: String,
+    /// Port to bind; 0: any free one.
+    pub port: u16,
+    /// Host name that clients are told; `None`: this host's name, or `host` where that is a concrete address.
+    pub advertise: Option<String>,
+    /// Certificates and keys; made at first start.
+    pub pki_dir: PathBuf,
+    /// Companion NodeSets of the user's own.
+    pub nodesets: Vec<PathBuf>,
+    /// Namespace of the instances.
+    pub twins_namespace: String,
+    /// `None`, `Basic256Sha256`, …
+    pub policies: Vec<String>,
+    /// What a user without a name may do; `None`: not even connect.
+    pub anonymous: Option<Role>,
+    /// Every client certificate is taken as trusted. For the demo only.
+    pub trust_any_client: bool,
+}
+
+/// How history stands, for `Objects/History`.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryStatus {
+    /// Every sample received before it survives a power cut.
+    pub durable_until: Timestamp,
+    /// `Running`, `Paused: …`, in words.
+    pub state: String,
+    /// Bytes.
+    pub free_space: Option<u64>,
+}
+
+/// What the server shows and calls.
+#[derive(Clone)]
+pub struct World {
+    /// Live values and what is configured.
+    pub state: Arc<TwinState>,
+    /// For HistoryRead.
+    pub history: SharedStore,
+    /// How history stands.
+    pub history_status: Arc<dyn Fn() -> HistoryStatus + Send + Sync>,
+    /// Behind the methods.
+    pub jobs: Arc<Jobs>,
+    /// Every PLC, in config order.
+    pub plcs: Arc<[(PlcConfig, SharedLink)]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}

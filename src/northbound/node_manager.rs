@@ -1,0 +1,349 @@
+//! The twins' namespace as the library asks for it. Only delegates: what a node is, `address_space` knows.
+//!
+//! Must be the last manager: it settles the status of nodes that no other knows (stored managers say Good to any NodeId).
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use opcua::{
+    nodes::DefaultTypeTree,
+    server::{
+        ContinuationPoint, CreateMonitoredItem,
+        authenticator::UserToken,
+        diagnostics::NamespaceMetadata,
+        node_manager::{
+            BrowseNode, BrowsePathItem, DynNodeManager, ExternalReferenceRequest, HistoryNode, HistoryUpdateNode,
+            MethodCall, MonitoredItemRef, MonitoredItemUpdateRef, NodeManager, NodeManagerBuilder, NodeManagersRef,
+            ReadNode, RegisterNodeItem, RequestContext, ServerContext, WriteNode, get_node_metadata,
+        },
+    },
+    types::{
+        AttributeId, HistoryData, MonitoringMode, NodeClass, NodeId, ReadRawModifiedDetails, StatusCode,
+        TimestampsToReturn,
+    },
+};
+use tracing::error;
+
+use super::{
+    Role, World,
+    access::Access,
+    address_space::{AddressSpace, Namespaces, Node, Owner, Target},
+    history_read::{self, Cursor, data_values},
+    ids, methods,
+    publish::{Change, Watches, as_notified},
+    values, view,
+};
+use crate::{history::HistoryError, sample::Sample, ua};
+
+/// The address space, once the server has numbered its namespaces, and who may do what.
+#[derive(Clone)]
+pub(super) struct SharedSpace {
+    space: Arc<OnceLock<Arc<AddressSpace>>>,
+    access: Arc<Access>,
+}
+
+impl SharedSpace {
+    pub(super) fn new(access: Arc<Access>) -> Self {
+        Self { space: Arc::default(), access }
+    }
+
+    pub(super) fn get(&self) -> Option<&Arc<AddressSpace>> {
+        self.space.get()
+    }
+
+    pub(super) fn role(&self, user: &UserToken) -> Role {
+        self.access.role(user)
+    }
+}
+
+/// Builds [`TwinNodes`] when the namespaces before it have their indices.
+pub(super) struct TwinNodesBuilder {
+    pub(super) world: World,
+    pub(super) namespace: String,
+    pub(super) shared: SharedSpace,
+    pub(super) watches: Arc<Watches>,
+}
+
+impl NodeManagerBuilder for TwinNodesBuilder {
+    fn build(self: Box<Self>, context: ServerContext) -> Arc<DynNodeManager> {
+        let namespaces = {
+            let mut types = context.type_tree.write();
+            let map = types.namespaces_mut();
+            Namespaces {
+                types: map.add_namespace(ids::TYPES_NAMESPACE),
+                ia: map.add_namespace(ids::IA_NAMESPACE),
+                twins: map.add_namespace(&self.namespace),
+            }
+        };
+        let Self { world, namespace, shared, watches } = *self;
+        let space = shared.space.get_or_init(|| Arc::new(AddressSpace::new(world, namespaces)));
+        Arc::new(TwinNodes {
+            space: Arc::clone(space),
+            namespace,
+            shared: shared.clone(),
+            watches,
+            managers: OnceLock::new(),
+        })
+    }
+}
+
+struct TwinNodes {
+    space: Arc<AddressSpace>,
+    namespace: String,
+    shared: SharedSpace,
+    watches: Arc<Watches>,
+    managers: OnceLock<NodeManagersRef>,
+}
+
+#[async_trait]
+impl NodeManager for TwinNodes {
+    fn owns_node(&self, id: &NodeId) -> bool {
+        id.namespace == self.space.namespaces.twins
+    }
+
+    fn name(&self) -> &str {
+        "twins"
+    }
+
+    fn namespaces_for_user(&self, _: &RequestContext) -> Vec<NamespaceMetadata> {
+        vec![NamespaceMetadata {
+            namespace_uri: self.namespace.clone(),
+            namespace_index: self.space.namespaces.twins,
+            is_namespace_subset: Some(false),
+            ..NamespaceMetadata::default()
+        }]
+    }
+
+    async fn init(&self, types: &mut DefaultTypeTree, context: ServerContext) {
+        let _ = self.managers.set(context.node_managers);
+        let twin_type = self.space.twin_type_id();
+        for t in 0..self.space.configured().types.len() {
+            let owner = Owner::Type(u32::try_from(t).unwrap_or(u32::MAX));
+            types.add_type_node(&self.space.id(Node::Owner(owner)), &twin_type, NodeClass::ObjectType);
+        }
+    }
+
+    async fn resolve_external_references(&self, _: &RequestContext, items: &mut [&mut ExternalReferenceRequest]) {
+        for item in items {
+            if let Some(node) = self.space.parse(item.node_id()) {
+                item.set(self.space.metadata(&Target::Node(node)));
+            }
+        }
+    }
+
+    async fn browse(&self, context: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
+        // A BrowseNext that begins here begins with Bad_NodeIdUnknown, and a stored manager says Good to any NodeId.
+        if let Some(managers) = self.managers.get() {
+            for out in nodes.iter_mut().filter(|out| !self.owns_node(out.node_id())) {
+                let is_known = out.result_len() > 0
+                    || out.any_external_refs()
+                    || get_node_metadata(context, managers, &[out.node_id().clone()]).await.iter().any(Option::is_some);
+                out.set_status(if is_known { StatusCode::Good } else { StatusCode::BadNodeIdUnknown });
+            }
+        }
+        let types = context.get_type_tree_for_user();
+        for out in nodes {
+            match self.space.parse(out.node_id()) {
+                Some(node) => {
+                    out.set_status(StatusCode::Good);
+                    let references = self.space.references(node);
+                    view::page(&self.space, out, types.get(), |i| references.get(i));
+                }
+                None if self.owns_node(out.node_id()) => out.set_status(StatusCode::BadNodeIdUnknown),
+                None => {
+                    let id = out.node_id().clone();
+                    if self.space.reference_of_foreign(&id, 0).is_some() {
+                        view::page(&self.space, out, types.get(), |i| self.space.reference_of_foreign(&id, i));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn translate_browse_paths_to_node_ids(
+        &self,
+        context: &RequestContext,
+        items: &mut [&mut BrowsePathItem],
+    ) -> Result<(), StatusCode> {
+        let types = context.get_type_tree_for_user();
+        for item in items {
+            let start = self.space.parse(item.node_id());
+            if let Some(name) = item.unmatched_browse_name() {
+                if !start.is_some_and(|node| self.space.is_named(node, name)) {
+                    continue;
+                }
+                item.set_browse_name_matched(context.current_node_manager_index);
+            }
+            let mut from = start;
+            for (depth, element) in item.path().iter().enumerate() {
+                if from.is_none() && depth > 0 {
+                    break; // with another manager, which goes on from there
+                }
+                let Some(target) = view::step(&self.space, from, item.node_id(), element, types.get()) else { break };
+                item.add_element(self.space.target_id(&target), depth + 1, None);
+                from = match target {
+                    Target::Node(node) => Some(node),
+                    Target::Foreign(_) => None,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    async fn register_nodes(&self, _: &RequestContext, nodes: &mut [&mut RegisterNodeItem]) -> Result<(), StatusCode> {
+        // One that is left out would shift the answer.
+        nodes.iter_mut().for_each(|node| node.set_registered(true));
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        context: &RequestContext,
+        _: f64,
+        stamps: TimestampsToReturn,
+        nodes: &mut [&mut ReadNode],
+    ) -> Result<(), StatusCode> {
+        let role = self.shared.role(&context.token);
+        let extents =
+            values::extents(&self.space, nodes.iter().filter_map(|node| self.space.parse(&node.node().node_id))).await;
+        let now = ua::given(self.space.world.clock.now());
+        let source = matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both);
+        let server = matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both);
+        for node in nodes {
+            match values::read(&self.space, role, node.node(), &extents) {
+                Err(status) => node.set_error(status),
+                Ok(mut value) => {
+                    value.source_timestamp = value.source_timestamp.filter(|_| source);
+                    value.server_timestamp = now.filter(|_| server);
+                    node.set_result(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, context: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
+        let role = self.shared.role(&context.token);
+        for node in nodes {
+            let status = match values::check_write(&self.space, role, node.value()) {
+                Err(status) => status,
+                Ok((twin, variable, sample)) => {
+                    match self.space.world.jobs.write_internal(twin, variable, sample).await {
+                        Ok(()) => StatusCode::Good,
+                        Err(error) => {
+                            error!(%error, "a write failed");
+                            StatusCode::BadInternalError
+                        }
+                    }
+                }
+            };
+            node.set_status(status);
+        }
+        Ok(())
+    }
+
+    async fn history_read_raw_modified(
+        &self,
+        _: &RequestContext,
+        details: &ReadRawModifiedDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        if matches!(stamps, TimestampsToReturn::Neither | TimestampsToReturn::Invalid) {
+            return Err(StatusCode::BadTimestampsToReturnInvalid);
+        }
+        let cursors: Vec<_> = nodes.iter().map(|node| history_read::cursor(&self.space, node, details)).collect();
+        let store = Arc::clone(&self.space.world.history);
+        type Read = Result<Result<(Vec<Sample>, Option<Cursor>), HistoryError>, StatusCode>;
+        let pages = tokio::task::spawn_blocking(move || -> Vec<Read> {
+            cursors.into_iter().map(|cursor| cursor.map(|cursor| cursor.page(&*store))).collect()
+        });
+        let pages = pages.await.map_err(|_| StatusCode::BadInternalError)?;
+        for (node, page) in nodes.iter_mut().zip(pages) {
+            match page {
+                Err(status) => node.set_status(status),
+                Ok(Err(cause)) => {
+                    error!(%cause, node = %node.node_id(), "history could not be read");
+                    node.set_status(StatusCode::BadInternalError);
+                }
+                Ok(Ok((samples, next))) => {
+                    let is_empty = samples.is_empty() && next.is_none();
+                    node.set_result(HistoryData { data_values: Some(data_values(&samples, stamps)) });
+                    node.set_next_continuation_point(next.map(|cursor| ContinuationPoint::new(Box::new(cursor))));
+                    node.set_status(if is_empty { StatusCode::GoodNoData } else { StatusCode::Good });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn history_update(&self, _: &RequestContext, nodes: &mut [&mut HistoryUpdateNode]) -> Result<(), StatusCode> {
+        nodes.iter_mut().for_each(|node| node.set_status(StatusCode::BadHistoryOperationUnsupported));
+        Ok(())
+    }
+
+    async fn create_monitored_items(
+        &self,
+        context: &RequestContext,
+        items: &mut [&mut CreateMonitoredItem],
+    ) -> Result<(), StatusCode> {
+        let role = self.shared.role(&context.token);
+        let extents = values::extents(
+            &self.space,
+            items.iter().filter_map(|item| self.space.parse(&item.item_to_monitor().node_id)),
+        )
+        .await;
+        for item in items {
+            if item.item_to_monitor().attribute_id == AttributeId::EventNotifier {
+                let known = self.space.parse(&item.item_to_monitor().node_id).is_some();
+                item.set_status(if known { StatusCode::BadAttributeIdInvalid } else { StatusCode::BadNodeIdUnknown });
+                continue;
+            }
+            match values::read(&self.space, role, item.item_to_monitor(), &extents) {
+                Err(status) => item.set_status(status),
+                Ok(value) => {
+                    let node = self.space.parse(&item.item_to_monitor().node_id);
+                    if let (AttributeId::Value, Some(node)) = (item.item_to_monitor().attribute_id, node) {
+                        self.watches.add(&self.space, node, context.session_id, item, &value);
+                    }
+                    item.set_initial_value(as_notified(value));
+                    item.set_status(StatusCode::Good);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn modify_monitored_items(&self, _: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
+        for item in items.iter().filter(|item| item.attribute() == AttributeId::Value && item.status_code().is_good()) {
+            if let Some(node) = self.space.parse(item.node_id()) {
+                let change = Change::SamplingInterval(item.update().revised_sampling_interval);
+                self.watches.update(&self.space, node, item.handle(), change);
+            }
+        }
+    }
+
+    async fn set_monitoring_mode(&self, _: &RequestContext, mode: MonitoringMode, items: &[&MonitoredItemRef]) {
+        for item in items.iter().filter(|item| item.attribute() == AttributeId::Value) {
+            if let Some(node) = self.space.parse(item.node_id()) {
+                self.watches.update(&self.space, node, item.handle(), Change::Mode(mode));
+            }
+        }
+    }
+
+    async fn delete_monitored_items(&self, _: &RequestContext, items: &[&MonitoredItemRef]) {
+        for item in items.iter().filter(|item| item.attribute() == AttributeId::Value) {
+            if let Some(node) = self.space.parse(item.node_id()) {
+                self.watches.update(&self.space, node, item.handle(), Change::Delete);
+            }
+        }
+    }
+
+    async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
+        for call in calls {
+            methods::call(&self.space, context, self.shared.role(&context.token), call).await;
+        }
+        Ok(())
+    }
+}

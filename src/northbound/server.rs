@@ -1,0 +1,255 @@
+//! The server put together: listener, certificates, managers in their order, limits. Owns no task: `run` is awaited by the
+//! composition root.
+
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc, time::Duration};
+
+use opcua::{
+    crypto::{SecurityPolicy, X509Data},
+    server::{
+        ServerBuilder, ServerEndpoint, ServerHandle, SubscriptionCache,
+        diagnostics::DiagnosticsNodeManagerBuilder,
+        node_manager::memory::{CoreNodeManagerBuilder, InMemoryNodeManagerBuilder},
+    },
+    types::{MessageSecurityMode, ServerState},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Publisher, ServerConfig, World,
+    access::Access,
+    certificates,
+    core::{Decorate, server_values},
+    node_manager::{SharedSpace, TwinNodesBuilder},
+    nodesets::{NodesetError, Nodesets},
+    publish::Watches,
+};
+
+const SESSIONS_MAX: usize = 200;
+/// How long clients have to hear of a shutdown.
+const GOODBYE: Duration = Duration::from_millis(300);
+/// How long connections have to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Why the server cannot start: one sentence each, the cause behind it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The port is taken, the address is not ours.
+    #[error("listening on {address}")]
+    Bind {
+        /// Host and port.
+        address: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The folder of certificates.
+    #[error("preparing certificates in `{path}`")]
+    Pki {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A NodeSet of ours or the user's.
+    #[error(transparent)]
+    Nodeset(#[from] NodesetError),
+    /// A policy that is none.
+    #[error("`{0}` is no security policy that this server knows")]
+    Policy(String),
+    /// What the library will not have.
+    #[error("building the server: {0}")]
+    Build(String),
+}
+
+/// A server that listens, not yet running.
+pub struct Server {
+    inner: opcua::server::Server,
+    handle: ServerHandle,
+    listener: TcpListener,
+    url: String,
+    publisher: Publisher,
+}
+
+impl Server {
+    /// Takes the port and builds everything that clients will see.
+    pub async fn bind(config: &ServerConfig, world: World) -> Result<Self, ServerError> {
+        let address = format!("{}:{}", bracketed(&config.host), config.port);
+        let listener = TcpListener::bind(&address).await;
+        let local = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (local, listener) = local.map_err(|cause| ServerError::Bind { address, cause })?;
+        let host = advertised(config, local.ip().is_unspecified());
+        let policies = config.policies.iter().map(|name| policy(name)).collect::<Result<Vec<_>, _>>()?;
+        if policies.iter().any(|policy| *policy != SecurityPolicy::None) {
+            certificates::prepare(&config.pki_dir, &config.name, &config.application_uri, &host)
+                .map_err(|cause| ServerError::Pki { path: config.pki_dir.clone(), cause })?;
+        }
+        let nodesets = Nodesets::load(&config.nodesets)?;
+        let types_namespace = nodesets.namespaces().position(|uri| uri == super::ids::TYPES_NAMESPACE).unwrap_or(0);
+        // 0 is the standard's, 1 the server's own.
+        let types_namespace = u16::try_from(types_namespace + 2).unwrap_or(u16::MAX);
+        let access = Arc::new(Access { anonymous: config.anonymous, types_namespace });
+        let shared = SharedSpace::new(Arc::clone(&access));
+        let watches = Arc::new(Watches::default());
+        let url = format!("opc.tcp://{}:{}", bracketed(&host), local.port());
+
+        let core = InMemoryNodeManagerBuilder::new(CoreNodeManagerBuilder);
+        let sessions_max = u32::try_from(SESSIONS_MAX).unwrap_or(u32::MAX);
+        let builder = ServerBuilder::new()
+            .application_name(&config.name)
+            .application_uri(&config.application_uri)
+            .product_uri("urn:uatwin")
+            .host(bracketed(&host))
+            .port(local.port())
+            .discovery_urls(vec!["/".to_owned()])
+            .pki_dir(&config.pki_dir)
+            .certificate_path(certificates::OWN_CERTIFICATE)
+            .private_key_path(certificates::OWN_KEY)
+            .create_sample_keypair(false)
+            .trust_client_certs(config.trust_any_client)
+            .locale_ids(vec!["en".to_owned()])
+            .with_authenticator(access)
+            .without_node_managers()
+            .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(sessions_max) })
+            .with_node_manager(DiagnosticsNodeManagerBuilder)
+            .with_node_manager(Decorate {
+                inner: nodesets.into_builder(),
+                space: shared.clone(),
+                values: HashMap::new(),
+            })
+            .with_node_manager(TwinNodesBuilder {
+                world,
+                namespace: config.twins_namespace.clone(),
+                shared: shared.clone(),
+                watches: Arc::clone(&watches),
+            });
+        let builder = with_endpoints(with_limits(builder), &policies);
+        let (inner, handle) = builder.build().map_err(ServerError::Build)?;
+        if config.trust_any_client {
+            warn!("EVERY client certificate is trusted: for demonstrations only, never in a plant");
+        }
+        let space =
+            shared.get().ok_or_else(|| ServerError::Build("the twins' node manager was not built".to_owned()))?;
+        let subscriptions: &Arc<SubscriptionCache> = handle.subscriptions();
+        let publisher = Publisher::new(Arc::clone(space), watches, Arc::clone(subscriptions));
+        Ok(Self { inner, handle, listener, url, publisher })
+    }
+
+    /// What clients are told to connect to.
+    #[must_use]
+    pub fn endpoint_url(&self) -> &str {
+        &self.url
+    }
+
+    /// For the stage that knows what has changed.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
+    }
+
+    /// Serves until `stop`, then says goodbye to the clients and closes their connections; returns in any case within a few
+    /// seconds of it.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { inner, handle, listener, url, .. } = self;
+        info!(%url, "serving");
+        let mut running = std::pin::pin!(inner.run_with(listener));
+        tokio::select! {
+            ended = &mut running => return report(ended),
+            () = stop.cancelled() => {}
+        }
+        handle.set_service_level(0);
+        handle.set_server_state(ServerState::Shutdown);
+        // The server goes on meanwhile: what was just said has to be published.
+        if let Ok(ended) = tokio::time::timeout(GOODBYE, &mut running).await {
+            return report(ended);
+        }
+        handle.cancel();
+        if tokio::time::timeout(CLOSING, running).await.is_err() {
+            warn!("connections did not close in time");
+        }
+    }
+}
+
+fn report(ended: Result<(), String>) {
+    match ended {
+        Ok(()) => warn!("the server ended by itself"),
+        Err(cause) => error!(cause, "the server ended"),
+    }
+}
+
+/// What clients dial: the configured name, else the address itself where it is one, else this host's name.
+fn advertised(config: &ServerConfig, is_any: bool) -> String {
+    let given = config.advertise.clone();
+    given.unwrap_or_else(|| match is_any {
+        true => X509Data::computer_hostnames().into_iter().next().unwrap_or_else(|| "localhost".to_owned()),
+        false => config.host.clone(),
+    })
+}
+
+/// An IPv6 address as URLs have it.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+fn policy(name: &str) -> Result<SecurityPolicy, ServerError> {
+    match name {
+        "None" => Ok(SecurityPolicy::None),
+        "Basic256Sha256" => Ok(SecurityPolicy::Basic256Sha256),
+        "Aes128_Sha256_RsaOaep" => Ok(SecurityPolicy::Aes128Sha256RsaOaep),
+        "Aes256_Sha256_RsaPss" => Ok(SecurityPolicy::Aes256Sha256RsaPss),
+        _ => Err(ServerError::Policy(name.to_owned())),
+    }
+}
+
+fn with_endpoints(builder: ServerBuilder, policies: &[SecurityPolicy]) -> ServerBuilder {
+    // The library wants a user id per endpoint; who gets in, `access` decides.
+    let users = ["ANONYMOUS".to_owned()];
+    policies.iter().fold(builder, |builder, policy| {
+        let modes: &[MessageSecurityMode] = match policy {
+            SecurityPolicy::None => &[MessageSecurityMode::None],
+            _ => &[MessageSecurityMode::SignAndEncrypt, MessageSecurityMode::Sign],
+        };
+        modes.iter().fold(builder, |builder, mode| {
+            builder.add_endpoint(format!("{policy}, {mode}"), ServerEndpoint::new("/", *policy, *mode, &users))
+        })
+    })
+}
+
+/// The library's defaults are a device's; this is a plant's server.
+fn with_limits(builder: ServerBuilder) -> ServerBuilder {
+    let mut builder = builder
+        .max_sessions(SESSIONS_MAX)
+        .max_session_timeout_ms(3_600_000)
+        // Longer than `Fit` may wait: the library aborts a call at its deadline.
+        .max_timeout_ms(90_000)
+        .subscription_poll_interval_ms(10)
+        .max_array_length(100_000)
+        .max_string_length(1 << 20)
+        .max_byte_string_length(1 << 20)
+        // 16 MiB, in chunks of 64 KiB: 10,000 values of history are 0.3 MiB, 100,000 points of Simulate 1.6.
+        .max_message_size(16 << 20)
+        .max_chunk_count(512)
+        .diagnostics_enabled(true);
+    let limits = builder.limits_mut();
+    let subscriptions = &mut limits.subscriptions;
+    subscriptions.max_subscriptions_per_session = 100;
+    subscriptions.max_pending_publish_requests = 200;
+    subscriptions.max_monitored_items_per_sub = 200_000;
+    subscriptions.max_monitored_item_queue_size = 10_000;
+    subscriptions.min_publishing_interval_ms = 20.0;
+    subscriptions.min_sampling_interval_ms = 0.0;
+    subscriptions.max_queued_notifications = 100;
+    let operations = &mut limits.operational;
+    operations.max_nodes_per_translate_browse_paths_to_node_ids = 10_000;
+    operations.max_nodes_per_read = 10_000;
+    operations.max_nodes_per_write = 10_000;
+    operations.max_nodes_per_browse = 10_000;
+    operations.max_references_per_browse_node = 10_000;
+    operations.max_monitored_items_per_call = 20_000;
+    operations.max_subscriptions_per_call = 100;
+    operations.max_nodes_per_history_read_data = 1_000;
+    builder
+}

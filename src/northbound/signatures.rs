@@ -1,0 +1,196 @@
+//! What the methods of a twin take and return: the InputArguments and OutputArguments of every instance, and what a call is
+//! checked against. The same signatures stand in `nodesets/UaTwin.NodeSet2.xml`; a test holds the two together.
+
+use opcua::types::{Argument, DataTypeId, LocalizedText, UAString};
+
+use super::ids;
+
+/// ValueRank of a scalar.
+pub const SCALAR: i32 = -1;
+/// ValueRank of a one-dimensional array.
+pub const ARRAY: i32 = 1;
+
+/// One argument of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArgDef {
+    /// Its name, which a client shows.
+    pub name: &'static str,
+    /// Its DataType.
+    pub data_type: DataTypeId,
+    /// [`SCALAR`] or [`ARRAY`].
+    pub value_rank: i32,
+    /// What it means, for an operator.
+    pub description: &'static str,
+}
+
+impl ArgDef {
+    /// The `Argument` structure that InputArguments and OutputArguments hold.
+    pub fn to_argument(&self) -> Argument {
+        Argument {
+            name: self.name.into(),
+            data_type: self.data_type.into(),
+            value_rank: self.value_rank,
+            // 0: a length of any size (Part 3 §8.6); a scalar has no dimensions.
+            array_dimensions: (self.value_rank == ARRAY).then(|| vec![0]),
+            description: LocalizedText { locale: UAString::null(), text: self.description.into() },
+        }
+    }
+}
+
+/// A method that a twin or its `Statistics` offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MethodDef {
+    /// The name part of its BrowseName.
+    pub name: &'static str,
+    /// The numeric NodeId of its declaration in `urn:uatwin:types`; InputArguments are at `id + 1`, OutputArguments at `id + 2`.
+    pub id: u32,
+    /// What it takes.
+    pub inputs: &'static [ArgDef],
+    /// What it returns.
+    pub outputs: &'static [ArgDef],
+}
+
+/// The method of that name, if our types declare it.
+pub fn method(name: &str) -> Option<&'static MethodDef> {
+    METHODS.iter().find(|method| method.name == name)
+}
+
+/// The method with that declaration in `urn:uatwin:types`, if there is one.
+pub fn method_by_id(id: u32) -> Option<&'static MethodDef> {
+    METHODS.iter().find(|method| method.id == id)
+}
+
+/// Every method that our types declare, by name.
+pub const METHODS: &[MethodDef] = &[
+    MethodDef { name: "CancelFit", id: ids::METHOD_CANCEL_FIT, inputs: &[], outputs: &[] },
+    MethodDef {
+        name: "Correlate",
+        id: ids::METHOD_CORRELATE,
+        inputs: &[
+            scalar("StartTime", DataTypeId::UtcTime, "The start of the range."),
+            scalar("EndTime", DataTypeId::UtcTime, "The end of the range."),
+            array("Variables", DataTypeId::String, "The names of the variables to correlate."),
+        ],
+        outputs: &[
+            array("Names", DataTypeId::String, "The names of the variables, n of them, in the order of the rows."),
+            array("Coefficients", DataTypeId::Double, "The correlation coefficients, row by row, n times n."),
+            array("PValues", DataTypeId::Double, "The p-values of the coefficients, row by row, n times n."),
+            array("Counts", DataTypeId::UInt32, "The number of pairs behind each coefficient, row by row, n times n."),
+        ],
+    },
+    MethodDef {
+        name: "Fit",
+        id: ids::METHOD_FIT,
+        inputs: &[
+            scalar(
+                "StartTime",
+                DataTypeId::UtcTime,
+                "The start of the range; null means the start of the configured fit window.",
+            ),
+            scalar("EndTime", DataTypeId::UtcTime, "The end of the range; null means now."),
+            array("Parameters", DataTypeId::String, "The names of the parameters to fit; empty means all free ones."),
+            scalar(
+                "Wait",
+                DataTypeId::Duration,
+                "How long the caller is ready to wait, in milliseconds, clamped to 0 to 60,000.",
+            ),
+        ],
+        outputs: &[
+            scalar("State", DataTypeId::String, "Completed, Running, Failed or Cancelled."),
+            scalar("Revision", DataTypeId::UInt32, "The revision of the parameters."),
+            array("Names", DataTypeId::String, "The names of the fitted parameters."),
+            array("Values", DataTypeId::Double, "Their values."),
+            array(
+                "StandardErrors",
+                DataTypeId::Double,
+                "Their standard errors; NaN where a parameter is not identifiable.",
+            ),
+            array("Lower95", DataTypeId::Double, "The lower ends of their 95 % confidence intervals."),
+            array("Upper95", DataTypeId::Double, "The upper ends of their 95 % confidence intervals."),
+            scalar("Rmse", DataTypeId::Double, "The root mean square of the residuals."),
+            scalar("RSquared", DataTypeId::Double, "The coefficient of determination."),
+            scalar("Iterations", DataTypeId::UInt32, "The number of iterations."),
+            scalar("Message", DataTypeId::LocalizedText, "How the fit ended, in words for an operator."),
+        ],
+    },
+    MethodDef { name: "ResetStatistics", id: ids::METHOD_RESET_STATISTICS, inputs: &[], outputs: &[] },
+    MethodDef {
+        name: "SetParameters",
+        id: ids::METHOD_SET_PARAMETERS,
+        inputs: &[
+            array("Names", DataTypeId::String, "The names of the parameters."),
+            array("Values", DataTypeId::Double, "Their values."),
+        ],
+        outputs: &[scalar("Revision", DataTypeId::UInt32, "The new revision of the parameters.")],
+    },
+    MethodDef {
+        name: "Simulate",
+        id: ids::METHOD_SIMULATE,
+        inputs: &[
+            scalar("StartTime", DataTypeId::UtcTime, "The start of the range."),
+            scalar("EndTime", DataTypeId::UtcTime, "The end of the range."),
+            scalar("Output", DataTypeId::String, "The name of the output."),
+            array("ParameterNames", DataTypeId::String, "The parameters that differ from those in force."),
+            array("ParameterValues", DataTypeId::Double, "Their values."),
+        ],
+        outputs: &[
+            array("Timestamps", DataTypeId::DateTime, "The timestamps of the stored samples of the output."),
+            array("Values", DataTypeId::Double, "The simulated values."),
+        ],
+    },
+];
+
+const fn scalar(name: &'static str, data_type: DataTypeId, description: &'static str) -> ArgDef {
+    ArgDef { name, data_type, value_rank: SCALAR, description }
+}
+
+const fn array(name: &'static str, data_type: DataTypeId, description: &'static str) -> ArgDef {
+    ArgDef { name, data_type, value_rank: ARRAY, description }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::northbound::{ids, nodesets::tests::type_nodes};
+    use opcua::{
+        nodes::NodeType,
+        types::{DataEncoding, NodeId, NumericRange, TimestampsToReturn, Variant},
+    };
+
+    fn read(variable: &opcua::nodes::Variable) -> Option<Variant> {
+        variable.value(TimestampsToReturn::Neither, &NumericRange::None, &DataEncoding::Binary, 0.0).value
+    }
+
+    #[test]
+    fn the_nodeset_declares_the_same_arguments() {
+        let nodes = type_nodes();
+        for method in METHODS {
+            for (id, expected) in [(method.id + 1, method.inputs), (method.id + 2, method.outputs)] {
+                let node = nodes.iter().find(|node| node.as_node().node_id() == &NodeId::new(2, id));
+                let Some(NodeType::Variable(variable)) = node else {
+                    assert!(expected.is_empty(), "{}: i={id} is not in the file", method.name);
+                    continue;
+                };
+                let expected: Vec<Variant> = expected
+                    .iter()
+                    .map(|argument| opcua::types::ExtensionObject::from_message(argument.to_argument()).into())
+                    .collect();
+                let Some(Variant::Array(declared)) = read(variable) else {
+                    panic!("{}: i={id} has no value", method.name)
+                };
+                assert_eq!(declared.values, expected, "{}: i={id}", method.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_method_of_the_nodeset_has_its_signature_here() {
+        let declared: Vec<u32> = type_nodes()
+            .iter()
+            .filter(|node| matches!(node, NodeType::Method(_)) && node.as_node().node_id().namespace == 2)
+            .filter_map(|node| ids::numeric(node.as_node().node_id()))
+            .filter(|id| method_by_id(*id).is_none())
+            .collect();
+        assert_eq!(declared, Vec::<u32>::new());
+    }
+}

@@ -1,0 +1,110 @@
+//! Read and Write over the address space: what the library leaves to a manager of its own (timestamps, index ranges,
+//! encodings, access).
+
+use std::sync::Arc;
+
+use opcua::{
+    nodes::AccessLevel,
+    server::node_manager::{ParsedReadValueId, ParsedWriteValue},
+    types::{AttributeId, DataEncoding, DataValue, NumericRange, StatusCode, Variant},
+};
+
+use super::{
+    Role,
+    address_space::{AddressSpace, Extents, Live, Node, Owner, Part, standard},
+};
+use crate::{
+    sample::{Sample, TwinId, Value},
+    ua,
+};
+
+/// What the store must be asked for before these nodes can be read.
+pub(super) async fn extents(space: &AddressSpace, nodes: impl Iterator<Item = Node>) -> Extents {
+    let series: Vec<_> = nodes.filter_map(|node| space.needs_extent(node)).collect();
+    if series.is_empty() {
+        return Extents::new();
+    }
+    let store = Arc::clone(&space.world.history);
+    let found = tokio::task::spawn_blocking(move || {
+        series.into_iter().filter_map(|series| Some((series, store.extent(series).ok()?))).collect()
+    });
+    found.await.unwrap_or_default()
+}
+
+/// One attribute, with both timestamps where it is a value.
+pub(super) fn read(
+    space: &AddressSpace,
+    role: Role,
+    wanted: &ParsedReadValueId,
+    extents: &Extents,
+) -> Result<DataValue, StatusCode> {
+    let node = space.parse(&wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let is_plain = matches!(wanted.data_encoding, DataEncoding::Binary);
+    if wanted.attribute_id != AttributeId::Value {
+        let value = space.attribute(role, node, wanted.attribute_id)?;
+        if !is_plain {
+            return Err(StatusCode::BadDataEncodingInvalid);
+        }
+        let value = value.range_of(&wanted.index_range)?;
+        return Ok(DataValue { value: Some(value), status: Some(StatusCode::Good), ..DataValue::default() });
+    }
+    if !space.is_variable(node) {
+        return Err(StatusCode::BadAttributeIdInvalid);
+    }
+    if !is_plain {
+        return Err(StatusCode::BadDataEncodingUnsupported);
+    }
+    if !space.user_access_level(role, node).contains(AccessLevel::CURRENT_READ) {
+        return Err(StatusCode::BadUserAccessDenied);
+    }
+    let mut value = space.value(node, space.world.clock.now(), extents);
+    if wanted.index_range != NumericRange::None {
+        value.value = Some(value.value.unwrap_or_default().range_of(&wanted.index_range)?);
+    }
+    Ok(value)
+}
+
+/// What a write is, checked: the twin, its variable and the sample to be.
+pub(super) fn check_write(
+    space: &AddressSpace,
+    role: Role,
+    write: &ParsedWriteValue,
+) -> Result<(TwinId, usize, Sample), StatusCode> {
+    let node = space.parse(&write.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    if write.attribute_id != AttributeId::Value {
+        space.attribute(role, node, write.attribute_id)?;
+        return Err(StatusCode::BadNotWritable);
+    }
+    if !space.is_variable(node) {
+        return Err(StatusCode::BadAttributeIdInvalid);
+    }
+    let given = &write.value;
+    let Node::Part(owner @ Owner::Twin(t), Part::Live(Live::Variable(v))) = node else {
+        return Err(StatusCode::BadNotWritable);
+    };
+    if !space.access_level(node).contains(AccessLevel::CURRENT_WRITE) {
+        let more_than_a_value = given.status.is_some_and(|status| status != StatusCode::Good)
+            || given.source_timestamp.is_some()
+            || given.server_timestamp.is_some();
+        return Err(if more_than_a_value { StatusCode::BadWriteNotSupported } else { StatusCode::BadNotWritable });
+    }
+    if !space.user_access_level(role, node).contains(AccessLevel::CURRENT_WRITE) {
+        return Err(StatusCode::BadUserAccessDenied);
+    }
+    if write.index_range != NumericRange::None {
+        return Err(StatusCode::BadIndexRangeInvalid);
+    }
+    let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
+    let status = given.status.unwrap_or(StatusCode::Good);
+    let wanted = standard(space.twin_type(owner).variables[v as usize].data_type);
+    let fits = match value {
+        Value::Null => status.is_bad(),
+        _ => ua::data_type_of(&value) == Some(wanted),
+    };
+    if !fits {
+        return Err(StatusCode::BadTypeMismatch);
+    }
+    let now = space.world.clock.now();
+    let source_timestamp = given.source_timestamp.map(ua::timestamp).filter(|time| !time.is_null()).unwrap_or(now);
+    Ok((TwinId(t), v as usize, Sample { source_timestamp, server_timestamp: now, status, value }))
+}

@@ -1,0 +1,461 @@
+//! A world of two types and three twins, a store in memory, a client.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
+};
+
+use opcua::{
+    client::{ClientBuilder, IdentityToken, Session},
+    crypto::SecurityPolicy,
+    types::*,
+};
+use tokio::task::JoinSet;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uatwin::{
+    history::{Direction, HistoryError, HistoryStore},
+    jobs::Jobs,
+    model::{
+        Delay, EquationSource, Hold, Init, InputSource, Loss, Model, ModelSource, OutputSource, ParameterSource,
+        StateSource,
+    },
+    northbound::{HistoryStatus, Publisher, Role, Server, ServerConfig, World},
+    preprocess::FilterSpec,
+    sample::{Sample, SeriesId, TwinId},
+    southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode},
+    statistics::Window,
+    time::{Clock, Timestamp},
+    twin::{Activation, DataType, Facet, FitSettings, Twin, TwinModel, TwinState, TwinType, Twins, Variable},
+};
+
+pub(crate) const TWINS: &str = "urn:uatwin:twins";
+pub(crate) const TEMPERATURE: usize = 0;
+
+pub(crate) const COUNTER: usize = 5;
+
+/// The wall clock: the library stamps with it too.
+pub(crate) struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ns(chrono::Utc::now().timestamp_nanos_opt().unwrap().into())
+    }
+}
+
+/// Samples in a map.
+#[derive(Default)]
+pub(crate) struct MapStore(Mutex<BTreeMap<(SeriesId, Timestamp), Sample>>);
+
+impl HistoryStore for MapStore {
+    fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
+        let mut map = self.0.lock().unwrap();
+        map.extend(samples.iter().map(|(series, sample)| ((*series, sample.source_timestamp), sample.clone())));
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), HistoryError> {
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Sample>, HistoryError> {
+        if times.start >= times.end {
+            return Ok(Vec::new());
+        }
+        let map = self.0.lock().unwrap();
+        let found = map.range((series, times.start)..(series, times.end)).map(|(_, sample)| sample.clone());
+        Ok(match direction {
+            Direction::Forward => found.take(limit).collect(),
+            Direction::Backward => found.rev().take(limit).collect(),
+        })
+    }
+
+    fn remove(&self, series: SeriesId, times: Range<Timestamp>) -> Result<(), HistoryError> {
+        self.0.lock().unwrap().retain(|(s, at), _| *s != series || !times.contains(at));
+        Ok(())
+    }
+
+    fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
+        let map = self.0.lock().unwrap();
+        let mut times = map.range((series, Timestamp::NULL)..(series, Timestamp::MAX)).map(|((_, at), _)| *at);
+        Ok(times.next().map(|first| (first, times.next_back().unwrap_or(first))))
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        Some(1 << 30)
+    }
+}
+
+pub(crate) fn variable(
+    name: &str,
+    data_type: DataType,
+    unit: &str,
+    range: Option<(f64, f64)>,
+    states: &[&str],
+) -> Variable {
+    Variable {
+        name: name.into(),
+        description: format!("{name} of the device"),
+        data_type,
+        unit: unit.into(),
+        range,
+        limits: None,
+        sampling_interval: Duration::from_millis(100),
+        preprocess: Vec::new(),
+        historize: true,
+        stepped: !data_type.is_floating(),
+        writable: false,
+        states: states.iter().map(|state| (*state).to_owned()).collect(),
+    }
+}
+
+fn model() -> TwinModel {
+    let parameter = |name: &str, value, min, max, unit: &str| ParameterSource {
+        name: name.into(),
+        value,
+        min,
+        max,
+        log: false,
+        free: true,
+        unit: unit.into(),
+    };
+    let source = ModelSource {
+        states: vec![StateSource { name: "T".into(), init: Init::Parameter("T0".into()), noise: 0.0 }],
+        parameters: vec![
+            parameter("C", 60.0, 5.0, 1000.0, "J/K"),
+            parameter("k", 1.0, 0.1, 10.0, "W/K"),
+            parameter("Ta", 20.0, -20.0, 40.0, "°C"),
+            parameter("T0", 22.0, 0.0, 100.0, "°C"),
+        ],
+        inputs: vec![InputSource {
+            name: "P".into(),
+            variable: "HeaterPower".into(),
+            hold: Hold::Previous,
+            delay: Delay::Number(0.0),
+        }],
+        lets: Vec::new(),
+        equations: vec![EquationSource { state: "T".into(), expr: "(P - k*(T - Ta))/C".into() }],
+        outputs: vec![OutputSource { name: "Temperature".into(), expr: "T".into(), sigma: 0.2, loss: Loss::Squares }],
+    };
+    TwinModel {
+        model: Arc::new(Model::compile(&source).unwrap()),
+        inputs: vec![1],
+        outputs: vec![0],
+        fit: FitSettings {
+            window: Duration::from_secs(3600),
+            when: None,
+            activate: Activation::IfBetter,
+            starts: 8,
+            seed: 1,
+            absolute_sigma: false,
+        },
+        period: Duration::from_secs(1),
+    }
+}
+
+pub(crate) fn twins() -> Twins {
+    let mut temperature = variable("Temperature", DataType::Double, "°C", Some((0.0, 150.0)), &[]);
+    temperature.preprocess = vec![FilterSpec::Scale { factor: 0.1, offset: 0.0 }];
+    let mut counter = variable("Counter", DataType::UInt32, "", None, &[]);
+    counter.historize = false;
+    let heater = TwinType {
+        name: "Heater".into(),
+        description: "An oven".into(),
+        variables: vec![
+            temperature,
+            variable("HeaterPower", DataType::Double, "W", None, &[]),
+            variable("Running", DataType::Boolean, "", None, &["Off", "On"]),
+            variable("Mode", DataType::Int32, "", None, &["Idle", "Heat", "Cool"]),
+            variable("Setpoint", DataType::Double, "°C", Some((0.0, 150.0)), &[]),
+            counter,
+            variable("Batch", DataType::String, "", None, &[]),
+        ],
+        model: Some(model()),
+        window: Window::Duration(600.0),
+    };
+    let bare = TwinType {
+        name: "Bare".into(),
+        description: String::new(),
+        variables: vec![variable("Level", DataType::Float, "m", None, &[])],
+        model: None,
+        window: Window::Values(100),
+    };
+    let address = |name: &str, v: &str| {
+        Some(NodeAddress::Id { namespace: Some("urn:plant".into()), identifier: format!("s={name}.{v}") })
+    };
+    let heater_twin = |name: &str| Twin {
+        name: name.into(),
+        description: format!("The twin of {name}"),
+        type_index: 0,
+        plc: Some(PlcId(0)),
+        sources: heater
+            .variables
+            .iter()
+            .map(|v| if v.name == "Setpoint" { None } else { address(name, &v.name) })
+            .collect(),
+        parameters: vec![55.0, 1.0, 20.0, 22.0],
+    };
+    let list = vec![
+        heater_twin("Heater1"),
+        heater_twin("Heater2"),
+        Twin {
+            name: "Bare1".into(),
+            description: String::new(),
+            type_index: 1,
+            plc: None,
+            sources: vec![None],
+            parameters: Vec::new(),
+        },
+    ];
+    Twins::new(vec![heater, bare], list)
+}
+
+/// A world, and what the tests change in it.
+pub(crate) type Parts = (World, Arc<TwinState>, Arc<MapStore>, Arc<RwLock<LinkStatus>>);
+
+/// The world of [`twins`].
+pub(crate) fn world() -> Parts {
+    world_of(twins())
+}
+
+/// The same of any twins on one PLC.
+pub(crate) fn world_of(twins: Twins) -> Parts {
+    let clock = Arc::new(WallClock);
+    // Nobody takes what jobs ask of the ingest stage: they find it stopping.
+    let (commands, _) = tokio::sync::mpsc::channel(1);
+    let state = Arc::new(TwinState::new(Arc::new(twins), clock.now()));
+    let store = Arc::new(MapStore::default());
+    let link = Arc::new(RwLock::new(LinkStatus { state: LinkState::Connected, ..LinkStatus::default() }));
+    let plc = PlcConfig {
+        name: "line1".into(),
+        endpoint: "opc.tcp://plc.example:4840".into(),
+        security_policy: "None".into(),
+        security_mode: SecurityMode::None,
+        credentials: Credentials::Anonymous,
+        publishing_interval: Duration::from_millis(100),
+        backfill: None,
+    };
+    let world = World {
+        state: Arc::clone(&state),
+        history: Arc::clone(&store) as _,
+        history_status: Arc::new(|| HistoryStatus {
+            durable_until: Timestamp::from_unix_s(1e9),
+            state: "Running".into(),
+            free_space: Some(1 << 30),
+        }),
+        jobs: Jobs::new(
+            Arc::clone(&state),
+            Arc::clone(&store) as _,
+            commands,
+            Arc::clone(&clock) as _,
+            TaskTracker::new(),
+        ),
+        plcs: Arc::from(vec![(plc, Arc::clone(&link))]),
+        clock,
+    };
+    (world, state, store, link)
+}
+
+/// A running server and what it shows.
+pub(crate) struct Fixture {
+    pub(crate) url: String,
+    pub(crate) publisher: Publisher,
+    pub(crate) state: Arc<TwinState>,
+    pub(crate) store: Arc<MapStore>,
+    pub(crate) link: Arc<RwLock<LinkStatus>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::start_on(0, &["None"], Some(Role::Engineer)).await
+    }
+
+    pub(crate) async fn start_as(role: Role) -> Self {
+        Self::start_on(0, &["None"], Some(role)).await
+    }
+
+    pub(crate) async fn start_with(world: Parts) -> Self {
+        Self::start_world(world, 0, &["None"], Some(Role::Engineer)).await
+    }
+
+    pub(crate) async fn start_on(port: u16, policies: &[&str], role: Option<Role>) -> Self {
+        Self::start_world(world(), port, policies, role).await
+    }
+
+    async fn start_world(world: Parts, port: u16, policies: &[&str], role: Option<Role>) -> Self {
+        let (world, state, store, link) = world;
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::bind(&config(port, policies, role, dir.path().join("pki")), world).await.unwrap();
+        let (url, publisher, stop) = (server.endpoint_url().to_owned(), server.publisher(), CancellationToken::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server.run(stop.clone()));
+        Self { url, publisher, state, store, link, stop, tasks, dir }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        WallClock.now()
+    }
+
+    pub(crate) fn good(&self, x: f64) -> Sample {
+        Sample::good(self.now(), x)
+    }
+
+    pub(crate) fn twin(&self, name: &str) -> TwinId {
+        let all = self.state.configured();
+        all.ids().find(|id| all.twin(*id).name == name).unwrap()
+    }
+
+    pub(crate) fn series(&self, twin: &str, facet: Facet) -> SeriesId {
+        self.state.configured().series(self.twin(twin), facet)
+    }
+
+    /// What the ingest stage does with a sample: live value, statistics, publish.
+    pub(crate) fn set(&self, twin: &str, facet: Facet, sample: Sample) {
+        let id = self.twin(twin);
+        let twin_type = self.state.configured().type_of(id);
+        {
+            let mut live = self.state.write(id);
+            if let (Facet::Variable(v), Some(x)) = (facet, sample.usable())
+                && let Some(rolling) = live.statistics[v].as_mut()
+            {
+                rolling.add(sample.source_timestamp, x);
+            }
+            live.set_sample(twin_type, facet, sample);
+        }
+        self.publisher.changed(&[self.series(twin, facet)]);
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(&self.url, self.dir.path().join("client")).await
+    }
+}
+
+pub(crate) fn config(port: u16, policies: &[&str], role: Option<Role>, pki_dir: PathBuf) -> ServerConfig {
+    ServerConfig {
+        name: "uatwin test".into(),
+        application_uri: "urn:uatwin:test".into(),
+        host: "127.0.0.1".into(),
+        port,
+        advertise: None,
+        pki_dir,
+        nodesets: Vec::new(),
+        twins_namespace: TWINS.into(),
+        policies: policies.iter().map(|policy| (*policy).to_owned()).collect(),
+        anonymous: role,
+        trust_any_client: true,
+    }
+}
+
+/// A session with its event loop.
+pub(crate) struct Client {
+    pub(crate) session: Arc<Session>,
+    pub(crate) twins: u16,
+    pub(crate) types: u16,
+    pub(crate) ia: u16,
+    tasks: JoinSet<()>,
+}
+
+impl std::ops::Deref for Client {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.session
+    }
+}
+
+impl Client {
+    pub(crate) async fn connect(url: &str, pki_dir: PathBuf) -> Self {
+        let mut client = ClientBuilder::new()
+            .application_name("northbound test")
+            .application_uri("urn:northbound-test")
+            .pki_dir(pki_dir)
+            .create_sample_keypair(false)
+            .trust_server_certs(true)
+            .session_retry_limit(0)
+            .max_array_length(200_000)
+            .max_message_size(64 << 20)
+            .max_chunk_count(2_000)
+            .client()
+            .unwrap();
+        let endpoint: EndpointDescription =
+            (url, SecurityPolicy::None.to_str(), MessageSecurityMode::None, UserTokenPolicy::anonymous()).into();
+        let (session, event_loop) = client.connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            event_loop.run().await;
+        });
+        assert!(tokio::time::timeout(Duration::from_secs(20), session.wait_for_connection()).await.unwrap());
+        let mut client = Self { session, twins: 0, types: 0, ia: 0, tasks };
+        let namespaces: NodeId = VariableId::Server_NamespaceArray.into();
+        let Some(Variant::Array(names)) = client.read_value(&namespaces).await.value else { panic!("no namespaces") };
+        let index = |uri: &str| {
+            let at = names.values.iter().position(|name| *name == Variant::from(uri));
+            u16::try_from(at.unwrap_or_else(|| panic!("{uri} is not in {names:?}"))).unwrap()
+        };
+        (client.twins, client.types, client.ia) =
+            (index(TWINS), index("urn:uatwin:types"), index("http://opcfoundation.org/UA/IA/"));
+        client
+    }
+
+    /// Cuts the connection as a crash does.
+    pub(crate) fn crash(mut self) {
+        self.tasks.abort_all();
+    }
+
+    pub(crate) fn id(&self, path: &str) -> NodeId {
+        NodeId::new(self.twins, path)
+    }
+
+    pub(crate) async fn read_attribute(&self, node: &NodeId, attribute: AttributeId) -> DataValue {
+        let wanted = ReadValueId { node_id: node.clone(), attribute_id: attribute as u32, ..ReadValueId::default() };
+        self.read(&[wanted], TimestampsToReturn::Both, 0.0).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn read_value(&self, node: &NodeId) -> DataValue {
+        self.read_attribute(node, AttributeId::Value).await
+    }
+
+    pub(crate) async fn value(&self, path: &str) -> DataValue {
+        self.read_value(&self.id(path)).await
+    }
+
+    /// All references of a node, by pages of `max`.
+    pub(crate) async fn references(&self, node: &NodeId, max: u32) -> Vec<ReferenceDescription> {
+        let wanted = BrowseDescription {
+            node_id: node.clone(),
+            browse_direction: BrowseDirection::Both,
+            reference_type_id: NodeId::null(),
+            include_subtypes: true,
+            node_class_mask: 0,
+            result_mask: BrowseDescriptionResultMask::all().bits(),
+        };
+        let mut page = self.browse(&[wanted], max, None).await.unwrap().remove(0);
+        let mut all = Vec::new();
+        loop {
+            assert_eq!(page.status_code, StatusCode::Good, "{node}");
+            let references = page.references.unwrap_or_default();
+            assert!(max == 0 || references.len() <= max as usize, "{node}");
+            all.extend(references);
+            if page.continuation_point.is_null_or_empty() {
+                return all;
+            }
+            page = self.browse_next(false, &[page.continuation_point]).await.unwrap().remove(0);
+        }
+    }
+}
