@@ -20,4 +20,5 @@ pub mod ingest;
 pub mod jobs;
 // to the world
 pub mod northbound;
-// people
+// the machine
+pub mod plant;
