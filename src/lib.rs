@@ -22,3 +22,4 @@ pub mod jobs;
 pub mod northbound;
 // the machine
 pub mod plant;
+pub mod config;

@@ -1,0 +1,315 @@
+//! Twin types and twins: what refers to something by name is looked up here, once.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{
+    Context,
+    address::Template,
+    equations,
+    name::{self, Kind},
+    raw::{Document, Item, Source, Table},
+    variable,
+};
+use crate::{
+    southbound::{PlcConfig, PlcId},
+    statistics::Window,
+    twin::{Twin, TwinType, Twins, Variable},
+};
+
+/// Series are numbered by u32; 50 million are some 20 GB of live values and heads, more than one service should hold.
+const SERIES_MAX: usize = 50_000_000;
+/// More belong to several types: a client browses them all at once.
+const VARIABLES_MAX: usize = 10_000;
+
+/// A type, and what only its twins need.
+struct Draft {
+    twin_type: TwinType,
+    sources: Vec<Option<Template>>,
+    /// Whether the model had faults: then nothing is said about its parameters.
+    model_faulty: bool,
+}
+
+/// `[twin_type.T]` and `[twin.T]`.
+pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig]) -> Twins {
+    let mut drafts = Vec::new();
+    for (name, item) in root.named("twin_type") {
+        name::check(Kind::TwinType, name, &item);
+        let Some(table) = item.table() else { continue };
+        drafts.push(twin_type(context, name, &table));
+        table.finish();
+    }
+    let lookup = Lookup {
+        types: Names::new(drafts.iter().map(|draft| draft.twin_type.name.as_str())),
+        plcs: Names::new(plcs.iter().map(|plc| plc.name.as_str())),
+        drafts: &drafts,
+    };
+    let mut twins = Vec::new();
+    let mut series = 0usize;
+    for (name, item) in root.named("twin") {
+        name::check(Kind::Twin, name, &item);
+        let Some(table) = item.table() else { continue };
+        let twin = twin(name, &table, &lookup);
+        table.finish();
+        let Some(twin) = twin else { continue };
+        let of = &drafts[twin.type_index].twin_type;
+        series +=
+            of.variables.len() + of.model.as_ref().map_or(0, |m| 2 * m.outputs.len() + m.model.parameters().len());
+        if series > SERIES_MAX {
+            item.fault_at_key(
+                format!("up to here there are more than {SERIES_MAX} series"),
+                "share the twins out among several services",
+            );
+            break;
+        }
+        twins.push(twin);
+    }
+    Twins::new(drafts.into_iter().map(|draft| draft.twin_type).collect(), twins)
+}
+
+fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
+    let mut variables = Vec::new();
+    let mut sources = Vec::new();
+    for (name, item) in table.named("variable") {
+        if variables.len() == VARIABLES_MAX {
+            item.fault_at_key(
+                format!("up to here there are more than {VARIABLES_MAX} variables"),
+                "make several types of it",
+            );
+            break;
+        }
+        name::check(Kind::Variable, name, &item);
+        let Some(table) = item.table() else { continue };
+        let draft = variable::variable(name, &table);
+        variables.push(draft.variable);
+        sources.push(draft.source);
+    }
+    if variables.is_empty() && !table.has("variable") {
+        table.missing(
+            "variable",
+            format!("add [twin_type.{name}.variable.NAME]: a twin without variables shows nothing"),
+        );
+    }
+    let model_item = table.get("model");
+    let model = model_item.as_ref().and_then(|item| model(context, item, &variables));
+    let model_faulty = model_item.is_some() && model.is_none();
+    let window = table.table("statistics").map_or_else(Window::default, |table| statistics(&table, &variables));
+    optimize(table);
+    drift(table);
+    let twin_type = TwinType { name: name.into(), description: table.description(), variables, model, window };
+    Draft { twin_type, sources, model_faulty }
+}
+
+/// The tables in place, or in the file that stands in their place.
+fn model(context: &Context<'_>, item: &Item<'_>, variables: &[Variable]) -> Option<crate::twin::TwinModel> {
+    if !item.is_text() {
+        return equations::model(&item.table()?, variables);
+    }
+    let relative = item.text()?;
+    let path = context.path(relative);
+    let text = match (context.read)(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            item.fault(
+                format!("cannot read {}: {error}", path.display()),
+                "give a file, relative to the folder of this one",
+            );
+            return None;
+        }
+    };
+    let file = path.display().to_string();
+    let document = Document::new(&file, &text);
+    let tree = document.parse(context.sink)?;
+    equations::model(&Table::root(Source { document: &document, sink: context.sink }, &tree, ""), variables)
+}
+
+/// `[….statistics]`.
+fn statistics(table: &Table<'_>, variables: &[Variable]) -> Window {
+    let window = table.get("window");
+    let values = table.get("window_values");
+    if let (Some(_), Some(values)) = (&window, &values) {
+        values.fault_at_key("the window already has a duration", "keep one of window and window_values");
+    }
+    if let Some(item) = table.get("correlate") {
+        for (name, item) in item.texts().unwrap_or_default() {
+            match variables.iter().find(|variable| variable.name == name) {
+                None => item.unknown("there is no variable", name, names(variables)),
+                Some(variable) if !variable.data_type.is_numeric() => {
+                    item.fault(format!("the variable `{name}` is no number"), "use a numeric one")
+                }
+                Some(_) => {}
+            }
+        }
+        item.without_effect("correlate");
+    }
+    table.finish();
+    let by_time = window.and_then(|item| item.period()).map(|window| Window::Duration(window.as_secs_f64()));
+    let by_values =
+        || values.and_then(|item| item.whole(2..=1_000_000)).and_then(|n| u32::try_from(n).ok()).map(Window::Values);
+    by_time.or_else(by_values).unwrap_or_default()
+}
+
+/// `[….optimize]`: accepted, without effect.
+fn optimize(table: &Table<'_>) {
+    let Some(table) =
+        table.get("optimize").inspect(|item| item.without_effect("optimize")).and_then(|item| item.table())
+    else {
+        return;
+    };
+    for (section, keys) in [("move", ["min", "max", "max_change", "cost"].as_slice()), ("keep", &["min", "max"])] {
+        for (_, item) in table.named(section) {
+            let Some(bounds) = item.table() else { continue };
+            for key in keys {
+                bounds.number(key);
+            }
+            bounds.finish();
+        }
+    }
+    table.finish();
+}
+
+/// `[….drift]`: accepted, without effect.
+fn drift(table: &Table<'_>) {
+    let Some(table) = table.get("drift").inspect(|item| item.without_effect("drift")).and_then(|item| item.table())
+    else {
+        return;
+    };
+    let _ = table.get("false_alarms_per_year").and_then(|item| item.positive());
+    if let Some(refit) = table.table("refit") {
+        let _: Option<Duration> = refit.get("window").and_then(|item| item.period());
+        let _ = refit.get("improve").and_then(|item| item.number_in(0.0..=1.0));
+        let _ = refit.get("at_most_every").and_then(|item| item.period());
+        refit.finish();
+    }
+    table.finish();
+}
+
+/// What twins refer to.
+struct Lookup<'a> {
+    types: Names<'a>,
+    plcs: Names<'a>,
+    drafts: &'a [Draft],
+}
+
+/// Names in config order, and their places.
+struct Names<'a>(Vec<&'a str>, HashMap<&'a str, usize>);
+
+impl<'a> Names<'a> {
+    fn new(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        let places = names.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+        Self(names, places)
+    }
+}
+
+fn names(variables: &[Variable]) -> impl Iterator<Item = &str> {
+    variables.iter().map(|variable| variable.name.as_str())
+}
+
+/// The index behind a name that the item gives.
+fn named(item: &Item<'_>, what: &str, Names(order, places): &Names<'_>) -> Option<usize> {
+    let name = item.text()?;
+    let found = places.get(name).copied();
+    if found.is_none() {
+        item.unknown(what, name, order.iter().copied());
+    }
+    found
+}
+
+fn twin(name: &str, table: &Table<'_>, lookup: &Lookup<'_>) -> Option<Twin> {
+    // Everything is taken before anything is given up: every fault at once.
+    let description = table.description();
+    let type_index = table
+        .required("type", "add type = \"a twin type\"")
+        .and_then(|item| named(&item, "there is no twin type", &lookup.types));
+    let plc_item = table.get("plc");
+    let plc = plc_item.as_ref().and_then(|item| named(item, "there is no PLC", &lookup.plcs));
+    let device = table.get("device");
+    let (overrides, parameters) = (table.get("variable"), table.get("parameter"));
+    if let Some(item) = table.get("was") {
+        item.fault_at_key(
+            "this version cannot carry a history over to a new name",
+            "keep the old name, or remove this key and begin anew",
+        );
+    }
+    let draft = &lookup.drafts[type_index?];
+    let mut templates: Vec<Option<Template>> = draft.sources.clone();
+    if let Some(item) = overrides {
+        override_sources(&item, &draft.twin_type.variables, &mut templates);
+    }
+    let sources = addresses(table, device.as_ref(), &templates);
+    if plc_item.is_none() && sources.iter().any(Option::is_some) {
+        table.missing("plc", "add plc = \"a PLC\": the type's variables have sources");
+    }
+    Some(Twin {
+        name: name.into(),
+        description,
+        type_index: type_index?,
+        plc: plc.and_then(|index| u32::try_from(index).ok()).map(PlcId),
+        sources,
+        parameters: override_parameters(parameters.as_ref(), draft),
+    })
+}
+
+/// `variable.V.source` and `variable.V.path`.
+fn override_sources(item: &Item<'_>, variables: &[Variable], templates: &mut [Option<Template>]) {
+    let Some(table) = item.table() else { return };
+    for (name, item) in table.entries() {
+        let Some(place) = variables.iter().position(|variable| variable.name == name) else {
+            item.unknown_key("the type has no variable", name, names(variables));
+            continue;
+        };
+        let Some(table) = item.table() else { continue };
+        if let Some(source) = variable::source(&table) {
+            templates[place] = Some(source);
+        }
+        table.finish();
+    }
+}
+
+fn addresses(
+    table: &Table<'_>,
+    device: Option<&Item<'_>>,
+    templates: &[Option<Template>],
+) -> Vec<Option<crate::southbound::NodeAddress>> {
+    let text = device.and_then(Item::text);
+    if device.is_none() && templates.iter().flatten().any(Template::needs_device) {
+        table.missing("device", "add device = \"…\": the type's sources contain {device}");
+        return vec![None; templates.len()];
+    }
+    let address = |template: &Option<Template>| {
+        let wrong = |(message, remedy): (String, String)| match device {
+            Some(item) => item.fault(message, remedy),
+            None => table.fault(message, remedy),
+        };
+        template.as_ref()?.of(text.unwrap_or_default()).map_err(wrong).ok()
+    };
+    templates.iter().map(address).collect()
+}
+
+/// The type's parameter values with the twin's own.
+fn override_parameters(item: Option<&Item<'_>>, draft: &Draft) -> Vec<f64> {
+    let known = draft.twin_type.model.as_ref().map_or(&[][..], |m| m.model.parameters());
+    let mut values: Vec<f64> = known.iter().map(|parameter| parameter.value).collect();
+    for (name, item) in item.and_then(Item::table).map_or_else(Vec::new, |table| table.entries()) {
+        let Some(value) = item.number() else { continue };
+        match known.iter().position(|parameter| parameter.name == name) {
+            Some(place) => {
+                let (min, max) = (known[place].min, known[place].max);
+                if (min..=max).contains(&value) {
+                    values[place] = value;
+                } else {
+                    item.fault(
+                        format!("{value} is outside the type's bounds"),
+                        format!("give a value from {min} to {max}"),
+                    );
+                }
+            }
+            None if draft.model_faulty => {}
+            None => {
+                let names = known.iter().map(|parameter| parameter.name.as_str());
+                item.unknown_key("the type's model has no parameter", name, names);
+            }
+        }
+    }
+    values
+}

@@ -1,0 +1,254 @@
+//! `[twin_type.T.model]`, or the file that it names: equations, parameters, fit and the live simulation.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::raw::{Item, Table};
+use crate::{
+    model::{
+        Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
+        OutputSource, ParameterSource, StateSource,
+    },
+    twin::{Activation, FitSettings, TwinModel, Variable},
+};
+
+/// Where each part of the model stands, for the faults that its compiler finds.
+type Places<'a> = HashMap<String, Item<'a>>;
+
+/// Reads, compiles and ties to the type's variables. `None`: there were faults.
+pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinModel> {
+    let mut places = Places::new();
+    let source = ModelSource {
+        states: entries(table, "state", &mut places, state),
+        parameters: entries(table, "parameter", &mut places, parameter),
+        inputs: entries(table, "input", &mut places, input),
+        lets: expressions(table, "let", &mut places, |name, expr| LetSource { name, expr }),
+        equations: expressions(table, "equation", &mut places, |state, expr| EquationSource { state, expr }),
+        outputs: entries(table, "output", &mut places, output),
+    };
+    let fit = fit(table, variables);
+    let period = live(table);
+    table.finish();
+    // The variables are looked up even where the equations are wrong: every fault at once.
+    let inputs: Vec<_> = source
+        .inputs
+        .iter()
+        .map(|input| variable(&input.variable, &places[&format!("input.{}", input.name)], variables))
+        .collect();
+    let outputs: Vec<_> = source
+        .outputs
+        .iter()
+        .map(|output| variable(&output.name, &places[&format!("output.{}", output.name)], variables))
+        .collect();
+    let model =
+        Model::compile(&source).map_err(|faults| faults.iter().for_each(|fault| place(fault, table, &places))).ok();
+    Some(TwinModel {
+        model: Arc::new(model?),
+        inputs: inputs.into_iter().collect::<Option<_>>()?,
+        outputs: outputs.into_iter().collect::<Option<_>>()?,
+        fit,
+        period,
+    })
+}
+
+/// Reads each named table below `section`.
+fn entries<'a, T>(
+    table: &Table<'a>,
+    section: &'static str,
+    places: &mut Places<'a>,
+    read: fn(&str, &Table<'a>, &mut Places<'a>) -> T,
+) -> Vec<T> {
+    let read = |(name, item): (&str, Item<'a>)| {
+        let entry = item.table()?;
+        places.insert(format!("{section}.{name}"), item);
+        let part = read(name, &entry, places);
+        entry.finish();
+        Some(part)
+    };
+    table.named(section).into_iter().filter_map(read).collect()
+}
+
+/// Reads each `NAME = "expression"` below `section`.
+fn expressions<'a, T>(
+    table: &Table<'a>,
+    section: &'static str,
+    places: &mut Places<'a>,
+    make: fn(String, String) -> T,
+) -> Vec<T> {
+    let read = |(name, item): (&str, Item<'a>)| {
+        let text = item.text()?;
+        places.insert(format!("{section}.{name}"), item);
+        Some(make(name.into(), text.into()))
+    };
+    table.named(section).into_iter().filter_map(read).collect()
+}
+
+fn state<'a>(name: &str, table: &Table<'a>, _places: &mut Places<'a>) -> StateSource {
+    let init = table.required("init", "add init = a number, or the name of a parameter").and_then(|item| init(&item));
+    if let Some(item) = table.get("noise") {
+        let _ = item.number_in(0.0..=f64::MAX);
+        item.without_effect("noise");
+    }
+    StateSource { name: name.into(), init: init.unwrap_or(Init::Number(0.0)), noise: 0.0 }
+}
+
+fn init(item: &Item<'_>) -> Option<Init> {
+    if item.is_table() {
+        let table = item.table()?;
+        let output =
+            table.required("measured", "write init = { measured = \"an output\" }").and_then(|item| item.text());
+        table.finish();
+        return output.map(|output| Init::Measured(output.into()));
+    }
+    if item.is_text() { item.text().map(|name| Init::Parameter(name.into())) } else { item.number().map(Init::Number) }
+}
+
+fn parameter<'a>(name: &str, table: &Table<'a>, _places: &mut Places<'a>) -> ParameterSource {
+    let value = table.required("value", "add value = the value before any fit").and_then(|item| item.number());
+    let (min, max) = (table.number("min"), table.number("max"));
+    let log = table.get("scale").and_then(|item| item.choice(&[("linear", false), ("log", true)]));
+    ParameterSource {
+        name: name.into(),
+        // One that lies inside any bounds: the fault is the missing value, not its place.
+        value: value.or(min).or(max).unwrap_or(1.0),
+        min: min.unwrap_or(f64::NEG_INFINITY),
+        max: max.unwrap_or(f64::INFINITY),
+        log: log.unwrap_or(false),
+        free: table.flag("free", true),
+        unit: table.text("unit").unwrap_or_default().into(),
+    }
+}
+
+fn input<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> InputSource {
+    let variable = table.get("variable").and_then(|item| {
+        let text = item.text()?;
+        // A fault of the variable's name is best shown at the name.
+        places.insert(format!("input.{name}"), item);
+        Some(text)
+    });
+    let hold =
+        table.get("hold").and_then(|item| item.choice(&[("previous", Hold::Previous), ("linear", Hold::Linear)]));
+    let delay = table.get("delay").and_then(|item| {
+        if item.is_text() {
+            item.text().map(|name| Delay::Parameter(name.into()))
+        } else {
+            item.number().map(Delay::Number)
+        }
+    });
+    InputSource {
+        name: name.into(),
+        variable: variable.unwrap_or(name).into(),
+        hold: hold.unwrap_or_default(),
+        delay: delay.unwrap_or(Delay::Number(0.0)),
+    }
+}
+
+fn output<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> OutputSource {
+    let expr = table.required("expr", "add expr = what the variable should read").and_then(|item| {
+        let text = item.text()?;
+        places.insert(format!("output.{name}.expr"), item);
+        Some(text)
+    });
+    let losses = [("squares", Loss::Squares), ("huber", Loss::Huber), ("soft_l1", Loss::SoftL1)];
+    OutputSource {
+        name: name.into(),
+        // Where the expression is missing, a number keeps the compiler from a second fault about it.
+        expr: expr.unwrap_or("0").into(),
+        sigma: table.get("sigma").and_then(|item| item.positive()).unwrap_or(1.0),
+        loss: table.get("loss").and_then(|item| item.choice(&losses)).unwrap_or_default(),
+    }
+}
+
+/// `[….fit]`.
+fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
+    let mut settings = FitSettings {
+        window: Duration::from_secs(3600),
+        when: None,
+        activate: Activation::IfBetter,
+        starts: 8,
+        seed: 1,
+        absolute_sigma: false,
+    };
+    let Some(table) = model.table("fit") else { return settings };
+    if let Some(window) = table.get("window").and_then(|item| item.period()) {
+        settings.window = window;
+    }
+    settings.when = table.get("when").and_then(|item| condition(&item, variables));
+    let activations = [("if_better", Activation::IfBetter), ("manual", Activation::Manual)];
+    if let Some(activate) = table.get("activate").and_then(|item| item.choice(&activations)) {
+        settings.activate = activate;
+    }
+    if let Some(starts) = table.get("starts").and_then(|item| item.whole(1..=1000)) {
+        settings.starts = u32::try_from(starts).unwrap_or(1);
+    }
+    if let Some(seed) = table.get("seed").and_then(|item| item.whole(0..=i64::MAX)) {
+        settings.seed = seed.unsigned_abs();
+    }
+    settings.absolute_sigma = table.flag("absolute_sigma", false);
+    if let Some(item) = table.get("operator_may_activate") {
+        item.flag();
+        item.without_effect("operator_may_activate");
+    }
+    table.finish();
+    settings
+}
+
+fn condition(item: &Item<'_>, variables: &[Variable]) -> Option<Expression> {
+    let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+    let show = |faults: Vec<ModelFault>| {
+        for fault in faults {
+            item.fault_inside(fault.offset, &fault.message, &fault.remedy);
+        }
+    };
+    Expression::parse(item.text()?, &names).map_err(show).ok()
+}
+
+/// `[….live]`: the period.
+fn live(model: &Table<'_>) -> Duration {
+    let mut period = Duration::from_secs(1);
+    let Some(table) = model.table("live") else { return period };
+    if let Some(wanted) = table.get("period").and_then(|item| item.period()) {
+        period = wanted;
+    }
+    if let Some(item) = table.get("observer")
+        && item.choice(&[("none", false), ("ekf", true)]) == Some(true)
+    {
+        item.without_effect("observer");
+    }
+    table.finish();
+    period
+}
+
+/// The index of a numeric variable.
+fn variable(name: &str, item: &Item<'_>, variables: &[Variable]) -> Option<usize> {
+    let found = variables.iter().position(|variable| variable.name == name);
+    match found {
+        None => item.unknown("there is no variable", name, variables.iter().map(|v| v.name.as_str())),
+        Some(index) => {
+            let data_type = variables[index].data_type;
+            if !data_type.is_numeric() && data_type != crate::twin::DataType::Boolean {
+                item.fault(format!("the variable `{name}` is no number"), "use a numeric one");
+                return None;
+            }
+        }
+    }
+    found
+}
+
+/// Shows a fault of the model's compiler where the part stands: `equation.T` inside its expression if it says where.
+fn place(fault: &ModelFault, table: &Table<'_>, places: &Places<'_>) {
+    let expression = places.get(&format!("{}.expr", fault.item)).filter(|_| fault.offset.is_some());
+    let mut item = fault.item.as_str();
+    let part = loop {
+        match places.get(item) {
+            Some(part) => break Some(part),
+            None => match item.rsplit_once('.') {
+                Some((outer, _)) => item = outer,
+                None => break None,
+            },
+        }
+    };
+    match expression.or(part) {
+        Some(part) => part.fault_inside(fault.offset, &fault.message, &fault.remedy),
+        None => table.fault(&fault.message, &fault.remedy),
+    }
+}

@@ -1,0 +1,148 @@
+//! The config: TOML in, checked values out, every fault at once with its place and a remedy. Nothing past this module
+//! sees an unchecked value. The files: `raw` knows TOML and places, `checked` what refers to what, the others one part
+//! of the format each.
+
+mod address;
+mod checked;
+mod duration;
+mod equations;
+mod fault;
+mod name;
+mod raw;
+mod server;
+mod variable;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+pub use fault::Fault;
+
+use crate::{northbound::ServerConfig, southbound::PlcConfig, twin::Twins};
+use fault::Sink;
+use raw::{Document, Source, Table};
+
+/// Longest file: 100,000 twins are some 10 MB.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// Everything a service is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// `[server]`.
+    pub server: ServerConfig,
+    /// Where history is kept.
+    pub data_dir: PathBuf,
+    /// `[history]`.
+    pub history: HistoryConfig,
+    /// `[plc.…]`, in config order; indexed by [`PlcId`](crate::southbound::PlcId).
+    pub plcs: Vec<PlcConfig>,
+    /// `[twin_type.…]` and `[twin.…]`.
+    pub twins: Twins,
+    /// What was accepted but an operator should know.
+    pub warnings: Vec<Fault>,
+}
+
+/// `[history]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// Where samples are kept.
+    pub store: Store,
+}
+
+/// Where samples are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// On disk, in `data_dir`.
+    Sled,
+    /// In memory only: gone at the end.
+    Memory,
+}
+
+/// What the readers of the parts share.
+pub(crate) struct Context<'a> {
+    base: PathBuf,
+    read: &'a dyn Fn(&Path) -> io::Result<String>,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    sink: &'a Sink,
+}
+
+impl Context<'_> {
+    /// A path as the config gives it, relative to the config's folder.
+    fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text)
+    }
+}
+
+/// Reads and checks a config file and the files that it names.
+///
+/// # Errors
+/// Every fault, in the order of the file.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Fault>> {
+    let text = read(path).map_err(|error| {
+        vec![Fault::of_file(path, format!("cannot be read: {error}"), "give the path of a config file")]
+    })?;
+    parse(&text, &path.display().to_string(), &read, env)
+}
+
+/// A text file of bounded length.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {} MiB", BYTES_MAX >> 20)));
+    }
+    Ok(text)
+}
+
+/// Checks a config's text. `file_name` is shown in faults, and its folder is what relative paths are relative to; `read`
+/// gives the files that it names (and the host's name), `env` the passwords.
+///
+/// # Errors
+/// Every fault, in the order of the file.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Fault>> {
+    let sink = Sink::default();
+    let base = Path::new(file_name).parent().map(Path::to_path_buf).unwrap_or_default();
+    let config = check(text, file_name, &Context { base, read, env, sink: &sink });
+    let faulty = sink.has_faults();
+    let (faults, warnings) = sink.into_parts();
+    match config {
+        Some(config) if !faulty => Ok(Config { warnings, ..config }),
+        _ => Err(faults),
+    }
+}
+
+/// Checks a text that is part of the program: it names no files and no environment.
+///
+/// # Errors
+/// Every fault.
+pub fn parse_builtin(text: &str, name: &str) -> Result<Config, Vec<Fault>> {
+    let none = |path: &Path| Err(io::Error::new(io::ErrorKind::NotFound, path.display().to_string()));
+    parse(text, name, &none, &|_| None)
+}
+
+fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
+    if text.len() as u64 > BYTES_MAX {
+        context.sink.fault(Fault::of_file(
+            Path::new(file_name),
+            "is too long",
+            "share the twins out among several services",
+        ));
+        return None;
+    }
+    let document = Document::new(file_name, text);
+    let tree = document.parse(context.sink)?;
+    let root = Table::root(Source { document: &document, sink: context.sink }, &tree, "");
+    let (server, data_dir) = server::server(context, &root);
+    let history = server::history(&root);
+    let plcs = server::plcs(context, &root);
+    let twins = checked::twins(context, &root, &plcs);
+    root.finish();
+    Some(Config { server, data_dir, history, plcs, twins, warnings: Vec::new() })
+}

@@ -1,0 +1,196 @@
+//! `[twin_type.T.variable.V]`: one measured or internal variable.
+
+use std::time::Duration;
+
+use super::{
+    address::Template,
+    raw::{Item, Table},
+};
+use crate::{
+    preprocess::{FilterSpec, OutOfRange},
+    twin::{DataType, Variable},
+};
+
+/// A variable, and where its samples come from, `{device}` still open.
+pub(super) struct Draft {
+    pub(super) variable: Variable,
+    pub(super) source: Option<Template>,
+}
+
+/// Reads one variable; what is faulty has its default.
+pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
+    let source = source(table);
+    let data_type = table.get("data_type").and_then(|item| item.choice(&DataType::ALL.map(|(t, name)| (name, t))));
+    let data_type = data_type.unwrap_or(DataType::Double);
+    let range = table.get("range").and_then(|item| range(&item));
+    let variable = Variable {
+        name: name.into(),
+        description: table.description(),
+        data_type,
+        unit: table.text("unit").unwrap_or_default().into(),
+        range,
+        limits: table.get("limits").and_then(|item| limits(&item)),
+        sampling_interval: table.get("sampling_interval").and_then(|i| i.duration()).unwrap_or(Duration::from_secs(1)),
+        preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess(&item, data_type, range)),
+        historize: table.flag("historize", true),
+        stepped: table.flag("stepped", !data_type.is_floating()),
+        writable: table.flag("writable", false),
+        states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type)),
+    };
+    if let Some(item) = table.get("writable").filter(|_| variable.writable && source.is_some()) {
+        item.without_effect("writable");
+    }
+    later(table);
+    table.finish();
+    Draft { variable, source }
+}
+
+/// `source` or `path`, of a type's variable or of a twin's.
+pub(super) fn source(table: &Table<'_>) -> Option<Template> {
+    let (source, path) = (table.get("source"), table.get("path"));
+    if let (Some(_), Some(path)) = (&source, &path) {
+        path.fault_at_key("the variable already has a source", "keep one of source and path");
+    }
+    let parse = |item: Item<'_>, parse: fn(&str) -> Result<Template, (String, String)>| {
+        parse(item.text()?).map_err(|(message, remedy)| item.fault(message, remedy)).ok()
+    };
+    match (source, path) {
+        (Some(item), _) => parse(item, Template::node_id),
+        (None, Some(item)) => parse(item, Template::path),
+        (None, None) => None,
+    }
+}
+
+fn range(item: &Item<'_>) -> Option<(f64, f64)> {
+    let list = item.list()?;
+    let [low, high] = list.as_slice() else {
+        item.fault(format!("expected 2 numbers, found {}", list.len()), "write range = [low, high]");
+        return None;
+    };
+    ordered(item, low.number()?, high.number()?)
+}
+
+fn ordered(item: &Item<'_>, low: f64, high: f64) -> Option<(f64, f64)> {
+    if low >= high {
+        item.fault(format!("{low} is not below {high}"), "put the smaller one first");
+        return None;
+    }
+    Some((low, high))
+}
+
+/// Specification limits: one of them may be absent.
+fn limits(item: &Item<'_>) -> Option<(f64, f64)> {
+    item.without_effect("limits");
+    let table = item.table()?;
+    let (lower, upper) = (table.number("lower"), table.number("upper"));
+    table.finish();
+    if lower.is_none() && upper.is_none() && !table.has("lower") && !table.has("upper") {
+        table.missing("lower", "write limits = { lower = …, upper = … }");
+    }
+    ordered(item, lower.unwrap_or(f64::NEG_INFINITY), upper.unwrap_or(f64::INFINITY))
+}
+
+fn states(item: &Item<'_>, data_type: DataType) -> Vec<String> {
+    let states: Vec<String> = item.texts().unwrap_or_default().into_iter().map(|(text, _)| text.into()).collect();
+    match data_type {
+        DataType::Boolean if states.len() != 2 => item.fault(
+            format!("a Boolean has 2 states, not {}", states.len()),
+            "name those of false and true, in this order",
+        ),
+        DataType::Boolean => {}
+        _ if !data_type.is_numeric() || data_type.is_floating() => {
+            item.fault("only a Boolean or an integer has states", "change data_type, or remove states")
+        }
+        _ if states.is_empty() => item.fault("no state is named", "name each value's state, from 0 on"),
+        _ => {}
+    }
+    states
+}
+
+/// Filters that the design has and this version has not: to leave one out would change what is stored.
+const LATER_FILTERS: [&str; 4] = ["hampel", "deadband", "lowpass", "order"];
+
+fn preprocess(item: &Item<'_>, data_type: DataType, range: Option<(f64, f64)>) -> Vec<FilterSpec> {
+    let Some(list) = item.list() else { return Vec::new() };
+    if !list.is_empty() && !data_type.is_numeric() {
+        item.fault("only numbers can be filtered", "remove preprocess, or change data_type");
+        return Vec::new();
+    }
+    list.iter().filter_map(|entry| filter(entry, range)).collect()
+}
+
+fn filter(entry: &Item<'_>, variable_range: Option<(f64, f64)>) -> Option<FilterSpec> {
+    let table = entry.table()?;
+    let named = table.entries().len();
+    if named != 1 {
+        entry.fault(
+            format!("expected one filter, found {named}"),
+            "write each filter in braces of its own: { scale = { factor = 0.1 } }",
+        );
+        return None;
+    }
+    for kind in LATER_FILTERS {
+        if let Some(item) = table.get(kind) {
+            item.fault_at_key(
+                "this version has no such filter: samples would be stored unfiltered",
+                "remove it until then; there is scale and range",
+            );
+            return None;
+        }
+    }
+    let scale = table.get("scale").map(|item| scale(&item));
+    let range = table.get("range").map(|item| range_filter(&item, variable_range));
+    table.finish();
+    scale.or(range).flatten()
+}
+
+fn scale(item: &Item<'_>) -> Option<FilterSpec> {
+    let table = item.table()?;
+    let (factor, offset) = (table.number("factor").unwrap_or(1.0), table.number("offset").unwrap_or(0.0));
+    if factor == 0.0 {
+        item.fault("factor 0 makes every value the same", "give a factor other than 0");
+    }
+    table.finish();
+    Some(FilterSpec::Scale { factor, offset })
+}
+
+fn range_filter(item: &Item<'_>, range: Option<(f64, f64)>) -> Option<FilterSpec> {
+    let table = item.table()?;
+    let outcomes = [("uncertain", OutOfRange::Uncertain), ("bad", OutOfRange::Bad), ("clamp", OutOfRange::Clamp)];
+    let outside = table.get("outside").and_then(|i| i.choice(&outcomes)).unwrap_or(OutOfRange::Uncertain);
+    table.finish();
+    let Some((low, high)) = range else {
+        item.fault_at_key("the variable has no range to filter by", "add range = [low, high] to the variable");
+        return None;
+    };
+    Some(FilterSpec::Range { low, high, outside })
+}
+
+/// What later versions act upon. `was` is a fault: without it the history of the old name would seem lost.
+fn later(table: &Table<'_>) {
+    if let Some(item) = table.get("was") {
+        item.fault_at_key(
+            "this version cannot carry a history over to a new name",
+            "keep the old name, or remove this key and begin anew",
+        );
+    }
+    if let Some(alarm) = table.get("alarm").inspect(|item| item.without_effect("alarm")).and_then(|i| i.table()) {
+        for key in ["high_high", "high", "low", "low_low", "deadband"] {
+            alarm.number(key);
+        }
+        let _ = alarm.get("delay").and_then(|item| item.duration());
+        let _ = alarm.get("severity").and_then(|item| item.whole(1..=1000));
+        alarm.finish();
+    }
+    if let Some(aggregate) =
+        table.get("aggregate").inspect(|item| item.without_effect("aggregate")).and_then(|i| i.table())
+    {
+        for key in ["treat_uncertain_as_bad", "use_sloped_extrapolation"] {
+            aggregate.flag(key, false);
+        }
+        for key in ["percent_data_bad", "percent_data_good"] {
+            let _ = aggregate.get(key).and_then(|item| item.whole(0..=100));
+        }
+        aggregate.finish();
+    }
+}

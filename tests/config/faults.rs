@@ -1,0 +1,147 @@
+//! What is said about a faulty config: every fault at once, where it is, and what to do.
+
+use crate::faults_of;
+
+#[test]
+fn all_faults_of_a_file_are_said_at_once_with_their_places() {
+    let text = r#"[server]
+endpoint = "opc.tcp://0.0.0.0"
+nmae = "x"
+[server.security]
+policies = ["Basic256"]
+anonymous = "observr"
+[plc.line1]
+endpoint = "10.0.0.5:4840"
+publishing_interval = 100
+user.password = { name = "twin", env = "NOT_SET" }
+[twin_type.Heater.variable."Temp.1"]
+[twin_type.Heater.variable.Fit]
+[twin_type.Heater.variable.Temperature]
+source = "ns=3;s={device}.T"
+data_type = "double"
+range = [150, 0]
+sampling_interval = "fast"
+preprocess = [{ hampel = { window = 7 } }, { scale = { faktor = 2 } }]
+[twin_type.Heater.model]
+state.T = { init = 20 }
+equation.T = "(P - kk*T)/C"
+parameter.C = { value = 2000, min = 5, max = 1000 }
+input.P = { variable = "HeaterPower" }
+output.Temprature = { expr = "T" }
+[twin.Twins]
+type = "Heatr"
+plc = "line2"
+[twin.Heater1]
+plc = "line1"
+[history.store.clickhouse]
+"#;
+    let expected = [
+        r#"plant/twins.toml:3:1: server.nmae: this key is not known; did you mean `name`?"#,
+        r#"plant/twins.toml:5:13: server.security.policies[0]: Basic256 is broken and no longer part of OPC UA; use Basic256Sha256"#,
+        r#"plant/twins.toml:6:13: server.security.anonymous: "observr" is not known here; did you mean `observer`?"#,
+        r#"plant/twins.toml:8:12: plc.line1.endpoint: "10.0.0.5:4840" is not an endpoint; write opc.tcp://HOST:PORT, as in opc.tcp://10.0.0.5:4840"#,
+        r#"plant/twins.toml:9:23: plc.line1.publishing_interval: expected a duration, found an integer; give it with its unit: "100ms", "1s", "10m", "1h", "1d""#,
+        r#"plant/twins.toml:10:40: plc.line1.user.password.env: the environment variable "NOT_SET" is not set; set it to the password before starting"#,
+        r#"plant/twins.toml:11:28: twin_type.Heater.variable."Temp.1": a name must not contain '.': it joins the parts of NodeIds and paths; use letters, digits, `_` or `-`"#,
+        r#"plant/twins.toml:12:28: twin_type.Heater.variable.Fit: `Fit` is taken: every twin or its server already has a node of that name; choose another name"#,
+        r#"plant/twins.toml:14:10: twin_type.Heater.variable.Temperature.source: the namespace is given by its index, which may change when the PLC restarts; write nsu=<the namespace's URI>;s={device}.T (the URI of index 3 stands in the PLC's NamespaceArray)"#,
+        r#"plant/twins.toml:15:13: twin_type.Heater.variable.Temperature.data_type: "double" is not known here; did you mean `Double`?"#,
+        r#"plant/twins.toml:16:9: twin_type.Heater.variable.Temperature.range: 150 is not below 0; put the smaller one first"#,
+        r#"plant/twins.toml:17:21: twin_type.Heater.variable.Temperature.sampling_interval: "fast" is not a duration; give a number and a unit: ms, s, m (minutes), h, d, w or y, as in "10m""#,
+        r#"plant/twins.toml:18:17: twin_type.Heater.variable.Temperature.preprocess[0].hampel: this version has no such filter: samples would be stored unfiltered; remove it until then; there is scale and range"#,
+        r#"plant/twins.toml:18:56: twin_type.Heater.variable.Temperature.preprocess[1].scale.faktor: this key is not known; did you mean `factor`?"#,
+        r#"plant/twins.toml:21:20: twin_type.Heater.model.equation.T: unknown name `kk`; use a state, parameter, input or let of this model, `t` or `pi`"#,
+        r#"plant/twins.toml:22:15: twin_type.Heater.model.parameter.C: value 2000 is outside its bounds 5 to 1000; move the value or the bounds"#,
+        r#"plant/twins.toml:23:24: twin_type.Heater.model.input.P.variable: there is no variable `HeaterPower`; there is Temp.1, Fit, Temperature"#,
+        r#"plant/twins.toml:24:21: twin_type.Heater.model.output.Temprature: there is no variable `Temprature`; did you mean `Temperature`?"#,
+        r#"plant/twins.toml:25:7: twin.Twins: `Twins` is taken: every twin or its server already has a node of that name; choose another name"#,
+        r#"plant/twins.toml:26:8: twin.Twins.type: there is no twin type `Heatr`; did you mean `Heater`?"#,
+        r#"plant/twins.toml:27:7: twin.Twins.plc: there is no PLC `line2`; did you mean `line1`?"#,
+        r#"plant/twins.toml:28:7: twin.Heater1.type: this key is missing; add type = "a twin type""#,
+        r#"plant/twins.toml:30:16: history.store.clickhouse: this version has no ClickHouse store: nothing would be stored there; use [history.store.sled]"#,
+    ];
+    assert_eq!(faults_of(text, &[]), expected);
+}
+
+/// One fault each: the text (a whole config), where it is said to be, and a word of what is said.
+#[test]
+fn each_kind_of_fault_has_its_place_and_words() {
+    let plc = "[plc.a]\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"None\"\n";
+    let variable = "[twin_type.A.variable.V]\n";
+    let model = "[twin_type.A.variable]\nY = {}\nU = {}\n[twin_type.A.model]\ninput.U = {}\n";
+    let mut wrong = Vec::new();
+    for (before, text, place, words) in [
+        ("", "a = \"x", "1:7", "not TOML"),
+        ("", "[server]\nname = \"a\"\nname = \"b\"", "3:1", "already there"),
+        ("", "[serer]", "1:2", "did you mean `server`?"),
+        ("", "server = 3", "1:10", "expected a table, found an integer"),
+        ("", "[server.security]\npolicies = []", "2:12", "no client could connect"),
+        ("", "[server]\nendpoint = \"opc.tcp://h:70000\"", "2:12", "opc.tcp://HOST:PORT"),
+        ("", "[server]\nadvertise = \"opc.tcp://h\"", "2:13", "not a host name"),
+        ("", "[history.store]\nsled = {}\nmemory = {}", "3:1", "already kept in sled"),
+        ("", "[plc.a]", "1:6", "endpoint = "),
+        ("", "[plc.\"a:b\"]\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"None\"", "1:6", "must not contain ':'"),
+        (plc, "security_mode = \"Sign\"", "4:17", "does not go with"),
+        (plc, "user.password.name = \"x\"", "4:6", "env = \"NAME\""),
+        (plc, "backfill = \"0s\"", "4:12", "too short"),
+        (variable, "source = \"s=a\"\npath = \"/a\"", "3:1", "keep one of"),
+        (variable, "path = \"/3:a\"", "2:8", "index"),
+        (variable, "unit = 3", "2:8", "expected a string"),
+        (variable, "historize = \"yes\"", "2:13", "expected true or false"),
+        (variable, "range = [1]", "2:9", "expected 2 numbers"),
+        (variable, "range = [1, nan]", "2:13", "finite"),
+        (variable, "preprocess = [{ range = {} }]", "2:17", "no range to filter by"),
+        (variable, "preprocess = [{ scale = {}, range = {} }]", "2:15", "expected one filter, found 2"),
+        (variable, "states = [\"a\"]", "2:10", "only a Boolean or an integer"),
+        (variable, "data_type = \"Boolean\"\nstates = [\"a\"]", "3:10", "2 states"),
+        (variable, "was = \"W\"", "2:1", "cannot carry a history over"),
+        (variable, "alarm = { severity = 1001 }", "2:22", "1 to 1000"),
+        (variable, "[twin_type.A.statistics]\nwindow = \"1m\"\nwindow_values = 3", "4:1", "keep one of"),
+        (variable, "[twin_type.A.statistics]\ncorrelate = [\"W\"]", "3:14", "no variable `W`"),
+        ("", "[twin_type.A]", "1:12", "variable.NAME"),
+        (model, "output.Y.expr = \"2*U\"\nparameter.a = {}", "7:11", "value = "),
+        (model, "output.Y.expr = \"U*x\"", "6:20", "`x`"),
+        (model, "output.Y.expr = 'U*x'", "6:20", "`x`"),
+        (model, "output.Y.expr = \"\"\"\nU*\nx\"\"\"", "8:1", "`x`"),
+        (model, "output.Y.expr = \"U*\\u0078\"", "6:17", "`x`"),
+        (model, "output.Y = { expr = \"U\", sigma = 0 }", "6:34", "not above zero"),
+        (model, "output.Y.expr = \"U\"\nfit.when = \"U > 0 && W > 0\"", "7:22", "`W`"),
+        (model, "output.Y.expr = \"U\"\nfit.starts = 0", "7:14", "1 to 1000"),
+        (variable, "[twin.a]\ntype = \"A\"\ndevice = \"d\"\nvariable.W.source = \"i=1\"", "5:10", "no variable `W`"),
+        (variable, "source = \"i=1\"\n[twin.a]\ntype = \"A\"", "3:7", "plc = "),
+        (
+            variable,
+            "source = \"s={device}\"\n[plc.p]\nendpoint=\"opc.tcp://h:1\"\n[twin.a]\ntype = \"A\"\nplc = \"p\"",
+            "5:7",
+            "device = ",
+        ),
+        (model, "output.Y.expr = \"U\"\n[twin.a]\ntype = \"A\"\nparameter.b = 1", "9:11", "no parameter `b`"),
+        (
+            model,
+            "output.Y.expr = \"U\"\nparameter.b = { value = 1, max = 2 }\n[twin.a]\ntype = \"A\"\nparameter.b = 3",
+            "10:15",
+            "bounds",
+        ),
+    ] {
+        let faults = faults_of(&format!("{before}{text}\n"), &[]);
+        let at = format!("plant/twins.toml:{place}: ");
+        if !matches!(&faults[..], [fault] if fault.starts_with(&at) && fault.contains(words)) {
+            wrong.push(format!("{before}{text}: expected {place} {words}, said {faults:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_fault_in_a_model_file_is_shown_in_that_file() {
+    let config = "[twin_type.A]\nmodel = \"models/a.toml\"\nvariable.Y = {}\n[twin_type.B]\nmodel = \"b.toml\"\nvariable.Y = {}\n";
+    let model = "# Größe\n[output.Y]\nexpr = \"1 + äh\"\n";
+    let faults = faults_of(config, &[("plant/models/a.toml", model)]);
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(faults[0].starts_with("plant/models/a.toml:3:13: output.Y.expr: "), "{}", faults[0]);
+    assert!(
+        faults[1].starts_with("plant/twins.toml:5:9: twin_type.B.model: cannot read plant/b.toml"),
+        "{}",
+        faults[1]
+    );
+}

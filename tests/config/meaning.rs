@@ -1,0 +1,159 @@
+//! What a good config means.
+
+use std::{path::PathBuf, time::Duration};
+
+use uatwin::{
+    config::Store,
+    northbound::Role,
+    preprocess::{FilterSpec, OutOfRange},
+    sample::TwinId,
+    southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
+    statistics::Window,
+    twin::{Activation, DataType},
+};
+
+use crate::{DEMO, EXAMPLE, MINIMAL, faults_of, parse, parse_with};
+
+fn id(namespace: &str, identifier: &str) -> Option<NodeAddress> {
+    Some(NodeAddress::Id { namespace: Some(namespace.into()), identifier: identifier.into() })
+}
+
+#[test]
+fn the_example_has_no_fault_and_warns_of_each_later_key_once() {
+    assert_eq!(faults_of(EXAMPLE, &[]), [""; 0]);
+    let config = parse(EXAMPLE).unwrap();
+    let later = EXAMPLE.lines().filter(|line| line.contains("(later)") && !line.starts_with("# Lines")).count();
+    let warned: Vec<&str> = config.warnings.iter().map(|w| w.key.rsplit('.').next().unwrap()).collect();
+    // `observer` stands there with its default, which has no warning.
+    assert_eq!(warned.len(), later - 1, "{warned:?}");
+    assert!(config.warnings.iter().all(|w| w.message.contains("without effect in this version")));
+    assert_eq!(config.twins.twins.len(), 2);
+    // Per twin: 5 variables, 1 output with Simulated and Residual, 3 parameters.
+    assert_eq!(config.twins.series_len(), 2 * (5 + 2 + 3));
+}
+
+#[test]
+fn the_minimal_config_has_the_documented_defaults() {
+    let config = parse(MINIMAL).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let server = &config.server;
+    assert_eq!((server.host.as_str(), server.port), ("0.0.0.0", 4840));
+    assert_eq!(server.policies, ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]);
+    assert_eq!(server.anonymous, Some(Role::Observer));
+    assert_eq!((server.advertise.as_deref(), server.twins_namespace.as_str()), (None, "urn:uatwin:twins"));
+    assert_eq!((&config.data_dir, &server.pki_dir), (&PathBuf::from("plant/data"), &PathBuf::from("plant/certs")));
+    assert_eq!(config.history.store, Store::Sled);
+    let plc = &config.plcs[0];
+    assert_eq!(
+        (plc.security_mode, plc.backfill, plc.publishing_interval),
+        (SecurityMode::None, None, Duration::from_millis(500))
+    );
+    assert_eq!(plc.credentials, Credentials::Anonymous);
+    let variable = &config.twins.types[0].variables[0];
+    assert_eq!(variable.data_type, DataType::Double);
+    assert_eq!((variable.historize, variable.stepped, variable.writable), (true, false, false));
+    assert_eq!(variable.sampling_interval, Duration::from_secs(1));
+    assert_eq!(config.twins.types[0].window, Window::Duration(600.0));
+    assert_eq!(config.twins.twins[0].sources, [id("urn:plant", "s=Tank1.Level")]);
+    assert_eq!(config.twins.twins[0].plc, Some(PlcId(0)));
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let config = parse(EXAMPLE).unwrap();
+    assert_eq!(config.server.advertise.as_deref(), Some("line1-twins.plant.example"));
+    assert_eq!(config.data_dir, PathBuf::from("plant/../data"));
+    assert_eq!(
+        (config.plcs[0].security_mode, config.plcs[0].backfill),
+        (SecurityMode::SignAndEncrypt, Some(Duration::from_secs(3600)))
+    );
+    let heater = &config.twins.types[0];
+    let names: Vec<&str> = heater.variables.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(names, ["Temperature", "HeaterPower", "Ambient", "Mode", "Remark"], "in the order of the file");
+    let temperature = &heater.variables[0];
+    assert_eq!((temperature.range, temperature.limits), (Some((0.0, 150.0)), Some((60.0, 90.0))));
+    assert_eq!(
+        temperature.preprocess,
+        [
+            FilterSpec::Scale { factor: 0.1, offset: 0.0 },
+            FilterSpec::Range { low: 0.0, high: 150.0, outside: OutOfRange::Uncertain }
+        ]
+    );
+    assert!(heater.variables[3].stepped && heater.variables[4].stepped, "discrete and text variables are stepped");
+    assert_eq!(heater.variables[3].states, ["Off", "Heating", "Cooling"]);
+    let model = heater.model.as_ref().unwrap();
+    assert_eq!((&model.inputs[..], &model.outputs[..]), (&[1, 2][..], &[0][..]));
+    assert_eq!(
+        (model.fit.window, model.fit.starts, model.fit.activate),
+        (Duration::from_secs(3600), 8, Activation::IfBetter)
+    );
+    assert!(model.fit.when.is_some());
+
+    let [first, second] = &config.twins.twins[..] else { panic!("{:?}", config.twins.twins) };
+    assert_eq!(first.parameters, [60.0, 2.5, 22.0]);
+    assert_eq!(second.parameters, [55.0, 2.5, 22.0]);
+    assert_eq!(first.sources[0], id("urn:plant", "s=HTR01.Temperature"));
+    assert_eq!(second.sources[0], id("urn:plant", "i=5042"));
+    let any = |name: &str| PathElement { namespace: None, name: name.into() };
+    assert_eq!(first.sources[2], Some(NodeAddress::Path(vec![any("Objects"), any("HTR01"), any("Ambient")])));
+    assert_eq!(first.sources[4], None, "an internal variable");
+    assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
+    assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
+}
+
+#[test]
+fn a_model_may_stand_in_a_file_of_its_own() {
+    let config = "[twin_type.A]\nmodel = \"models/a.toml\"\n[twin_type.A.variable]\nY = {}\nU = {}\n[twin.T]\ntype = \"A\"\nparameter.a = 3\n";
+    let model = "[parameter.a]\nvalue = 2\n[input.U]\n[output.Y]\nexpr = \"a*U\"\n";
+    let config = parse_with(config, &[("plant/models/a.toml", model)]).unwrap();
+    let twin_model = config.twins.types[0].model.as_ref().unwrap();
+    assert_eq!((&twin_model.inputs[..], &twin_model.outputs[..]), (&[1][..], &[0][..]));
+    assert_eq!(config.twins.twins[0].parameters, [3.0]);
+}
+
+#[test]
+fn a_password_comes_from_the_environment_and_is_not_shown() {
+    let config = parse("[plc.a]\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"Basic256Sha256\"\nuser.password = { name = \"u\", env = \"LINE1_PASSWORD\" }\n").unwrap();
+    assert_eq!(config.plcs[0].credentials, Credentials::Password { name: "u".into(), password: "secret".into() });
+    assert_eq!(config.plcs[0].security_mode, SecurityMode::SignAndEncrypt, "a policy encrypts unless told otherwise");
+    assert!(!format!("{config:?}").contains("secret"));
+}
+
+#[test]
+fn the_application_uri_is_made_of_host_and_port() {
+    let uri = |text: &str| parse_with(text, &[("/proc/sys/kernel/hostname", "box7\n")]).unwrap().server.application_uri;
+    for (text, expected) in [
+        ("", "urn:box7:uatwin"),
+        ("[server]\nadvertise = \"line1.example\"", "urn:line1.example:uatwin"),
+        ("[server]\nendpoint = \"opc.tcp://127.0.0.1:4855\"", "urn:box7:uatwin:4855"),
+        ("[server]\napplication_uri = \"urn:a:b\"", "urn:a:b"),
+    ] {
+        assert_eq!(uri(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_plc_without_a_word_on_security_is_warned_of() {
+    let warnings =
+        |line: &str| parse(&format!("[plc.a]\nendpoint = \"opc.tcp://h:1\"\n{line}\n")).unwrap().warnings.len();
+    assert_eq!((warnings(""), warnings("security_policy = \"None\"")), (1, 0));
+}
+
+#[test]
+fn the_demo_is_a_laboratory_on_this_host_alone() {
+    let config = parse(DEMO).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!((config.server.host.as_str(), config.server.port), ("127.0.0.1", 4840));
+    assert_eq!(config.server.policies, ["None", "Basic256Sha256"]);
+    assert_eq!(config.server.anonymous, Some(Role::Engineer));
+    assert_eq!(
+        (config.plcs[0].endpoint.as_str(), config.plcs[0].backfill),
+        ("opc.tcp://127.0.0.1:4841", Some(Duration::from_secs(3600)))
+    );
+    let names: Vec<&str> = config.twins.twins.iter().map(|twin| twin.name.as_str()).collect();
+    assert_eq!(names, ["Oven1", "Oven2", "Tanks1", "Pump1"]);
+    assert_eq!(config.twins.twins[1].sources[0], id("urn:uatwin:plant", "s=Oven2.Temperature"));
+    for twin_type in &config.twins.types {
+        assert!(twin_type.model.is_some(), "{} is simulated and can be fitted", twin_type.name);
+    }
+}

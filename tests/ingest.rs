@@ -1,0 +1,290 @@
+//! The stage that every sample passes, driven by hand: what it shows, what it stores, what it simulates.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+use uatwin::{
+    config,
+    history::writer::HistoryMessage,
+    ingest::{Command, Ingest, Output},
+    sample::{Sample, SeriesId, StatusCode, TwinId, Value},
+    southbound::{Event, PlcId},
+    time::Timestamp,
+    twin::{Facet, TwinState, Twins},
+};
+
+const CONFIG: &str = r#"
+[plc.line1]
+endpoint = "opc.tcp://localhost:4841"
+security_policy = "None"
+
+[twin_type.Heater.variable.Temperature]
+source = "nsu=urn:plc;s={device}.T"
+preprocess = [{ scale = { factor = 0.1 } }]
+
+[twin_type.Heater.variable.Power]
+source = "nsu=urn:plc;s={device}.P"
+
+[twin_type.Heater.model.state.T]
+init = 20
+[twin_type.Heater.model.parameter.tau]
+value = 10
+min = 1
+max = 100
+[twin_type.Heater.model.input.Power]
+variable = "Power"
+[twin_type.Heater.model.equation]
+T = "(Power - T)/tau"
+[twin_type.Heater.model.output.Temperature]
+expr = "T"
+
+[twin.H1]
+type = "Heater"
+plc = "line1"
+device = "H1"
+"#;
+
+const TWIN: TwinId = TwinId(0);
+const TEMPERATURE: Facet = Facet::Variable(0);
+const POWER: Facet = Facet::Variable(1);
+
+struct Stage {
+    ingest: Ingest,
+    state: Arc<TwinState>,
+    stored: Vec<(SeriesId, Sample)>,
+    removed: Vec<(SeriesId, Timestamp)>,
+}
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_unix_s(1.7e9 + seconds)
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self::after(|_| None)
+    }
+
+    fn after(stored_until: impl Fn(SeriesId) -> Option<Timestamp> + Send + 'static) -> Self {
+        let no_file = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+        let config =
+            config::parse(CONFIG, "test.toml", &no_file, &|_| None).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let state = Arc::new(TwinState::new(Arc::new(config.twins), at(-1.0)));
+        let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state, stored: vec![], removed: vec![] };
+        let mut output = Output::default();
+        let stored_until: uatwin::ingest::StoredUntil = Box::new(stored_until);
+        stage.ingest.begin(at(0.0), &stored_until, &mut output);
+        stage.take(output);
+        stage
+    }
+
+    fn series(&self, facet: Facet) -> SeriesId {
+        self.state.configured().series(TWIN, facet)
+    }
+
+    fn event(&mut self, now: f64, event: Event) {
+        let mut output = Output::default();
+        self.ingest.on_event(at(now), event, &mut output);
+        self.take(output);
+    }
+
+    fn samples(&mut self, now: f64, samples: Vec<(Facet, Sample)>) {
+        let samples = samples.into_iter().map(|(facet, sample)| (self.series(facet), sample)).collect();
+        self.event(now, Event::Samples { received: at(now), samples });
+    }
+
+    fn lost(&mut self, now: f64) {
+        self.event(now, Event::Lost { plc: PlcId(0), at: at(now) });
+    }
+
+    fn take(&mut self, output: Output) {
+        for message in output.history {
+            match message {
+                HistoryMessage::Batch { samples, .. } => self.stored.extend(samples),
+                HistoryMessage::Remove { series, times, .. } => self.removed.push((series, times.start)),
+                HistoryMessage::Tick(_) | HistoryMessage::Flush(_) => (),
+            }
+        }
+    }
+
+    fn live(&self, facet: Facet) -> Sample {
+        self.state.sample(TWIN, facet)
+    }
+
+    fn stored(&self, facet: Facet) -> Vec<Sample> {
+        let series = self.series(facet);
+        self.stored.iter().filter(|(s, _)| *s == series).map(|(_, sample)| sample.clone()).collect()
+    }
+}
+
+#[test]
+fn a_lost_plc_turns_its_series_bad_once_and_the_next_value_turns_them_good() {
+    let mut stage = Stage::new();
+    stage.samples(1.0, vec![(POWER, Sample::good(at(1.0), 50.0))]);
+    stage.lost(5.0);
+    stage.lost(7.0);
+    assert_eq!(stage.live(POWER), Sample::bad(at(5.0), StatusCode::BadNoCommunication));
+    assert_eq!(stage.stored(POWER).len(), 2, "a gap begins with one Bad sample");
+    stage.samples(9.0, vec![(POWER, Sample::good(at(8.5), 60.0))]);
+    assert_eq!(stage.live(POWER), Sample::good(at(8.5), 60.0));
+    assert_eq!(stage.stored(POWER).len(), 3);
+}
+
+#[test]
+fn a_value_that_has_not_changed_since_before_the_gap_ends_it_when_the_plc_vouched_for_it() {
+    let mut stage = Stage::new();
+    let unchanged = Sample::good(at(1.0), 50.0);
+    stage.samples(1.0, vec![(POWER, unchanged.clone())]);
+    stage.lost(5.0);
+    let again = Sample { server_timestamp: at(9.0), ..unchanged };
+    stage.samples(9.1, vec![(POWER, again.clone())]);
+    assert_eq!(stage.live(POWER), again, "live shows the PLC's own SourceTimestamp");
+    let stored = stage.stored(POWER);
+    assert!(stored.contains(&Sample { source_timestamp: at(9.0), ..again }), "{stored:?}");
+}
+
+#[test]
+fn what_was_stored_before_a_restart_is_followed_by_a_gap_that_backfill_takes_out() {
+    let mut stage = Stage::after(|_| Some(at(-100.0)));
+    let marker = at(-100.0) + Duration::from_nanos(100);
+    let gap = stage.stored(POWER);
+    assert_eq!((gap.len(), gap[0].source_timestamp, gap[0].status), (1, marker, StatusCode::BadNoCommunication));
+    stage.samples(1.0, vec![(POWER, Sample::good(at(1.0), 50.0))]);
+    let series = stage.series(POWER);
+    let missed = (-99..1).map(|s| Sample::good(at(f64::from(s)), 40.0)).collect();
+    stage.event(2.0, Event::Backfill { series, samples: missed });
+    assert_eq!(stage.removed, [(series, marker)]);
+    assert_eq!(stage.stored(POWER).len(), 102);
+}
+
+#[test]
+fn a_backfill_that_does_not_reach_the_gap_leaves_its_marker() {
+    let mut stage = Stage::after(|_| Some(at(-1000.0)));
+    let series = stage.series(POWER);
+    stage.event(2.0, Event::Backfill { series, samples: vec![Sample::good(at(-10.0), 1.0)] });
+    assert!(stage.removed.is_empty());
+}
+
+#[test]
+fn bad_samples_are_stored_and_shown_but_never_counted() {
+    let mut stage = Stage::new();
+    let bad = Sample { status: StatusCode::BadSensorFailure, ..Sample::good(at(2.0), 9e9) };
+    stage.samples(1.0, vec![(TEMPERATURE, Sample::good(at(1.0), 250.0)), (TEMPERATURE, bad)]);
+    stage.samples(3.0, vec![(TEMPERATURE, Sample::good(at(3.0), 350.0))]);
+    let live = stage.state.read(TWIN);
+    let summary = live.statistics[0].as_ref().unwrap().summary(at(3.0));
+    assert_eq!((summary.count, summary.mean, summary.maximum), (2, 30.0, 35.0));
+    drop(live);
+    assert_eq!(stage.stored(TEMPERATURE)[1].status, StatusCode::BadSensorFailure);
+}
+
+/// dT/dt = (50 − T)/10 from 20 at t = 1: T = 50 − 30·exp(−(t−1)/10).
+#[test]
+fn simulated_and_residual_stand_at_the_measurements_own_time_and_follow_the_exact_solution() {
+    let mut stage = Stage::new();
+    stage.samples(1.0, vec![(POWER, Sample::good(at(1.0), 50.0))]);
+    for second in 2..=30 {
+        let t = f64::from(second) + 0.25;
+        stage.samples(t, vec![(TEMPERATURE, Sample::good(at(t), 300.0))]);
+    }
+    let simulated = stage.stored(Facet::Simulated(0));
+    assert_eq!(simulated.len(), 29);
+    for sample in &simulated {
+        let t = sample.source_timestamp.seconds_since(at(1.0));
+        let exact = 50.0 - 30.0 * (-t / 10.0).exp();
+        // 1e-5: relative tolerance 1e-7 per step, a few steps per second, over half a minute.
+        assert!((sample.usable().unwrap() - exact).abs() < 1e-5, "{sample:?} {exact}");
+    }
+    let last = simulated.last().unwrap();
+    let residual = stage.live(Facet::Residual(0));
+    assert_eq!(residual.source_timestamp, last.source_timestamp);
+    assert_eq!(residual.usable(), Some(30.0 - last.usable().unwrap()));
+}
+
+#[test]
+fn what_is_simulated_is_no_better_than_its_worst_input() {
+    let mut stage = Stage::new();
+    let uncertain = StatusCode::UncertainLastUsableValue;
+    stage.samples(1.0, vec![(POWER, Sample { status: uncertain, ..Sample::good(at(1.0), 50.0) })]);
+    stage.samples(2.0, vec![(TEMPERATURE, Sample::good(at(2.0), 300.0))]);
+    assert_eq!(stage.live(Facet::Simulated(0)).status, uncertain);
+    stage.samples(3.0, vec![(POWER, Sample::bad(at(3.0), StatusCode::BadSensorFailure))]);
+    stage.samples(4.0, vec![(TEMPERATURE, Sample::good(at(4.0), 300.0))]);
+    let simulated = stage.live(Facet::Simulated(0));
+    assert_eq!((simulated.status, simulated.value), (StatusCode::BadSensorFailure, Value::Null));
+    stage.lost(5.0);
+    assert_eq!(stage.live(Facet::Simulated(0)).status, StatusCode::BadNoCommunication);
+    assert_eq!(stage.live(Facet::Residual(0)).status, StatusCode::BadNoCommunication);
+}
+
+#[test]
+fn a_lost_plc_leaves_no_simulation_that_looks_alive() {
+    let mut stage = Stage::new();
+    stage.samples(1.0, vec![(POWER, Sample::good(at(1.0), 50.0))]);
+    stage.samples(2.0, vec![(TEMPERATURE, Sample::good(at(2.0), 300.0))]);
+    assert!(stage.live(Facet::Simulated(0)).status.is_good());
+    stage.lost(3.0);
+    assert_eq!(stage.live(Facet::Simulated(0)).status, StatusCode::BadNoCommunication);
+    assert_eq!(stage.live(Facet::Residual(0)).status, StatusCode::BadNoCommunication);
+}
+
+#[test]
+fn parameters_in_force_are_a_revision_and_a_sample() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.stored(Facet::Parameter(0)), [Sample::good(at(0.0), 10.0)]);
+    let (reply, mut answer) = oneshot::channel();
+    let command = Command::Parameters { twin: TWIN, values: Box::new([12.0]), basis: None, state: None, reply };
+    let mut output = Output::default();
+    stage.ingest.on_command(at(60.0), command, &mut output);
+    stage.take(output);
+    assert_eq!(answer.try_recv(), Ok(2));
+    assert_eq!(stage.state.read(TWIN).parameters.as_ref(), [12.0]);
+    assert_eq!(stage.stored(Facet::Parameter(0)).last(), Some(&Sample::good(at(60.0), 12.0)));
+}
+
+#[test]
+fn a_late_sample_is_stored_and_does_not_turn_the_present_back() {
+    let mut stage = Stage::new();
+    stage.samples(2.0, vec![(POWER, Sample::good(at(2.0), 2.0)), (POWER, Sample::good(at(1.0), 1.0))]);
+    assert_eq!(stage.live(POWER).usable(), Some(2.0));
+    assert_eq!(stage.stored(POWER).len(), 2);
+}
+
+#[test]
+fn history_is_promised_only_up_to_what_has_passed() {
+    let mut stage = Stage::new();
+    stage.samples(1.0, vec![(POWER, Sample::good(at(1.0), 2.0))]);
+    let mut promised = |idle| {
+        let mut output = Output::default();
+        stage.ingest.tick(at(9.0), idle, &mut output);
+        match output.history.as_slice() {
+            [HistoryMessage::Tick(until)] => *until,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(promised(false) <= at(1.0), "events still wait: what they hold may have been received before");
+    let idle = promised(true);
+    assert!(at(8.0) < idle && idle < at(9.0), "{idle}");
+}
+
+#[test]
+fn every_series_is_found_again_from_its_number() {
+    let stage = Stage::new();
+    let twins: &Twins = stage.state.configured();
+    let names = twins.series_names();
+    assert_eq!(
+        names,
+        [
+            "H1.Temperature",
+            "H1.Power",
+            "H1.Temperature.Simulated",
+            "H1.Temperature.Residual",
+            "H1.Model.Parameters.tau"
+        ]
+    );
+    for series in 0..5 {
+        let (twin, facet) = twins.locate(SeriesId(series));
+        assert_eq!(twins.series(twin, facet), SeriesId(series));
+    }
+}
