@@ -1,5 +1,6 @@
-//! Digital twins as an OPC UA server.
+#![doc = include_str!("../ARCHITECTURE.md")]
 
+// The order is the flow, and the import order: a module uses only modules above it (tests/architecture.rs).
 
 // words
 pub mod time;
@@ -23,3 +24,7 @@ pub mod northbound;
 // the machine
 pub mod plant;
 pub mod config;
+pub mod telemetry;
+pub mod app;
+// people
+pub mod cli;

@@ -1,0 +1,222 @@
+//! Arguments → config → telemetry → a command → exit code. The only place that reads the wall clock, signals and the
+//! environment.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use uatwin::{
+    cli::{bench, check, demo, plant, run},
+    config::{self, Fault},
+    plant::PlantOptions,
+    telemetry,
+    time::{Clock, Timestamp},
+};
+
+/// Digital twins as an OPC UA server.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A simulated plant and its twins, nothing else needed
+    Demo {
+        /// Port of the twins' server (0: any free one)
+        #[arg(long, default_value_t = 4840)]
+        port: u16,
+        /// Port of the simulated plant (0: any free one)
+        #[arg(long, default_value_t = 4841)]
+        plant_port: u16,
+        /// Where history, certificates and the log are kept
+        #[arg(long, default_value = "data")]
+        data_dir: PathBuf,
+        /// Stop after this many seconds
+        #[arg(long, value_name = "SECONDS")]
+        duration: Option<f64>,
+    },
+    /// The service: twins of the PLCs that a config file names
+    Run {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Check a config file without starting anything
+    Check {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// The simulated plant alone
+    Plant {
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1")]
+        host: String,
+        /// Port to listen on (0: any free one)
+        #[arg(long, default_value_t = 4841)]
+        port: u16,
+        /// Where its certificate is kept
+        #[arg(long, default_value = "data/plant-certs")]
+        pki_dir: PathBuf,
+        /// Of programme, noise and faults
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Number of load variables, changing once a second
+        #[arg(long, default_value_t = 0)]
+        load: u32,
+    },
+    /// Measure this machine: history, fit, the live path
+    Bench {
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Variables of the live path
+        #[arg(long, default_value_t = 10_000)]
+        variables: u32,
+        /// Seconds of the live path
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+}
+
+/// 1: failed; 2: usage (clap's); 3: the config has faults.
+const FAILED: u8 = 1;
+const CONFIG_FAULTS: u8 = 3;
+
+struct WallClock;
+
+impl Clock for WallClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that knows the wall clock")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_unix_ns(i128::try_from(since.as_nanos()).unwrap_or(0))
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(execute(arguments.command))
+}
+
+async fn execute(command: Command) -> ExitCode {
+    let clock: Arc<dyn Clock> = Arc::new(WallClock);
+    match command {
+        Command::Demo { port, plant_port, data_dir, duration } => {
+            if let Err(code) = log_beside_a_table(&data_dir) {
+                return code;
+            }
+            let duration = duration.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+            let options = demo::DemoOptions { port, plant_port, data_dir, duration };
+            match demo::run(options, clock, stop_signal()).await {
+                Ok(said) => {
+                    println!("{said}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Run { config } => match config::load(&config, &environment) {
+            Ok(config) => {
+                log_to_stdout();
+                finish(run::run(config, clock, stop_signal()).await)
+            }
+            Err(faults) => faulty(&faults),
+        },
+        Command::Check { config } => match check::check(&config, &environment) {
+            Ok(summary) => {
+                println!("{summary}");
+                ExitCode::SUCCESS
+            }
+            Err(faults) => faulty(&faults),
+        },
+        Command::Plant { host, port, pki_dir, seed, load } => {
+            log_to_stdout();
+            let options = PlantOptions { host, port, seed, load, ..PlantOptions::new(pki_dir) };
+            finish(plant::run(options, clock, stop_signal()).await)
+        }
+        Command::Bench { json, variables, seconds } => {
+            match bench::run(json, variables, Duration::from_secs(seconds), clock).await {
+                Ok(report) => {
+                    println!("{report}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => fail(error.as_ref()),
+            }
+        }
+    }
+}
+
+/// Ctrl-C and SIGTERM stop in order; a second Ctrl-C, at once.
+fn stop_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "signals live as long as the process; nobody waits for this task")]
+    tokio::spawn(async move {
+        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminate.recv() => (),
+        }
+        told.cancel();
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    stop
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn log_to_stdout() {
+    telemetry::to_stdout(environment("UATWIN_LOG").as_deref());
+}
+
+/// Where the demo draws its table the log goes to a file beside the data.
+fn log_beside_a_table(data_dir: &Path) -> Result<(), ExitCode> {
+    use std::io::IsTerminal as _;
+    if !std::io::stdout().is_terminal() {
+        log_to_stdout();
+        return Ok(());
+    }
+    let made = std::fs::create_dir_all(data_dir)
+        .and_then(|()| telemetry::to_file(&data_dir.join("uatwin.log"), environment("UATWIN_LOG").as_deref()));
+    made.map_err(|error| {
+        eprintln!("uatwin: cannot write to the folder `{}`: {error}", data_dir.display());
+        ExitCode::from(FAILED)
+    })
+}
+
+fn finish<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("uatwin: {}", telemetry::chain(error));
+    ExitCode::from(FAILED)
+}
+
+fn faulty(faults: &[Fault]) -> ExitCode {
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    ExitCode::from(CONFIG_FAULTS)
+}
