@@ -1,0 +1,103 @@
+// A client on the node-opcua stack. Argument: one JSON object
+//   {url, application_uri, folder, certificate, key, steps: [{read|browse|history|subscribe|call: …}, …]}
+// Without a certificate it connects with policy None. Prints one JSON array: what each step gave.
+// NodeIds are written "nsu=URI;s=…" or "ns=…;…"; times are ISO 8601.
+
+import opcua from "node-opcua";
+
+const {
+    AttributeIds, ClientMonitoredItemGroup, DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAClient,
+    SecurityPolicy, TimestampsToReturn, Variant, VariantArrayType,
+} = opcua;
+
+const options = JSON.parse(process.argv[2]);
+const secure = Boolean(options.certificate);
+
+const certificates = new OPCUACertificateManager({ rootFolder: options.folder, automaticallyAcceptUnknownCertificate: true });
+await certificates.initialize();
+const client = OPCUAClient.create({
+    endpointMustExist: false,
+    clientCertificateManager: certificates,
+    connectionStrategy: { maxRetry: 1 },
+    requestedSessionTimeout: 60_000,
+    applicationUri: options.application_uri,
+    ...(secure && { certificateFile: options.certificate, privateKeyFile: options.key }),
+    securityPolicy: secure ? SecurityPolicy.Basic256Sha256 : SecurityPolicy.None,
+    securityMode: secure ? MessageSecurityMode.SignAndEncrypt : MessageSecurityMode.None,
+});
+await client.connect(options.url);
+const session = await client.createSession();
+const namespaces = await session.readNamespaceArray();
+
+function id(text) {
+    const [, uri, rest] = text.match(/^nsu=([^;]*);(.*)$/) ?? [];
+    return uri === undefined ? text : `ns=${namespaces.indexOf(uri)};${rest}`;
+}
+
+// As the tests compare it: microseconds, null where there is nothing.
+const timeOf = (date, picoseconds) =>
+    date && date.toISOString().replace("Z", String(Math.floor((picoseconds ?? 0) / 1_000_000)).padStart(3, "0") + "Z");
+const plain = (value) => (value?.text !== undefined ? value.text : ArrayBuffer.isView(value) ? Array.from(value) : (value ?? null));
+const sample = (dataValue) => ({
+    value: plain(dataValue.value?.value),
+    status: dataValue.statusCode.value,
+    source: timeOf(dataValue.sourceTimestamp, dataValue.sourcePicoseconds),
+});
+
+const steps = {
+    async browse({ node }) {
+        const found = await session.browse({ nodeId: id(node), referenceTypeId: "HierarchicalReferences", includeSubtypes: true, resultMask: 63 });
+        return Object.fromEntries(found.references.map((r) => [r.browseName.name, r.nodeId.toString()]));
+    },
+    async read({ nodes }) {
+        const found = await session.read(nodes.map((node) => ({ nodeId: id(node), attributeId: AttributeIds.Value })));
+        return found.map(sample);
+    },
+    async history({ node, start, end, page }) {
+        const pages = [];
+        let continuationPoint;
+        do {
+            const found = await session.readHistoryValue({ nodeId: id(node), continuationPoint }, new Date(start), new Date(end), {
+                numValuesPerNode: page, returnBounds: false, isReadModified: false, timestampsToReturn: TimestampsToReturn.Both,
+            });
+            if (found.statusCode.isNotGood()) throw new Error(found.statusCode.toString());
+            pages.push((found.historyData?.dataValues ?? []).map(sample));
+            continuationPoint = found.continuationPoint;
+        } while (continuationPoint?.length);
+        return pages;
+    },
+    async subscribe({ node, sampling_ms, seconds }) {
+        const subscription = await session.createSubscription2({
+            requestedPublishingInterval: 100, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10,
+            maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 0,
+        });
+        const received = sampling_ms.map(() => []);
+        for (const [index, samplingInterval] of sampling_ms.entries()) {
+            const group = ClientMonitoredItemGroup.create(
+                subscription, [{ nodeId: id(node), attributeId: AttributeIds.Value }],
+                { samplingInterval, queueSize: 1000, discardOldest: true }, TimestampsToReturn.Both);
+            group.on("changed", (_, dataValue) => received[index].push(sample(dataValue)));
+        }
+        await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+        await subscription.terminate();
+        return received;
+    },
+    async call({ object, method, inputs }) {
+        const inputArguments = inputs.map(({ type, value }) => new Variant({
+            dataType: DataType[type],
+            arrayType: Array.isArray(value) ? VariantArrayType.Array : VariantArrayType.Scalar,
+            value: type === "DateTime" ? new Date(value) : value,
+        }));
+        const found = await session.call({ objectId: id(object), methodId: id(method), inputArguments });
+        return { status: found.statusCode.value, outputs: (found.outputArguments ?? []).map((output) => plain(output.value)) };
+    },
+};
+
+const answers = [];
+for (const step of options.steps) {
+    const [[name, what]] = Object.entries(step);
+    answers.push(await steps[name](what));
+}
+await session.close();
+await client.disconnect();
+process.stdout.write(JSON.stringify(answers) + "\n", () => process.exit(0)); // only when a pipe has taken all of it

@@ -1,0 +1,54 @@
+"""A client on the open62541 stack (o6), over Basic256Sha256 SignAndEncrypt. Options and output as those of node_client.mjs;
+steps: read, browse, history. A process of its own: the library prints a banner and ends its host after ten minutes.
+"""
+
+import datetime
+import json
+import re
+import sys
+
+import o6
+
+options = json.loads(sys.argv[1])
+client = o6.Client(
+    options["url"],
+    certificate=options["certificate"],
+    privateKey=options["key"],
+    applicationUri=options["application_uri"],
+    securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT,
+    securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
+)
+
+
+def node_id(text):
+    found = re.match("nsu=([^;]*);(.*)$", text)
+    return f"ns={namespaces.index(found[1])};{found[2]}" if found else text
+
+
+def time_of(text):
+    return datetime.datetime.fromisoformat(text)
+
+
+def sample(value):
+    source = value.sourceTimestamp
+    plain = value.value.item() if hasattr(value.value, "item") else value.value
+    return {"value": plain, "status": int(value.status), "source": source and str(source)}
+
+
+def read(nodes):
+    return [sample(value) for value in client.read([node_id(node) for node in nodes], valueOnly=False)]
+
+
+def browse(node):
+    return [str(reference.browseName.name) for reference in client.browse(node_id(node), resultMask=63)]
+
+
+def history(node, start, end):
+    return [sample(value) for value in client.historyRead(node_id(node), time_of(start), time_of(end)).dataValues]
+
+
+STEPS = {"read": read, "browse": browse, "history": history}
+with client:
+    namespaces = [str(uri) for uri in client.read("i=2255")]
+    answers = [STEPS[name](**what) for step in options["steps"] for name, what in step.items()]
+print(json.dumps(answers))

@@ -1,0 +1,1 @@
+"""What the interoperability tests share: processes, certificates, configs and a foreign client."""

@@ -1,0 +1,25 @@
+"""A twin's methods with their arguments as the information model writes them."""
+
+from asyncua import ua
+
+from support.client import call, variant
+
+NULL_TIME = ua.get_win_epoch()
+TIME, TEXT, NUMBER, COUNT = ua.VariantType.DateTime, ua.VariantType.String, ua.VariantType.Double, ua.VariantType.UInt32
+
+
+def fit(twin, start=NULL_TIME, end=NULL_TIME, parameters=(), wait_ms=30_000.0, **how):
+    return call(twin, "Fit", variant(TIME, start), variant(TIME, end), variant(TEXT, list(parameters)), variant(NUMBER, wait_ms), **how)
+
+
+def simulate(twin, start, end, output, parameters):
+    return call(twin, "Simulate", variant(TIME, start), variant(TIME, end), variant(TEXT, output),
+                variant(TEXT, list(parameters)), variant(NUMBER, list(parameters.values())))
+
+
+def set_parameters(twin, names, values, **how):
+    return call(twin, "SetParameters", variant(TEXT, list(names)), variant(NUMBER, list(values)), **how)
+
+
+def correlate(twin, start, end, variables):
+    return call(twin, "Correlate", variant(TIME, start), variant(TIME, end), variant(TEXT, list(variables)))

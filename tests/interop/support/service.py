@@ -1,0 +1,45 @@
+"""The service under test."""
+
+from support.config import write_config
+from support.pki import DEMO_PKI_FOLDER, PKI_FOLDER, trust
+from support.process import PROGRAM, Process, free_port
+
+
+class Service:
+    """`uatwin`, run from a folder of its own."""
+
+    def __init__(self, folder, pki, arguments, port, env=None):
+        self.folder, self.pki, self.arguments, self.port, self.env = folder, pki, arguments, port, env
+        self.start()
+
+    @property
+    def url(self):
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+    def start(self):
+        self.process = Process([PROGRAM, *self.arguments], self.folder, "uatwin", self.env)
+        self.process.wait_for_port(self.port)
+
+    def stop(self):
+        """Ctrl-C; it must end in order."""
+        code = self.process.interrupt()
+        assert code == 0, f"exit code {code} after SIGINT:\n{self.process.said()[-4000:]}"
+
+
+def demo(folder, identity):
+    """`uatwin demo` that trusts `identity`; its plant is at `plant_url`."""
+    data, port, plant_port = folder / "data", free_port(), free_port()
+    trust(data / DEMO_PKI_FOLDER, identity)
+    service = Service(folder, data / DEMO_PKI_FOLDER,
+                      ["demo", "--port", port, "--plant-port", plant_port, "--data-dir", data], port)
+    service.plant_url = f"opc.tcp://127.0.0.1:{plant_port}"
+    return service
+
+
+def run(folder, identity, plcs, **settings):
+    """`uatwin run` on the PLCs; trusts `identity` and the PLCs' certificates."""
+    port = free_port()
+    config, env = write_config(folder, port, plcs, **settings)
+    for trusted in [identity, *(plc.identity for plc in plcs if plc.identity)]:
+        trust(folder / PKI_FOLDER, trusted)
+    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, env)
