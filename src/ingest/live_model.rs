@@ -167,7 +167,7 @@ impl LiveModel {
         let residual = match (sample.usable(), simulated.usable()) {
             (Some(y), Some(simulated)) => stamped(residual_status, Some(y - simulated)),
             _ if residual_status.is_bad() => stamped(residual_status, None),
-            _ => stamped(StatusCode::BadDataEncodingInvalid, None),
+            _ => stamped(StatusCode::BadOutOfRange, None), // a Good value that is no finite number
         };
         [(Facet::Simulated(output), simulated), (Facet::Residual(output), residual)]
     }

@@ -83,10 +83,9 @@ impl Server {
         let (local, listener) = local.map_err(|cause| ServerError::Bind { address, cause })?;
         let host = advertised(config, local.ip().is_unspecified());
         let policies = config.policies.iter().map(|name| policy(name)).collect::<Result<Vec<_>, _>>()?;
-        if policies.iter().any(|policy| *policy != SecurityPolicy::None) {
-            certificates::prepare(&config.pki_dir, &config.name, &config.application_uri, &host)
-                .map_err(|cause| ServerError::Pki { path: config.pki_dir.clone(), cause })?;
-        }
+        // With policy None alone, too: the library complains of a missing one, and our own client uses it at PLCs.
+        certificates::prepare(&config.pki_dir, &config.name, &config.application_uri, &host)
+            .map_err(|cause| ServerError::Pki { path: config.pki_dir.clone(), cause })?;
         let nodesets = Nodesets::load(&config.nodesets)?;
         let types_namespace = nodesets.namespaces().position(|uri| uri == super::ids::TYPES_NAMESPACE).unwrap_or(0);
         // 0 is the standard's, 1 the server's own.

@@ -48,6 +48,8 @@ pub(crate) struct Plc {
     handle: ServerHandle,
     memory: Arc<Mutex<Memory>>,
     pub(crate) port: u16,
+    /// Where the library wants to make folders, asked or not.
+    _folder: tempfile::TempDir,
 }
 
 impl Plc {
@@ -70,7 +72,9 @@ impl Plc {
         let served = memory.clone();
         let nodes =
             move |context: ServerContext, space: &mut AddressSpace| Nodes::insert(context, space, &before, served);
+        let folder = tempfile::tempdir().unwrap();
         let mut builder = ServerBuilder::new()
+            .pki_dir(folder.path())
             .application_name("test plc")
             .application_uri("urn:test:plc:application")
             .product_uri("urn:test")
@@ -99,7 +103,7 @@ impl Plc {
         limits.subscriptions.max_monitored_item_queue_size = 1_000;
         let (server, handle) = builder.build().unwrap();
         runtime.spawn(server.run_with(listener));
-        Self { runtime: Some(runtime), handle, memory: memory.clone(), port }
+        Self { runtime: Some(runtime), handle, memory: memory.clone(), port, _folder: folder }
     }
 
     pub(crate) fn url(&self) -> String {
