@@ -13,6 +13,8 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock, statvfs, syncfs};
@@ -21,6 +23,10 @@ use tracing::warn;
 use super::HistoryError;
 
 type Cause = Box<dyn Error + Send + Sync>;
+
+/// How long the last instance in this process may take to let go of its files: 3 s.
+const LOCKED_ATTEMPTS: u32 = 150;
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Returns when everything written to the file system of `folder` is on the disk.
 ///
@@ -100,7 +106,7 @@ impl DiskFloor {
 pub fn open(folder: &Path, cache_bytes: u64) -> Result<sled::Db, HistoryError> {
     let fail = |cause| HistoryError::Open { path: folder.to_owned(), cause };
     remove_interrupted_snapshots(folder).map_err(|cause| fail(cause.into()))?;
-    match open_once(folder, cache_bytes) {
+    match open_patiently(folder, cache_bytes) {
         Ok(db) => Ok(db),
         Err(OpenFailure::Other(cause)) => Err(fail(cause)),
         Err(OpenFailure::Damaged(cause)) => {
@@ -125,6 +131,20 @@ impl OpenFailure {
         let (Self::Damaged(cause) | Self::Other(cause)) = self;
         cause
     }
+}
+
+/// sled lets go of its file a moment after its last handle is dropped, on a thread of its own. That it is locked can mean
+/// nothing else here: [`FolderLock`] has kept other processes out already.
+fn open_patiently(folder: &Path, cache_bytes: u64) -> Result<sled::Db, OpenFailure> {
+    for _ in 0..LOCKED_ATTEMPTS {
+        match open_once(folder, cache_bytes) {
+            Err(OpenFailure::Other(cause)) if cause.to_string().contains("could not acquire lock") => {
+                thread::park_timeout(LOCKED_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+    open_once(folder, cache_bytes)
 }
 
 fn open_once(folder: &Path, cache_bytes: u64) -> Result<sled::Db, OpenFailure> {
