@@ -20,7 +20,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
         warn!("{warning}");
     }
     let app = App::start(config, clock).await?;
-    info!(url = %app.endpoint_url(), twins = app.state().configured().twins.len(), "serving");
+    info!(twins = app.state().configured().twins.len(), "twins ready");
     let report = app.run(stop).await?;
     info!(samples = report.samples, lost = report.samples_lost, bytes = report.bytes, "stopped; all of it is durable");
     Ok(())
