@@ -160,12 +160,6 @@ impl App {
         Arc::clone(&self.state)
     }
 
-    /// How the connections stand, in config order.
-    #[must_use]
-    pub fn links(&self) -> Arc<[(crate::southbound::PlcConfig, SharedLink)]> {
-        Arc::clone(&self.links)
-    }
-
     /// What is stored; readable also after the end.
     #[must_use]
     pub fn history(&self) -> SharedStore {

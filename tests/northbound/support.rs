@@ -1,10 +1,8 @@
 //! A world of two types and three twins, a store in memory, a client.
 
 use std::{
-    collections::BTreeMap,
-    ops::Range,
     path::PathBuf,
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, RwLock},
     time::Duration,
 };
 
@@ -16,7 +14,7 @@ use opcua::{
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uatwin::{
-    history::{Direction, HistoryError, HistoryStore},
+    history::memory_store::MemoryStore,
     jobs::Jobs,
     model::{
         Delay, EquationSource, Hold, Init, InputSource, Loss, Model, ModelSource, OutputSource, ParameterSource,
@@ -42,55 +40,6 @@ pub(crate) struct WallClock;
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_ns(chrono::Utc::now().timestamp_nanos_opt().unwrap().into())
-    }
-}
-
-/// Samples in a map.
-#[derive(Default)]
-pub(crate) struct MapStore(Mutex<BTreeMap<(SeriesId, Timestamp), Sample>>);
-
-impl HistoryStore for MapStore {
-    fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
-        let mut map = self.0.lock().unwrap();
-        map.extend(samples.iter().map(|(series, sample)| ((*series, sample.source_timestamp), sample.clone())));
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<(), HistoryError> {
-        Ok(())
-    }
-
-    fn read(
-        &self,
-        series: SeriesId,
-        times: Range<Timestamp>,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Sample>, HistoryError> {
-        if times.start >= times.end {
-            return Ok(Vec::new());
-        }
-        let map = self.0.lock().unwrap();
-        let found = map.range((series, times.start)..(series, times.end)).map(|(_, sample)| sample.clone());
-        Ok(match direction {
-            Direction::Forward => found.take(limit).collect(),
-            Direction::Backward => found.rev().take(limit).collect(),
-        })
-    }
-
-    fn remove(&self, series: SeriesId, times: Range<Timestamp>) -> Result<(), HistoryError> {
-        self.0.lock().unwrap().retain(|(s, at), _| *s != series || !times.contains(at));
-        Ok(())
-    }
-
-    fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError> {
-        let map = self.0.lock().unwrap();
-        let mut times = map.range((series, Timestamp::NULL)..(series, Timestamp::MAX)).map(|((_, at), _)| *at);
-        Ok(times.next().map(|first| (first, times.next_back().unwrap_or(first))))
-    }
-
-    fn free_space(&self) -> Option<u64> {
-        Some(1 << 30)
     }
 }
 
@@ -219,7 +168,7 @@ pub(crate) fn twins() -> Twins {
 }
 
 /// A world, and what the tests change in it.
-pub(crate) type Parts = (World, Arc<TwinState>, Arc<MapStore>, Arc<RwLock<LinkStatus>>);
+pub(crate) type Parts = (World, Arc<TwinState>, Arc<MemoryStore>, Arc<RwLock<LinkStatus>>);
 
 /// The world of [`twins`].
 pub(crate) fn world() -> Parts {
@@ -232,7 +181,7 @@ pub(crate) fn world_of(twins: Twins) -> Parts {
     // Nobody takes what jobs ask of the ingest stage: they find it stopping.
     let (commands, _) = tokio::sync::mpsc::channel(1);
     let state = Arc::new(TwinState::new(Arc::new(twins), clock.now()));
-    let store = Arc::new(MapStore::default());
+    let store = Arc::new(MemoryStore::new(state.configured().series_len(), 100_000));
     let link = Arc::new(RwLock::new(LinkStatus { state: LinkState::Connected, ..LinkStatus::default() }));
     let plc = PlcConfig {
         name: "line1".into(),
@@ -269,7 +218,7 @@ pub(crate) struct Fixture {
     pub(crate) url: String,
     pub(crate) publisher: Publisher,
     pub(crate) state: Arc<TwinState>,
-    pub(crate) store: Arc<MapStore>,
+    pub(crate) store: Arc<MemoryStore>,
     pub(crate) link: Arc<RwLock<LinkStatus>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
