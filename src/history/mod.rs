@@ -13,9 +13,12 @@ pub mod log;
 pub mod memory_store;
 mod replay;
 pub mod sled_store;
+mod summary;
 pub mod writer;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
+
+pub use summary::{ClassSummary, Summary};
 
 use crate::{
     sample::{Sample, SeriesId},
@@ -109,6 +112,21 @@ pub trait HistoryStore: Send + Sync {
 
     /// SourceTimestamps of the oldest and newest sample of `series`.
     fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError>;
+
+    /// Counts, extremes and sums of the samples in `times` by status class. A store that knows them of whole blocks need
+    /// not read those.
+    fn summary(&self, series: SeriesId, times: Range<Timestamp>) -> Result<Summary, HistoryError> {
+        const PAGE: usize = 65_536;
+        let (mut summary, mut from) = (Summary::default(), times.start);
+        loop {
+            let page = self.read(series, from..times.end, Direction::Forward, PAGE)?;
+            page.iter().for_each(|sample| summary.add(sample));
+            match page.last() {
+                Some(last) if page.len() == PAGE => from = last.source_timestamp + Duration::from_nanos(100),
+                _ => return Ok(summary),
+            }
+        }
+    }
 
     /// Bytes free for more, where the store lives on a disk.
     fn free_space(&self) -> Option<u64>;
