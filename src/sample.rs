@@ -32,7 +32,7 @@ impl TwinId {
     }
 }
 
-/// A scalar of an OPC UA built-in type (OPC 10000-6 §5.1.2), or nothing. Enumerations are `Int32`.
+/// A scalar of an OPC UA built-in type (OPC 10000-6 §5.1.2), an array of them, or nothing. Enumerations are `Int32`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
     /// No value: what comes with most Bad statuses.
@@ -70,6 +70,17 @@ pub enum Value {
     LocalizedText(Arc<(String, String)>),
     /// A StatusCode as a value.
     StatusCode(StatusCode),
+    /// A one-dimensional array of scalars of one type.
+    Array(Arc<Array>),
+}
+
+/// What a [`Value::Array`] holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The built-in type of the elements (OPC 10000-6 Table 1): an empty array has one too.
+    pub element_type: u8,
+    /// All of that type.
+    pub elements: Box<[Value]>,
 }
 
 impl Value {

@@ -79,6 +79,8 @@ pub struct Variable {
     pub description: String,
     /// As the twin shows it (after the preprocessing chain).
     pub data_type: DataType,
+    /// Whether a value is a one-dimensional array of that type.
+    pub array: bool,
     /// As people write it; empty: none.
     pub unit: String,
     /// EURange.
@@ -97,6 +99,14 @@ pub struct Variable {
     pub writable: bool,
     /// Names of the states of a discrete variable, by value; empty: not discrete.
     pub states: Vec<String>,
+}
+
+impl Variable {
+    /// Whether statistics and models can use it.
+    #[must_use]
+    pub const fn is_numeric(&self) -> bool {
+        self.data_type.is_numeric() && !self.array
+    }
 }
 
 /// What a fit may and should do, `[twin_type.T.model.fit]`.
@@ -436,7 +446,7 @@ impl TwinLive {
             samples[twin_type.facet_index(Facet::Parameter(p))] =
                 Sample { value: Value::Double(*value), ..Sample::good(now, *value) };
         }
-        let rolling = |v: &Variable| v.data_type.is_numeric().then(|| Rolling::new(twin_type.window, v.stepped));
+        let rolling = |v: &Variable| v.is_numeric().then(|| Rolling::new(twin_type.window, v.stepped));
         Self {
             samples: samples.into(),
             statistics: twin_type.variables.iter().map(rolling).collect(),

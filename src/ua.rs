@@ -1,15 +1,17 @@
 //! Between our words and OPC UA's: `Sample` ↔ DataValue, `Value` ↔ Variant, `Timestamp` ↔ DateTime. The only translation,
 //! used by both sides of the service; lossless for what [`Value`] can hold.
 //!
-//! What it cannot hold (arrays, structures, NodeIds, Guids, …) comes in as no value with `Bad_TypeMismatch` unless the
+//! What it cannot hold (matrices, structures, NodeIds, Guids, …) comes in as no value with `Bad_TypeMismatch` unless the
 //! source's own status was already Bad. Picoseconds are dropped: a [`Timestamp`] is a whole DateTime.
 
 use std::sync::Arc;
 
-use opcua::types::{ByteString, DataTypeId, DataValue, DateTime, LocalizedText, NodeId, UAString, Variant};
+use opcua::types::{
+    ByteString, DataTypeId, DataValue, DateTime, LocalizedText, NodeId, UAString, Variant, VariantScalarTypeId,
+};
 
 use crate::{
-    sample::{Sample, StatusCode, Value, worse},
+    sample::{Array, Sample, StatusCode, Value, worse},
     time::Timestamp,
 };
 
@@ -52,7 +54,32 @@ pub fn variant(value: &Value) -> Variant {
         Value::ByteString(x) => Variant::ByteString(ByteString::from(x.to_vec())),
         Value::LocalizedText(x) => Variant::LocalizedText(Box::new(LocalizedText::new(&x.0, &x.1))),
         Value::StatusCode(x) => Variant::StatusCode(*x),
+        Value::Array(x) => array_variant(x),
     }
+}
+
+/// An element without a value (a null text) becomes its type's null: an array has no holes (OPC 10000-6 §5.2.2.16).
+fn array_variant(array: &Array) -> Variant {
+    let Ok(value_type) = VariantScalarTypeId::try_from(u32::from(array.element_type)) else { return Variant::Empty };
+    let null = match value_type {
+        VariantScalarTypeId::ByteString => Variant::ByteString(ByteString::null()),
+        VariantScalarTypeId::LocalizedText => Variant::LocalizedText(Box::new(LocalizedText::null())),
+        _ => Variant::String(UAString::null()),
+    };
+    let element = |value: &Value| if value.is_null() { null.clone() } else { variant(value) };
+    let elements: Vec<Variant> = array.elements.iter().map(element).collect();
+    opcua::types::Array::new(value_type, elements).map_or(Variant::Empty, |array| Variant::Array(Box::new(array)))
+}
+
+/// One dimension, and elements that [`Value`] can hold.
+fn array(array: &opcua::types::Array) -> Option<Array> {
+    if array.dimensions.as_ref().is_some_and(|dimensions| dimensions.len() > 1) {
+        return None;
+    }
+    let element_type = u8::try_from(array.value_type as u32).ok()?;
+    self::element_type(element_type)?;
+    let elements = array.values.iter().map(value).collect::<Option<Box<[Value]>>>()?;
+    Some(Array { element_type, elements })
 }
 
 /// A Variant as a value; `None`: nothing that [`Value`] can hold. Null strings and the like are `Null`.
@@ -79,6 +106,7 @@ pub fn value(variant: &Variant) -> Option<Value> {
             Value::LocalizedText(Arc::new((x.locale.as_ref().to_owned(), x.text.as_ref().to_owned())))
         }
         Variant::StatusCode(x) => Value::StatusCode(*x),
+        Variant::Array(x) => Value::Array(Arc::new(array(x)?)),
         _ => return None,
     })
 }
@@ -183,9 +211,9 @@ fn whole(value: &Value) -> Option<i128> {
     })
 }
 
-/// The built-in type of a value; `None`: no value.
+/// The built-in type of a value, of an array's elements; `None`: no value.
 #[must_use]
-pub const fn data_type_of(value: &Value) -> Option<DataTypeId> {
+pub fn data_type_of(value: &Value) -> Option<DataTypeId> {
     Some(match value {
         Value::Null => return None,
         Value::Boolean(_) => DataTypeId::Boolean,
@@ -204,6 +232,29 @@ pub const fn data_type_of(value: &Value) -> Option<DataTypeId> {
         Value::ByteString(_) => DataTypeId::ByteString,
         Value::LocalizedText(_) => DataTypeId::LocalizedText,
         Value::StatusCode(_) => DataTypeId::StatusCode,
+        Value::Array(array) => return element_type(array.element_type),
+    })
+}
+
+const fn element_type(id: u8) -> Option<DataTypeId> {
+    Some(match id {
+        1 => DataTypeId::Boolean,
+        2 => DataTypeId::SByte,
+        3 => DataTypeId::Byte,
+        4 => DataTypeId::Int16,
+        5 => DataTypeId::UInt16,
+        6 => DataTypeId::Int32,
+        7 => DataTypeId::UInt32,
+        8 => DataTypeId::Int64,
+        9 => DataTypeId::UInt64,
+        10 => DataTypeId::Float,
+        11 => DataTypeId::Double,
+        12 => DataTypeId::String,
+        13 => DataTypeId::DateTime,
+        15 => DataTypeId::ByteString,
+        19 => DataTypeId::StatusCode,
+        21 => DataTypeId::LocalizedText,
+        _ => return None,
     })
 }
 
@@ -236,6 +287,9 @@ mod tests {
             Value::ByteString([0u8, 255].as_slice().into()),
             Value::LocalizedText(Arc::new(("de".into(), "Grad".into()))),
             Value::StatusCode(StatusCode::BadNoData),
+            Value::Array(Arc::new(Array { element_type: 11, elements: [].into() })),
+            Value::Array(Arc::new(Array { element_type: 11, elements: [Value::Double(0.5), Value::Double(-0.0)].into() })),
+            Value::Array(Arc::new(Array { element_type: 12, elements: [Value::Null, Value::String("é".into())].into() })),
         ]
     }
 
@@ -261,10 +315,12 @@ mod tests {
 
     #[test]
     fn what_we_cannot_hold_is_bad_and_a_worse_reason_is_kept() {
-        let array = DataValue { value: Some(Variant::from(vec![1.0f64, 2.0])), ..DataValue::default() };
-        let ours = sample(&array, Timestamp::from_ticks(3));
+        let matrix = opcua::types::Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0)], vec![1, 1]);
+        let matrix = Variant::Array(Box::new(matrix.unwrap()));
+        let matrix = DataValue { value: Some(matrix), ..DataValue::default() };
+        let ours = sample(&matrix, Timestamp::from_ticks(3));
         assert_eq!((ours.status, ours.value), (StatusCode::BadTypeMismatch, Value::Null));
-        let down = DataValue { status: Some(StatusCode::BadNoCommunication), ..array };
+        let down = DataValue { status: Some(StatusCode::BadNoCommunication), ..matrix };
         assert_eq!(sample(&down, Timestamp::NULL).status, StatusCode::BadNoCommunication);
     }
 

@@ -133,7 +133,7 @@ fn statistics(table: &Table<'_>, variables: &[Variable]) -> Window {
         for (name, item) in item.texts().unwrap_or_default() {
             match variables.iter().find(|variable| variable.name == name) {
                 None => item.unknown("there is no variable", name, names(variables)),
-                Some(variable) if !variable.data_type.is_numeric() => {
+                Some(variable) if !variable.is_numeric() => {
                     item.fault(format!("the variable `{name}` is no number"), "use a numeric one")
                 }
                 Some(_) => {}

@@ -224,8 +224,9 @@ fn variable(name: &str, item: &Item<'_>, variables: &[Variable]) -> Option<usize
     match found {
         None => item.unknown("there is no variable", name, variables.iter().map(|v| v.name.as_str())),
         Some(index) => {
-            let data_type = variables[index].data_type;
-            if !data_type.is_numeric() && data_type != crate::twin::DataType::Boolean {
+            let variable = &variables[index];
+            let is_flag = variable.data_type == crate::twin::DataType::Boolean && !variable.array;
+            if !variable.is_numeric() && !is_flag {
                 item.fault(format!("the variable `{name}` is no number"), "use a numeric one");
                 return None;
             }

@@ -22,20 +22,22 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
     let source = source(table);
     let data_type = table.get("data_type").and_then(|item| item.choice(&DataType::ALL.map(|(t, name)| (name, t))));
     let data_type = data_type.unwrap_or(DataType::Double);
+    let array = table.flag("array", false);
     let range = table.get("range").and_then(|item| range(&item));
     let variable = Variable {
         name: name.into(),
         description: table.description(),
         data_type,
+        array,
         unit: table.text("unit").unwrap_or_default().into(),
         range,
         limits: table.get("limits").and_then(|item| limits(&item)),
         sampling_interval: table.get("sampling_interval").and_then(|i| i.duration()).unwrap_or(Duration::from_secs(1)),
-        preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess(&item, data_type, range)),
+        preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess(&item, data_type, array, range)),
         historize: table.flag("historize", true),
-        stepped: table.flag("stepped", !data_type.is_floating()),
+        stepped: table.flag("stepped", array || !data_type.is_floating()),
         writable: table.flag("writable", false),
-        states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type)),
+        states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
     };
     if let Some(item) = table.get("writable").filter(|_| variable.writable && source.is_some()) {
         item.without_effect("writable");
@@ -90,15 +92,15 @@ fn limits(item: &Item<'_>) -> Option<(f64, f64)> {
     ordered(item, lower.unwrap_or(f64::NEG_INFINITY), upper.unwrap_or(f64::INFINITY))
 }
 
-fn states(item: &Item<'_>, data_type: DataType) -> Vec<String> {
+fn states(item: &Item<'_>, data_type: DataType, array: bool) -> Vec<String> {
     let states: Vec<String> = item.texts().unwrap_or_default().into_iter().map(|(text, _)| text.into()).collect();
     match data_type {
-        DataType::Boolean if states.len() != 2 => item.fault(
+        DataType::Boolean if !array && states.len() != 2 => item.fault(
             format!("a Boolean has 2 states, not {}", states.len()),
             "name those of false and true, in this order",
         ),
-        DataType::Boolean => {}
-        _ if !data_type.is_numeric() || data_type.is_floating() => {
+        DataType::Boolean if !array => {}
+        _ if array || !data_type.is_numeric() || data_type.is_floating() => {
             item.fault("only a Boolean or an integer has states", "change data_type, or remove states")
         }
         _ if states.is_empty() => item.fault("no state is named", "name each value's state, from 0 on"),
@@ -110,9 +112,9 @@ fn states(item: &Item<'_>, data_type: DataType) -> Vec<String> {
 /// Filters that the design has and this version has not: to leave one out would change what is stored.
 const LATER_FILTERS: [&str; 4] = ["hampel", "deadband", "lowpass", "order"];
 
-fn preprocess(item: &Item<'_>, data_type: DataType, range: Option<(f64, f64)>) -> Vec<FilterSpec> {
+fn preprocess(item: &Item<'_>, data_type: DataType, array: bool, range: Option<(f64, f64)>) -> Vec<FilterSpec> {
     let Some(list) = item.list() else { return Vec::new() };
-    if !list.is_empty() && !data_type.is_numeric() {
+    if !list.is_empty() && (array || !data_type.is_numeric()) {
         item.fault("only numbers can be filtered", "remove preprocess, or change data_type");
         return Vec::new();
     }

@@ -13,7 +13,7 @@ use super::{
     bytes::{Reader, write_varint},
     columns::{Tag, Values, bits_of, value_of},
 };
-use crate::sample::Value;
+use crate::sample::{Array, Value};
 
 /// How a column's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +215,11 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &Value) {
             write_bytes(out, text.0.as_bytes());
             write_bytes(out, text.1.as_bytes());
         }
+        Value::Array(array) => {
+            out.push(array.element_type);
+            write_varint(out, array.elements.len() as u64);
+            array.elements.iter().for_each(|element| write_value(out, element));
+        }
         _ => out.extend_from_slice(&bits.to_le_bytes()[..tag.width().unwrap_or(0)]),
     }
 }
@@ -234,9 +239,21 @@ pub(super) fn read_payload(reader: &mut Reader<'_>, tag: Tag) -> Option<Value> {
             let locale = read_text(reader)?.to_owned();
             Value::LocalizedText(Arc::new((locale, read_text(reader)?.to_owned())))
         }
+        Tag::Array => Value::Array(Arc::new(read_array(reader)?)),
         Tag::Any => return None,
         _ => value_of(tag, reader.bits(tag.width()?)?),
     })
+}
+
+/// The elements say their type again each: what is read stays small beside what it is read from.
+fn read_array(reader: &mut Reader<'_>) -> Option<Array> {
+    let element_type = reader.byte()?;
+    let mut elements = Vec::new();
+    for _ in 0..reader.varint()? {
+        let tag = Tag::from_byte(reader.byte()?).filter(|tag| !matches!(tag, Tag::Array | Tag::Any))?;
+        elements.push(read_payload(reader, tag)?);
+    }
+    Some(Array { element_type, elements: elements.into() })
 }
 
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

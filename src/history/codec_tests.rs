@@ -9,7 +9,7 @@ use super::{
     log::{self, LogEntry, RECORD_BYTES_MAX, Replay},
 };
 use crate::{
-    sample::{Sample, StatusCode, Value},
+    sample::{Array, Sample, StatusCode, Value},
     time::Timestamp,
 };
 
@@ -34,6 +34,8 @@ fn value() -> impl Strategy<Value = Value> {
         prop::collection::vec(any::<u8>(), 0..12).prop_map(|bytes| Value::ByteString(bytes.into())),
         any::<u32>().prop_map(|bits| Value::StatusCode(StatusCode::from(bits))),
         ("[a-z]{2}", ".{0,8}").prop_map(|text| Value::LocalizedText(std::sync::Arc::new(text))),
+        prop::collection::vec(any::<f64>().prop_map(Value::Double), 0..6)
+            .prop_map(|x| Value::Array(std::sync::Arc::new(Array { element_type: 11, elements: x.into() }))),
     ]
 }
 

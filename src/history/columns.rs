@@ -30,6 +30,8 @@ pub enum Tag {
     ByteString = 15,
     StatusCode = 19,
     LocalizedText = 21,
+    /// Of one dimension.
+    Array = 62,
     /// Values of several types, or of varying length: each says what it is.
     Any = 63,
 }
@@ -56,6 +58,7 @@ impl Tag {
             15 => Self::ByteString,
             19 => Self::StatusCode,
             21 => Self::LocalizedText,
+            62 => Self::Array,
             63 => Self::Any,
             _ => return None,
         })
@@ -96,6 +99,7 @@ pub fn bits_of(value: &Value) -> (Tag, u64) {
         Value::String(_) => (Tag::String, 0),
         Value::ByteString(_) => (Tag::ByteString, 0),
         Value::LocalizedText(_) => (Tag::LocalizedText, 0),
+        Value::Array(_) => (Tag::Array, 0),
     }
 }
 
@@ -117,7 +121,7 @@ pub fn value_of(tag: Tag, bits: u64) -> Value {
         Tag::Double => Value::Double(f64::from_bits(bits)),
         Tag::DateTime => Value::DateTime(Timestamp::from_ticks(bits as i64)),
         Tag::StatusCode => Value::StatusCode(StatusCode::from(bits as u32)),
-        Tag::Null | Tag::String | Tag::ByteString | Tag::LocalizedText | Tag::Any => Value::Null,
+        Tag::Null | Tag::String | Tag::ByteString | Tag::LocalizedText | Tag::Array | Tag::Any => Value::Null,
     }
 }
 
@@ -283,6 +287,7 @@ fn payload_bytes(value: &Value) -> usize {
         Value::String(text) => text.len() + 16,
         Value::ByteString(bytes) => bytes.len() + 16,
         Value::LocalizedText(text) => text.0.len() + text.1.len() + 64,
+        Value::Array(array) => 40 + array.elements.iter().map(|x| size_of::<Value>() + payload_bytes(x)).sum::<usize>(),
         _ => 0,
     }
 }

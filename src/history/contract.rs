@@ -11,7 +11,7 @@ use super::{
     sled_store::{SledOptions, SledStore},
 };
 use crate::{
-    sample::{Sample, SeriesId, StatusCode, Value},
+    sample::{Array, Sample, SeriesId, StatusCode, Value},
     time::Timestamp,
 };
 
@@ -175,6 +175,11 @@ fn values() -> Vec<Value> {
         Value::ByteString([0, 1, 255].as_slice().into()),
         Value::LocalizedText(std::sync::Arc::new(("de".into(), "Füllstand".into()))),
         Value::StatusCode(StatusCode::from(0xffff_ffff)),
+        Value::Array(std::sync::Arc::new(Array { element_type: 12, elements: [].into() })),
+        Value::Array(std::sync::Arc::new(Array {
+            element_type: 12,
+            elements: [Value::String("".into()), Value::String("y".repeat(20_000).into()), Value::Null].into(),
+        })),
     ]
 }
 

@@ -165,7 +165,7 @@ async fn correlate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<
     let mut variables = arguments.names(2, |name| numeric(twin_type, name));
     arguments.check()?;
     if variables.is_empty() {
-        variables = (0..twin_type.variables.len()).filter(|v| twin_type.variables[*v].data_type.is_numeric()).collect();
+        variables = (0..twin_type.variables.len()).filter(|v| twin_type.variables[*v].is_numeric()).collect();
     }
     let names: Vec<String> = variables.iter().map(|v| twin_type.variables[*v].name.clone()).collect();
     let found = space.world.jobs.correlate(twin, times, variables).await.map_err(|error| refusal(error, 3))?;
@@ -307,7 +307,7 @@ fn output(twin_type: &TwinType, name: &str) -> Option<usize> {
 }
 
 fn numeric(twin_type: &TwinType, name: &str) -> Option<usize> {
-    twin_type.variables.iter().position(|variable| variable.name == name && variable.data_type.is_numeric())
+    twin_type.variables.iter().position(|variable| variable.name == name && variable.is_numeric())
 }
 
 /// The StatusCode of the information model's table.

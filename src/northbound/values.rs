@@ -96,10 +96,11 @@ pub(super) fn check_write(
     }
     let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
     let status = given.status.unwrap_or(StatusCode::Good);
-    let wanted = standard(space.twin_type(owner).variables[v as usize].data_type);
+    let variable = &space.twin_type(owner).variables[v as usize];
+    let wanted = standard(variable.data_type);
     let fits = match value {
         Value::Null => status.is_bad(),
-        _ => ua::data_type_of(&value) == Some(wanted),
+        _ => ua::data_type_of(&value) == Some(wanted) && matches!(value, Value::Array(_)) == variable.array,
     };
     if !fits {
         return Err(StatusCode::BadTypeMismatch);

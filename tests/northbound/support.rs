@@ -54,6 +54,7 @@ pub(crate) fn variable(
         name: name.into(),
         description: format!("{name} of the device"),
         data_type,
+        array: false,
         unit: unit.into(),
         range,
         limits: None,

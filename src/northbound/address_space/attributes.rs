@@ -79,7 +79,10 @@ impl AddressSpace {
     /// DataType and ValueRank.
     pub(in crate::northbound) fn data_type(&self, node: Node) -> (NodeId, i32) {
         let (data_type, rank) = match node {
-            Node::Part(owner, Part::Live(Live::Variable(v))) => (standard(self.variable(owner, v).data_type), -1),
+            Node::Part(owner, Part::Live(Live::Variable(v))) => {
+                let variable = self.variable(owner, v);
+                (standard(variable.data_type), if variable.array { 1 } else { -1 })
+            }
             Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => (DataTypeId::Argument, 1),
             _ => self.member(node).map_or((DataTypeId::Double, -1), |member| (member.data_type, member.rank)),
         };

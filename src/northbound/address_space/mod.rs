@@ -206,14 +206,14 @@ impl TypeTable {
         let outputs = model.map_or_else(Vec::new, |model| distinct(&model.outputs));
         let variables = twin_type.variables.iter().enumerate().map(|(v, variable)| VariableTable {
             parts: variable_parts(twin_type, v, variable),
-            is_numeric: variable.data_type.is_numeric(),
+            is_numeric: variable.is_numeric(),
             is_input: inputs.contains(&index(v)),
             is_output: outputs.contains(&index(v)),
         });
         let numbered = twin_type.variables.iter().enumerate();
         Self {
             variables: variables.collect(),
-            numeric: numbered.clone().filter(|(_, v)| v.data_type.is_numeric()).map(|(v, _)| index(v)).collect(),
+            numeric: numbered.clone().filter(|(_, v)| v.is_numeric()).map(|(v, _)| index(v)).collect(),
             variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
             parts: twin_parts(model.is_some()),
             inputs: inputs.into(),
@@ -229,7 +229,7 @@ fn variable_parts(twin_type: &TwinType, v: usize, variable: &Variable) -> Box<[P
     match (variable.data_type, variable.states.is_empty()) {
         (DataType::Boolean, false) => properties.extend([Property::TrueState, Property::FalseState]),
         (_, false) => properties.push(Property::EnumStrings),
-        (data_type, true) if data_type.is_numeric() => {
+        (_, true) if variable.is_numeric() => {
             properties.push(Property::EngineeringUnits);
             if variable.range.is_some() {
                 properties.extend([Property::EuRange, Property::InstrumentRange]);

@@ -281,10 +281,10 @@ impl AddressSpace {
         match (variable.data_type, variable.states.is_empty()) {
             (DataType::Boolean, false) => (VariableTypeId::TwoStateDiscreteType, "TwoStateDiscreteType"),
             (_, false) => (VariableTypeId::MultiStateDiscreteType, "MultiStateDiscreteType"),
-            (data_type, true) if data_type.is_numeric() && variable.range.is_some() => {
+            (_, true) if variable.is_numeric() && variable.range.is_some() => {
                 (VariableTypeId::AnalogUnitRangeType, "AnalogUnitRangeType")
             }
-            (data_type, true) if data_type.is_numeric() => (VariableTypeId::AnalogUnitType, "AnalogUnitType"),
+            (_, true) if variable.is_numeric() => (VariableTypeId::AnalogUnitType, "AnalogUnitType"),
             _ => (VariableTypeId::DataItemType, "DataItemType"),
         }
     }
