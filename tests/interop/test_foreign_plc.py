@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from asyncua import ua
 
 from support.client import (
     Sample, connected, eventually, history, now, recent_history, subscribed, text_of, time_of, twins, variables)
@@ -27,15 +28,20 @@ VALUES = {
     "Int32": [-(2**31), 2**31 - 1, 0, -1, 1, 42, 7],
     "UInt16": [65535, 0, 1, 32768, 2, 1000, 3],
     "Boolean": [False, True, False, True, False, True, False],
+    "Double[]": [[0.5], [], [1e300, -0.0], [7.0] * 500, [1.0, 2.0], [3.0], [4.0]],
     "String": ["Ölfaß №9", "", "b", "数字双胞胎", "d", " e ", "f\nf"],
 }
+
+
+def kind(variable):
+    return variable["type"] + ("[]" if variable.get("array") else "")
 
 
 async def write_round(plc, index, status):
     """Sets every variable; gives what then stood in the PLC's address space."""
     at = now()
     written = await asyncio.to_thread(plc.set, *(
-        {"name": variable["name"], "value": VALUES[variable["type"]][index], "status": status,
+        {"name": variable["name"], "value": VALUES[kind(variable)][index], "status": status,
          "source": text_of(at), "server": text_of(at + timedelta(milliseconds=1))}
         for variable in LINE["variables"]))
     await asyncio.sleep(10 * SAMPLING_MS / 1000)  # a stack that samples must see every value
@@ -78,8 +84,10 @@ async def test_a_variable_has_the_data_type_of_its_config(world, stack):
     async with connected(service.url) as client:
         live = await variables((await twins(client))[twin_name(plc)])
         for variable in LINE["variables"]:
-            kind = await live[variable["name"]].read_data_type_as_variant_type()
-            assert kind.name == variable["type"], variable["name"]
+            data_type = await live[variable["name"]].read_data_type_as_variant_type()
+            assert data_type.name == variable["type"], variable["name"]
+            rank = (await live[variable["name"]].read_attribute(ua.AttributeIds.ValueRank)).Value.Value
+            assert rank == (1 if variable.get("array") else -1), variable["name"]
 
 
 async def test_a_source_that_does_not_exist_turns_only_its_variable_bad(world):

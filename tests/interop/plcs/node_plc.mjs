@@ -5,7 +5,10 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import opcua from "node-opcua";
 
-const { DataType, DataValue, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, getStatusCodeFromCode } = opcua;
+const {
+    DataType, DataValue, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, VariantArrayType,
+    getStatusCodeFromCode,
+} = opcua;
 
 const line = JSON.parse(readFileSync(new URL("line.json", import.meta.url), "utf8"));
 const options = JSON.parse(process.argv[2]);
@@ -38,24 +41,26 @@ const space = server.engine.addressSpace;
 for (const uri of line.namespaces) space.registerNamespace(uri);
 const folder = space.getOwnNamespace().addObject({ organizedBy: space.rootFolder.objects, browseName: "Line" });
 const nodes = {};
-for (const { name, namespace, id, type, initial } of line.variables) {
+for (const { name, namespace, id, type, array, initial } of line.variables) {
+    const kind = { dataType: DataType[type], arrayType: array ? VariantArrayType.Array : VariantArrayType.Scalar };
     const own = space.getNamespace(namespace);
     nodes[name] = own.addVariable({
         componentOf: folder,
         browseName: name,
         nodeId: `ns=${own.index};${id}`,
         dataType: type,
+        ...(array && { valueRank: 1 }),
         minimumSamplingInterval: 0, // changes are reported, not polled
-        value: { dataType: DataType[type], value: initial },
+        value: { ...kind, value: initial },
     });
-    nodes[name].type = DataType[type];
+    nodes[name].kind = kind;
 }
 
 // The public setValueFromSource would set both timestamps to one time.
 const write = (name, status, value, source, server) =>
     nodes[name]._internal_set_dataValue(
         new DataValue({
-            value: value === null ? { dataType: DataType.Null } : { dataType: nodes[name].type, value },
+            value: value === null ? { dataType: DataType.Null } : { ...nodes[name].kind, value },
             statusCode: getStatusCodeFromCode(status),
             sourceTimestamp: timeOf(source),
             sourcePicoseconds: source ? picosecondsOf(source) : 0,
@@ -64,6 +69,7 @@ const write = (name, status, value, source, server) =>
         }),
     );
 
+const plain = (value) => (ArrayBuffer.isView(value) ? Array.from(value) : (value ?? null));
 const bad = (status) => status >>> 30 === 2;
 
 function set({ name, value, status = 0, source = null, server = null }) {
@@ -71,7 +77,7 @@ function set({ name, value, status = 0, source = null, server = null }) {
     const stands = nodes[name].readValue();
     return {
         name,
-        value: stands.value.value ?? null,
+        value: plain(stands.value.value),
         status: stands.statusCode.value,
         source: textOf(stands.sourceTimestamp, stands.sourcePicoseconds),
         server: textOf(stands.serverTimestamp, stands.serverPicoseconds),

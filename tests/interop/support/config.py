@@ -17,6 +17,7 @@ def twin_type():
             f"[twin_type.Line.variable.{variable['name']}]",
             f"source = \"nsu={variable['namespace']};{variable['id']}\"",
             f"data_type = \"{variable['type']}\"",
+            f"array = {str(variable.get('array', False)).lower()}",
             # Load changes faster than anything samples it: every change is asked for.
             f'sampling_interval = "{0 if variable["name"] == "Load" else SAMPLING_MS}ms"',
         ]
