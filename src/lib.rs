@@ -11,6 +11,7 @@ pub mod southbound;
 pub mod preprocess;
 // what happened
 pub mod history;
+pub mod aggregate;
 pub mod statistics;
 // what it means
 pub mod model;

@@ -8,5 +8,6 @@ mod hostile;
 mod identification;
 mod language;
 mod nist;
+mod part13;
 mod sensitivity;
 mod support;
