@@ -2,23 +2,38 @@
 //! series up to a bound; never touches a disk.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     ops::Range,
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::{Direction, HistoryError, HistoryStore};
+use super::{
+    Direction, HistoryError, HistoryStore,
+    edit::{
+        Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
+    },
+};
 use crate::{
-    sample::{Sample, SeriesId},
+    sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
 
 type Series = BTreeMap<Timestamp, Sample>;
 
+/// Of all series, by instant; the last modification of one first. As long as the longest series may be.
+#[derive(Debug, Default)]
+struct ByHand {
+    modified: BTreeMap<(SeriesId, Timestamp, Reverse<u64>), Modified>,
+    annotations: BTreeMap<(SeriesId, Timestamp, u64), Annotation>,
+    next: u64,
+}
+
 /// A [`HistoryStore`] in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
     series: Vec<RwLock<Series>>,
+    by_hand: Mutex<ByHand>,
     samples_per_series_max: usize,
 }
 
@@ -26,7 +41,11 @@ impl MemoryStore {
     /// For `series` many series; beyond `samples_per_series_max` the oldest samples of a series go.
     #[must_use]
     pub fn new(series: usize, samples_per_series_max: usize) -> Self {
-        Self { series: (0..series).map(|_| RwLock::default()).collect(), samples_per_series_max }
+        Self {
+            series: (0..series).map(|_| RwLock::default()).collect(),
+            by_hand: Mutex::default(),
+            samples_per_series_max,
+        }
     }
 
     fn slot(&self, series: SeriesId) -> Result<&RwLock<Series>, HistoryError> {
@@ -39,6 +58,41 @@ impl MemoryStore {
 
     fn writer(&self, series: SeriesId) -> Result<RwLockWriteGuard<'_, Series>, HistoryError> {
         Ok(self.slot(series)?.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn by_hand(&self) -> MutexGuard<'_, ByHand> {
+        self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, series: SeriesId, records: impl IntoIterator<Item = Modified>) {
+        let mut by_hand = self.by_hand();
+        for record in records {
+            let number = by_hand.number();
+            by_hand.modified.insert((series, record.sample.source_timestamp, Reverse(number)), record);
+            if by_hand.modified.len() > self.samples_per_series_max {
+                by_hand.modified.pop_first();
+            }
+        }
+    }
+}
+
+impl ByHand {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// A page of what is in order.
+fn page<'a, T: Clone + 'a>(
+    found: impl DoubleEndedIterator<Item = &'a T>,
+    direction: Direction,
+    skip: usize,
+    limit: usize,
+) -> Vec<T> {
+    match direction {
+        Direction::Forward => found.skip(skip).take(limit).cloned().collect(),
+        Direction::Backward => found.rev().skip(skip).take(limit).cloned().collect(),
     }
 }
 
@@ -91,5 +145,112 @@ impl HistoryStore for MemoryStore {
 
     fn free_space(&self) -> Option<u64> {
         None
+    }
+
+    fn edit(
+        &self,
+        series: SeriesId,
+        kind: EditKind,
+        samples: &[Sample],
+        by: &Editor,
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        let mut kept = self.writer(series)?;
+        let times = samples.iter().map(|sample| sample.source_timestamp);
+        let there = existing(times, |start, end, limit| {
+            Ok::<_, HistoryError>(kept.range(start..end).map(|(_, sample)| sample.clone()).take(limit).collect())
+        })?;
+        let plan = Plan::of(kind, samples, by, there);
+        self.keep(series, plan.records);
+        kept.extend(plan.write);
+        while kept.len() > self.samples_per_series_max {
+            kept.pop_first();
+        }
+        Ok(plan.results)
+    }
+
+    fn delete_raw(&self, series: SeriesId, times: Range<Timestamp>, by: &Editor) -> Result<u64, HistoryError> {
+        let mut kept = self.writer(series)?;
+        let before = kept.len();
+        let (gone, stays) = std::mem::take(&mut *kept).into_iter().partition(|(at, _)| times.contains(at));
+        *kept = stays;
+        let gone: Series = gone;
+        self.keep(series, gone.into_values().map(|sample| Modified::by(by, Modification::Delete, sample)));
+        Ok((before - kept.len()) as u64)
+    }
+
+    fn delete_at(&self, series: SeriesId, times: &[Timestamp], by: &Editor) -> Result<Vec<StatusCode>, HistoryError> {
+        let mut kept = self.writer(series)?;
+        Ok(times
+            .iter()
+            .map(|at| match kept.remove(at) {
+                Some(sample) => {
+                    self.keep(series, [Modified::by(by, Modification::Delete, sample)]);
+                    StatusCode::Good
+                }
+                None => StatusCode::BadNoEntryExists,
+            })
+            .collect())
+    }
+
+    fn modified(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Modified>, HistoryError> {
+        self.slot(series)?;
+        let end = times.end.max(times.start);
+        let range = (series, times.start, Reverse(u64::MAX))..(series, end, Reverse(u64::MAX));
+        Ok(page(self.by_hand().modified.range(range).map(|(_, record)| record), direction, skip, limit))
+    }
+
+    fn delete_modified(&self, series: SeriesId, times: Range<Timestamp>) -> Result<u64, HistoryError> {
+        self.slot(series)?;
+        let records = &mut self.by_hand().modified;
+        let before = records.len();
+        records.retain(|(of, at, _), _| *of != series || !times.contains(at));
+        Ok((before - records.len()) as u64)
+    }
+
+    fn annotate(
+        &self,
+        series: SeriesId,
+        kind: AnnotationEdit,
+        annotations: &[Annotation],
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        self.slot(series)?;
+        let mut by_hand = self.by_hand();
+        let mut edit_one = |annotation: &Annotation| {
+            let of_instant = (series, annotation.at, 0)..(series, after(annotation.at), 0);
+            let mut there = by_hand.annotations.range(of_instant);
+            let there = there.find(|(_, found)| found.is_same(annotation)).map(|(key, _)| *key);
+            let result = annotation_result(kind, there.is_some());
+            if result.is_good() && kind == AnnotationEdit::Remove {
+                there.and_then(|key| by_hand.annotations.remove(&key));
+            } else if result.is_good() {
+                let number = there.map_or_else(|| by_hand.number(), |(_, _, number)| number);
+                by_hand.annotations.insert((series, annotation.at, number), annotation.clone());
+                if by_hand.annotations.len() > self.samples_per_series_max {
+                    by_hand.annotations.pop_first();
+                }
+            }
+            result
+        };
+        Ok(annotations.iter().map(&mut edit_one).collect())
+    }
+
+    fn annotations(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Annotation>, HistoryError> {
+        self.slot(series)?;
+        let range = (series, times.start, 0)..(series, times.end.max(times.start), 0);
+        Ok(page(self.by_hand().annotations.range(range).map(|(_, found)| found), direction, skip, limit))
     }
 }

@@ -7,21 +7,25 @@ mod block_values;
 mod blocks;
 mod bytes;
 pub mod columns;
+pub mod edit;
 pub mod guards;
 mod head;
 pub mod log;
 pub mod memory_store;
 mod replay;
+mod shelf;
+mod sled_edit;
 pub mod sled_store;
 mod summary;
 pub mod writer;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
 pub use summary::{ClassSummary, Summary};
 
 use crate::{
-    sample::{Sample, SeriesId},
+    sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
 
@@ -84,6 +88,12 @@ pub enum HistoryError {
         /// How many there are.
         count: usize,
     },
+    /// A store that keeps no edits was asked to.
+    #[error("this store cannot {what}")]
+    Unsupported {
+        /// Do what.
+        what: &'static str,
+    },
 }
 
 /// Samples by series and SourceTimestamp.
@@ -135,6 +145,76 @@ pub trait HistoryStore: Send + Sync {
     fn size_on_disk(&self) -> Option<u64> {
         None
     }
+
+    /// Changes values by hand (OPC 10000-11 §6.9.2): one result per value, Good only when it survives a power cut. What was
+    /// there is kept for [`modified`](Self::modified). Values of one call count in their order.
+    fn edit(
+        &self,
+        _series: SeriesId,
+        _kind: EditKind,
+        _samples: &[Sample],
+        _by: &Editor,
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        Err(HistoryError::Unsupported { what: "edit" })
+    }
+
+    /// Deletes the samples in `times` (start included, end not), keeping them for [`modified`](Self::modified); durable when
+    /// it returns how many there were.
+    fn delete_raw(&self, _series: SeriesId, _times: Range<Timestamp>, _by: &Editor) -> Result<u64, HistoryError> {
+        Err(HistoryError::Unsupported { what: "delete by hand" })
+    }
+
+    /// Deletes the samples at these instants: Good, or Bad_NoEntryExists where there is none (or not any more).
+    fn delete_at(
+        &self,
+        _series: SeriesId,
+        _times: &[Timestamp],
+        _by: &Editor,
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        Err(HistoryError::Unsupported { what: "delete by hand" })
+    }
+
+    /// What was inserted, replaced and deleted by hand, by the SourceTimestamp of the values: forward the last modification
+    /// of an instant first, backward the first (OPC 10000-11 §6.5.3.3). To go on, narrow `times` to begin (backward: end)
+    /// with the last instant returned and `skip` what was returned of it.
+    fn modified(
+        &self,
+        _series: SeriesId,
+        _times: Range<Timestamp>,
+        _direction: Direction,
+        _skip: usize,
+        _limit: usize,
+    ) -> Result<Vec<Modified>, HistoryError> {
+        Ok(Vec::new())
+    }
+
+    /// Forgets the modification records in `times`; returns how many there were.
+    fn delete_modified(&self, _series: SeriesId, _times: Range<Timestamp>) -> Result<u64, HistoryError> {
+        Ok(0)
+    }
+
+    /// Adds, replaces and removes annotations (OPC 10000-11 §6.9.3): one result each, Good only when it survives a power cut.
+    fn annotate(
+        &self,
+        _series: SeriesId,
+        _kind: AnnotationEdit,
+        _annotations: &[Annotation],
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        Err(HistoryError::Unsupported { what: "annotate" })
+    }
+
+    /// The annotations of instants in `times`, those of one instant in the order in which they were made (backward:
+    /// reversed); `skip` and `limit` as in [`modified`](Self::modified).
+    fn annotations(
+        &self,
+        _series: SeriesId,
+        _times: Range<Timestamp>,
+        _direction: Direction,
+        _skip: usize,
+        _limit: usize,
+    ) -> Result<Vec<Annotation>, HistoryError> {
+        Ok(Vec::new())
+    }
 }
 
 /// A store shared by the writer and every reader.
@@ -144,5 +224,7 @@ pub type SharedStore = Arc<dyn HistoryStore>;
 mod codec_tests;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod edit_tests;
 #[cfg(test)]
 mod writer_tests;

@@ -24,12 +24,14 @@ use sled::{Batch, Db, Tree};
 use super::{
     Direction, HistoryError, HistoryStore,
     blocks::{BLOCK_SAMPLES, Blocks, Cause},
+    edit::{Annotation, AnnotationEdit, EditKind, Editor, Modified},
     guards::{self, DiskFloor, FolderLock},
     head::{Head, merge},
     log::{self, PersistentId},
+    shelf::Shelf,
 };
 use crate::{
-    sample::{Sample, SeriesId},
+    sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
 
@@ -78,10 +80,13 @@ pub struct SledStore {
     pub(super) heads: Vec<RwLock<Head>>,
     pub(super) blocks: Blocks,
     pub(super) log: Mutex<Log>,
-    block_db: Db,
+    /// Modification records.
+    pub(super) edits: Shelf,
+    pub(super) annotations: Shelf,
+    pub(super) block_db: Db,
     log_db: Db,
     folder: File,
-    floor: DiskFloor,
+    pub(super) floor: DiskFloor,
     _lock: FolderLock,
 }
 
@@ -131,6 +136,8 @@ impl SledStore {
             head_bytes: 0,
             flushes_since_trim: 0,
         };
+        let edits = Shelf { tree: tree(&block_db, "edits")? };
+        let annotations = Shelf { tree: tree(&block_db, "annotations")? };
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
         let ids = persistent_ids(&tree(&block_db, "series")?, names).map_err(&fail)?;
         // Before a log record may name a new id, the id must be safe.
@@ -139,8 +146,20 @@ impl SledStore {
         let floor = DiskFloor::new(folder, options.free_space_floor).map_err(|cause| fail(cause.into()))?;
         let heads = (0..names.len()).map(|_| RwLock::default()).collect();
         let log = Mutex::new(log);
-        let store =
-            Self { options, ids, heads, blocks, log, block_db, log_db, folder: folder_file, floor, _lock: lock };
+        let store = Self {
+            options,
+            ids,
+            heads,
+            blocks,
+            log,
+            edits,
+            annotations,
+            block_db,
+            log_db,
+            folder: folder_file,
+            floor,
+            _lock: lock,
+        };
         store.replay().map_err(fail)?;
         Ok(store)
     }
@@ -149,7 +168,7 @@ impl SledStore {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, series: SeriesId) -> Result<&RwLock<Head>, HistoryError> {
+    pub(super) fn known(&self, series: SeriesId) -> Result<&RwLock<Head>, HistoryError> {
         self.heads.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.heads.len() })
     }
 
@@ -181,8 +200,13 @@ impl SledStore {
         Ok(())
     }
 
-    fn flush_log(&self) -> Result<(), Cause> {
+    pub(super) fn flush_log(&self) -> Result<(), Cause> {
         self.log_db.flush()?;
+        Ok(guards::sync(&self.folder)?)
+    }
+
+    pub(super) fn flush_blocks(&self) -> Result<(), Cause> {
+        self.block_db.flush()?;
         Ok(guards::sync(&self.folder)?)
     }
 
@@ -242,7 +266,7 @@ impl SledStore {
         Ok(())
     }
 
-    fn append_locked(&self, log: &mut Log, samples: &[(SeriesId, Sample)]) -> Result<(), Cause> {
+    pub(super) fn append_locked(&self, log: &mut Log, samples: &[(SeriesId, Sample)]) -> Result<(), Cause> {
         let first = log.next;
         let mut batch = Batch::default();
         let named = samples.iter().map(|(series, sample)| (self.ids[series.index()], sample));
@@ -255,7 +279,7 @@ impl SledStore {
         self.hold_budget(log)
     }
 
-    fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
+    pub(super) fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
         let mut batch = Batch::default();
         let record = log.next;
         log.put(&mut batch, log::encode_remove(self.ids[index], start, end));
@@ -398,5 +422,58 @@ impl HistoryStore for SledStore {
 
     fn size_on_disk(&self) -> Option<u64> {
         Some(self.block_db.size_on_disk().ok()? + self.log_db.size_on_disk().ok()?)
+    }
+
+    fn edit(
+        &self,
+        series: SeriesId,
+        kind: EditKind,
+        samples: &[Sample],
+        by: &Editor,
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        self.edit_samples(series, kind, samples, by)
+    }
+
+    fn delete_raw(&self, series: SeriesId, times: Range<Timestamp>, by: &Editor) -> Result<u64, HistoryError> {
+        self.delete_samples(series, times, by)
+    }
+
+    fn delete_at(&self, series: SeriesId, times: &[Timestamp], by: &Editor) -> Result<Vec<StatusCode>, HistoryError> {
+        self.delete_samples_at(series, times, by)
+    }
+
+    fn modified(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Modified>, HistoryError> {
+        self.modified_samples(series, times, direction, (skip, limit))
+    }
+
+    fn delete_modified(&self, series: SeriesId, times: Range<Timestamp>) -> Result<u64, HistoryError> {
+        self.clear_modified(series, times)
+    }
+
+    fn annotate(
+        &self,
+        series: SeriesId,
+        kind: AnnotationEdit,
+        annotations: &[Annotation],
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        self.edit_annotations(series, kind, annotations)
+    }
+
+    fn annotations(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Annotation>, HistoryError> {
+        self.annotations_in(series, times, direction, (skip, limit))
     }
 }
