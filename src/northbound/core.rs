@@ -50,34 +50,48 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
     use VariableId as V;
     let no = [
         V::HistoryServerCapabilities_AccessHistoryEventsCapability,
+        V::HistoryServerCapabilities_InsertEventCapability,
+        V::HistoryServerCapabilities_ReplaceEventCapability,
+        V::HistoryServerCapabilities_UpdateEventCapability,
+        V::HistoryServerCapabilities_DeleteEventCapability,
+        V::Server_Auditing,
+    ];
+    let yes = [
+        V::HistoryServerCapabilities_AccessHistoryDataCapability,
         V::HistoryServerCapabilities_InsertDataCapability,
         V::HistoryServerCapabilities_ReplaceDataCapability,
         V::HistoryServerCapabilities_UpdateDataCapability,
         V::HistoryServerCapabilities_DeleteRawCapability,
         V::HistoryServerCapabilities_DeleteAtTimeCapability,
-        V::HistoryServerCapabilities_InsertEventCapability,
-        V::HistoryServerCapabilities_ReplaceEventCapability,
-        V::HistoryServerCapabilities_UpdateEventCapability,
-        V::HistoryServerCapabilities_DeleteEventCapability,
         V::HistoryServerCapabilities_InsertAnnotationCapability,
         V::HistoryServerCapabilities_ServerTimestampSupported,
-        V::Server_Auditing,
     ];
     // Facets only: a full profile asks for what is not there yet (certificate push, users).
     let profiles = [
         "http://opcfoundation.org/UA-Profile/Server/StandardDataChangeSubscription2022",
         "http://opcfoundation.org/UA-Profile/Server/DataAccess",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalRawData2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalDataAtTime2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalModifiedData2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalDataUpdate2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalDataInsert2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalDataReplace2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalDataDelete2022",
+        "http://opcfoundation.org/UA-Profile/Server/HistoricalAnnotation2022",
         "http://opcfoundation.org/UA-Profile/Server/Methods2022",
     ];
-    let mut values: HashMap<NodeId, Variant> = no.into_iter().map(|id| (id.into(), Variant::Boolean(false))).collect();
+    let flags = no.map(|id| (id, false)).into_iter().chain(yes.map(|id| (id, true)));
+    let mut values: HashMap<NodeId, Variant> = flags.map(|(id, flag)| (id.into(), Variant::Boolean(flag))).collect();
     let texts = |texts: &[&str]| Variant::from(texts.iter().map(|text| UAString::from(*text)).collect::<Vec<_>>());
     values.extend([
-        (V::HistoryServerCapabilities_AccessHistoryDataCapability.into(), Variant::Boolean(true)),
         (V::HistoryServerCapabilities_MaxReturnDataValues.into(), Variant::UInt32(history_read::PAGE)),
         (V::HistoryServerCapabilities_MaxReturnEventValues.into(), Variant::UInt32(0)),
         (V::Server_ServerCapabilities_ServerProfileArray.into(), texts(&profiles)),
         (V::Server_ServerCapabilities_LocaleIdArray.into(), texts(&["en"])),
+        (
+            V::Server_ServerCapabilities_MaxHistoryContinuationPoints.into(),
+            Variant::UInt16(u16::try_from(history_read::POINTS_MAX).unwrap_or(u16::MAX)),
+        ),
         (V::Server_ServerCapabilities_MaxSessions.into(), Variant::UInt32(sessions_max)),
     ]);
     values

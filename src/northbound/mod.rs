@@ -3,9 +3,11 @@
 
 mod access;
 mod address_space;
+mod audit;
 mod certificates;
 mod core;
 mod history_read;
+mod history_update;
 pub mod ids;
 mod methods;
 mod node_manager;

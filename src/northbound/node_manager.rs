@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use opcua::{
     nodes::DefaultTypeTree,
     server::{
-        ContinuationPoint, CreateMonitoredItem,
+        CreateMonitoredItem,
         authenticator::UserToken,
         diagnostics::NamespaceMetadata,
         node_manager::{
@@ -18,8 +18,8 @@ use opcua::{
         },
     },
     types::{
-        AttributeId, HistoryData, MonitoringMode, NodeClass, NodeId, ReadRawModifiedDetails, StatusCode,
-        TimestampsToReturn,
+        AttributeId, MonitoringMode, NodeClass, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails,
+        ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 use tracing::error;
@@ -28,12 +28,12 @@ use super::{
     Role, World,
     access::Access,
     address_space::{AddressSpace, Namespaces, Node, Owner, Target},
-    history_read::{self, Cursor, data_values},
-    ids, methods,
+    history_read::{self, Points},
+    history_update, ids, methods,
     publish::{Change, Watches, as_notified},
     values, view,
 };
-use crate::{history::HistoryError, sample::Sample, ua};
+use crate::ua;
 
 /// The address space, once the server has numbered its namespaces, and who may do what.
 #[derive(Clone)]
@@ -83,6 +83,7 @@ impl NodeManagerBuilder for TwinNodesBuilder {
             shared: shared.clone(),
             watches,
             managers: OnceLock::new(),
+            points: Points::default(),
         })
     }
 }
@@ -93,6 +94,7 @@ struct TwinNodes {
     shared: SharedSpace,
     watches: Arc<Watches>,
     managers: OnceLock<NodeManagersRef>,
+    points: Points,
 }
 
 #[async_trait]
@@ -245,42 +247,41 @@ impl NodeManager for TwinNodes {
 
     async fn history_read_raw_modified(
         &self,
-        _: &RequestContext,
+        context: &RequestContext,
         details: &ReadRawModifiedDetails,
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        if matches!(stamps, TimestampsToReturn::Neither | TimestampsToReturn::Invalid) {
-            return Err(StatusCode::BadTimestampsToReturnInvalid);
-        }
-        let cursors: Vec<_> = nodes.iter().map(|node| history_read::cursor(&self.space, node, details)).collect();
-        let store = Arc::clone(&self.space.world.history);
-        type Read = Result<Result<(Vec<Sample>, Option<Cursor>), HistoryError>, StatusCode>;
-        let pages = tokio::task::spawn_blocking(move || -> Vec<Read> {
-            cursors.into_iter().map(|cursor| cursor.map(|cursor| cursor.page(&*store))).collect()
-        });
-        let pages = pages.await.map_err(|_| StatusCode::BadInternalError)?;
-        for (node, page) in nodes.iter_mut().zip(pages) {
-            match page {
-                Err(status) => node.set_status(status),
-                Ok(Err(cause)) => {
-                    error!(%cause, node = %node.node_id(), "history could not be read");
-                    node.set_status(StatusCode::BadInternalError);
-                }
-                Ok(Ok((samples, next))) => {
-                    let is_empty = samples.is_empty() && next.is_none();
-                    node.set_result(HistoryData { data_values: Some(data_values(&samples, stamps)) });
-                    node.set_next_continuation_point(next.map(|cursor| ContinuationPoint::new(Box::new(cursor))));
-                    node.set_status(if is_empty { StatusCode::GoodNoData } else { StatusCode::Good });
-                }
-            }
-        }
-        Ok(())
+        history_read::raw_modified(&self.space, &self.points, context, details, nodes, stamps).await
     }
 
-    async fn history_update(&self, _: &RequestContext, nodes: &mut [&mut HistoryUpdateNode]) -> Result<(), StatusCode> {
-        nodes.iter_mut().for_each(|node| node.set_status(StatusCode::BadHistoryOperationUnsupported));
-        Ok(())
+    async fn history_read_at_time(
+        &self,
+        context: &RequestContext,
+        details: &ReadAtTimeDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        history_read::at_time(&self.space, &self.points, context, details, nodes, stamps).await
+    }
+
+    async fn history_read_annotations(
+        &self,
+        context: &RequestContext,
+        details: &ReadAnnotationDataDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        history_read::annotation_data(&self.space, &self.points, context, details, nodes, stamps).await
+    }
+
+    async fn history_update(
+        &self,
+        context: &RequestContext,
+        nodes: &mut [&mut HistoryUpdateNode],
+    ) -> Result<(), StatusCode> {
+        let role = self.shared.role(&context.token);
+        history_update::update(&self.space, role, &context.token.0, nodes).await
     }
 
     async fn create_monitored_items(

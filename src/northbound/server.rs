@@ -231,6 +231,8 @@ fn with_limits(builder: ServerBuilder) -> ServerBuilder {
         // 16 MiB, in chunks of 64 KiB: 10,000 values of history are 0.3 MiB, 100,000 points of Simulate 1.6.
         .max_message_size(16 << 20)
         .max_chunk_count(512)
+        // Ours are fewer, and the oldest goes (`history_read`); this bounds what a session leaves lying in the library.
+        .max_history_continuation_points(100_000)
         .diagnostics_enabled(true);
     let limits = builder.limits_mut();
     let subscriptions = &mut limits.subscriptions;
@@ -250,5 +252,6 @@ fn with_limits(builder: ServerBuilder) -> ServerBuilder {
     operations.max_monitored_items_per_call = 20_000;
     operations.max_subscriptions_per_call = 100;
     operations.max_nodes_per_history_read_data = 1_000;
+    operations.max_nodes_per_history_update = 1_000;
     builder
 }

@@ -5,7 +5,7 @@ use opcua::{
     types::{AttributeId, DataTypeId, LocalizedText, NodeClass, NodeId, QualifiedName, StatusCode, Variant},
 };
 
-use super::{AddressSpace, Live, Node, Owner, Part};
+use super::{AddressSpace, Live, Node, Owner, Part, Property};
 use crate::{
     northbound::{Role, access},
     sample::TwinId,
@@ -51,7 +51,8 @@ impl AddressSpace {
                 })
             }
             (A::Historizing, NodeClass::Variable) => {
-                Variant::Boolean(self.access_level(node).contains(AccessLevel::HISTORY_READ))
+                let is_live = matches!(node, Node::Part(_, Part::Live(_)));
+                Variant::Boolean(is_live && self.access_level(node).contains(AccessLevel::HISTORY_READ))
             }
             _ => return Err(StatusCode::BadAttributeIdInvalid),
         })
@@ -103,10 +104,19 @@ impl AddressSpace {
 
     /// What is true of the node whoever asks.
     pub(in crate::northbound) fn access_level(&self, node: Node) -> AccessLevel {
-        let Node::Part(Owner::Twin(t), Part::Live(live)) = node else { return AccessLevel::CURRENT_READ };
         let mut level = AccessLevel::CURRENT_READ;
+        let (t, live) = match node {
+            Node::Part(Owner::Twin(_), Part::Property(_, Property::Annotations)) => {
+                return level | AccessLevel::HISTORY_READ | AccessLevel::HISTORY_WRITE;
+            }
+            Node::Part(Owner::Twin(t), Part::Live(live)) => (t, live),
+            _ => return level,
+        };
         if self.historized(TwinId(t), live) {
             level |= AccessLevel::HISTORY_READ;
+            if matches!(live, Live::Variable(_)) {
+                level |= AccessLevel::HISTORY_WRITE;
+            }
         }
         if self.is_internal(TwinId(t), live) {
             level |= AccessLevel::CURRENT_WRITE | AccessLevel::STATUS_WRITE | AccessLevel::TIMESTAMP_WRITE;
@@ -117,10 +127,11 @@ impl AddressSpace {
     /// What of it the user may do.
     pub(in crate::northbound) fn user_access_level(&self, role: Role, node: Node) -> AccessLevel {
         let level = self.access_level(node);
-        if role >= Role::Operator {
-            return level;
+        match role {
+            Role::Engineer => level,
+            Role::Operator => level - AccessLevel::HISTORY_WRITE,
+            Role::Observer => level & (AccessLevel::CURRENT_READ | AccessLevel::HISTORY_READ),
         }
-        level & (AccessLevel::CURRENT_READ | AccessLevel::HISTORY_READ)
     }
 }
 

@@ -17,11 +17,11 @@ use std::{
 use opcua::types::{NodeId, ReferenceTypeId};
 
 pub(super) use attributes::standard;
-pub(super) use node::{Live, Method, Node, Owner, Part};
+pub(super) use node::{Live, Method, Node, Owner, Part, Property};
 pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;
 
-use node::{Folder, Namespace, Property};
+use node::{Folder, Namespace};
 
 use super::{World, ids, signatures};
 use crate::{
@@ -138,6 +138,12 @@ impl AddressSpace {
         self.twins.historized(self.twins.series(twin, live.facet()))
     }
 
+    /// Whether a value holds until the next one.
+    pub(super) fn stepped(&self, owner: Owner, live: Live) -> bool {
+        // A parameter holds until the next revision.
+        self.variable_of(owner, live).is_none_or(|v| self.twin_type(owner).variables[v].stepped)
+    }
+
     /// Whether clients, not a PLC, give this variable its values.
     pub(super) fn is_internal(&self, twin: TwinId, live: Live) -> bool {
         matches!(live, Live::Variable(v) if self.twins.twin(twin).sources[v as usize].is_none())
@@ -243,7 +249,7 @@ fn variable_parts(twin_type: &TwinType, v: usize, variable: &Variable) -> Box<[P
         parts.extend([Part::Live(Live::Simulated(k)), Part::Live(Live::Residual(k))]);
     }
     if variable.historize {
-        parts.push(Part::HaConfiguration(live));
+        parts.extend([Part::Property(live, Property::Annotations), Part::HaConfiguration(live)]);
     }
     parts.into()
 }

@@ -62,6 +62,7 @@ members!(
     TrueState = "TrueState" Standard property LocalizedText -1,
     FalseState = "FalseState" Standard property LocalizedText -1,
     EnumStrings = "EnumStrings" Standard property LocalizedText 1,
+    Annotations = "Annotations" Standard property Annotation -1,
 );
 members!(
     /// Below `HA Configuration` (OPC 10000-11 §5.2.2).

@@ -241,7 +241,9 @@ impl AddressSpace {
             Part::Live(Live::Variable(v)) => {
                 let shown = |part: &&Part| match owner {
                     Owner::Twin(_) => true,
-                    Owner::Type(_) => !matches!(part, Part::HaConfiguration(_)),
+                    Owner::Type(_) => {
+                        !matches!(part, Part::HaConfiguration(_) | Part::Property(_, Property::Annotations))
+                    }
                 };
                 table.variables.get(v as usize)?.parts.iter().filter(shown).nth(i).copied()
             }

@@ -166,6 +166,8 @@ impl AddressSpace {
             Property::Definition => Figure::good(UAString::from(self.definition(owner, live))),
             Property::TrueState => Figure::good(state(1)),
             Property::FalseState => Figure::good(state(0)),
+            // They are its history; now there is none (OPC 10000-11 §5.1.2).
+            Property::Annotations => Figure::good(Variant::Empty),
             Property::EnumStrings => {
                 let states = variable.map_or(0, |variable| variable.states.len());
                 Figure::good((0..states).map(state).collect::<Vec<_>>())
@@ -204,10 +206,7 @@ impl AddressSpace {
 
     fn archive(&self, owner: Owner, live: Live, member: Archive, extents: &Extents) -> Figure {
         match member {
-            Archive::Stepped => Figure::good(match self.variable_of(owner, live) {
-                Some(v) => self.twin_type(owner).variables[v].stepped,
-                None => true, // a parameter holds until the next revision
-            }),
+            Archive::Stepped => Figure::good(self.stepped(owner, live)),
             Archive::Definition => Figure::good(UAString::from(self.definition(owner, live))),
             Archive::Start | Archive::OnlineStart => {
                 let Owner::Twin(t) = owner else { return Figure::good(Variant::Empty) };

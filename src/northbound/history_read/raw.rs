@@ -1,50 +1,15 @@
-//! HistoryRead of raw values (OPC 10000-11 §6.5.3). A request becomes a [`Query`], a query pages through the store with a
-//! [`Cursor`] that is bound to it. Blocking: the caller puts it where that is allowed.
+//! Raw values (OPC 10000-11 §6.5.3). A request becomes a [`Query`], a query pages through the store with a [`Cursor`] that is
+//! bound to it.
 
-use opcua::{
-    server::node_manager::HistoryNode,
-    types::{DataValue, NumericRange, ReadRawModifiedDetails, StatusCode, TimestampsToReturn},
-};
+use opcua::types::{ReadRawModifiedDetails, StatusCode};
 
-use super::address_space::{AddressSpace, Node, Owner, Part};
+use super::PAGE;
 use crate::{
     history::{Direction, HistoryError, HistoryStore},
-    sample::{Sample, SeriesId, TwinId},
+    sample::{Sample, SeriesId},
     time::Timestamp,
     ua,
 };
-
-/// Most values in one answer: MaxReturnDataValues.
-pub(super) const PAGE: u32 = 10_000;
-
-/// A checked read of one node: where it begins or goes on.
-pub(super) fn cursor(
-    space: &AddressSpace,
-    node: &HistoryNode,
-    details: &ReadRawModifiedDetails,
-) -> Result<Cursor, StatusCode> {
-    let wanted = space.parse(node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
-    let Node::Part(Owner::Twin(t), Part::Live(live)) = wanted else {
-        return Err(StatusCode::BadHistoryOperationUnsupported);
-    };
-    if !space.historized(TwinId(t), live) {
-        return Err(StatusCode::BadHistoryOperationUnsupported);
-    }
-    if !node.data_encoding().name.is_null() && node.data_encoding().name.as_ref() != "Default Binary" {
-        return Err(StatusCode::BadDataEncodingUnsupported);
-    }
-    if *node.index_range() != NumericRange::None {
-        return Err(StatusCode::BadIndexRangeNoData); // every value is a scalar
-    }
-    let query = Query::new(space.configured().series(TwinId(t), live.facet()), details)?;
-    match node.continuation_point() {
-        None => Ok(query.begin()),
-        Some(point) => {
-            let cursor = point.get::<Cursor>().filter(|cursor| cursor.is_of(&query));
-            cursor.copied().ok_or(StatusCode::BadContinuationPointInvalid)
-        }
-    }
-}
 
 /// A checked request for one series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +40,8 @@ enum Stage {
 }
 
 impl Query {
-    /// At least two of start, end and number must be given; what was modified is not kept yet.
+    /// At least two of start, end and number must be given.
     pub(super) fn new(series: SeriesId, details: &ReadRawModifiedDetails) -> Result<Self, StatusCode> {
-        if details.is_read_modified {
-            return Err(StatusCode::BadHistoryOperationUnsupported);
-        }
         let (start, end) = (ua::timestamp(details.start_time), ua::timestamp(details.end_time));
         let given =
             usize::from(!start.is_null()) + usize::from(!end.is_null()) + usize::from(details.num_values_per_node > 0);
@@ -90,7 +52,7 @@ impl Query {
     }
 
     /// Newest first: no start, or a start after the end.
-    fn direction(&self) -> Direction {
+    pub(super) fn direction(&self) -> Direction {
         if self.start.is_null() || (!self.end.is_null() && self.start > self.end) {
             Direction::Backward
         } else {
@@ -111,11 +73,36 @@ impl Query {
     /// The cursor at its beginning.
     pub(super) fn begin(self) -> Cursor {
         let stage = if self.bounds { Stage::StartBound } else { Stage::Values(self.first()) };
-        Cursor { query: self, stage, left: self.to().is_none().then_some(self.values_per_node) }
+        Cursor { query: self, stage, left: self.left() }
+    }
+
+    pub(super) fn series(&self) -> SeriesId {
+        self.series
+    }
+
+    /// Values still to come where the request has no end; `None`: until the end.
+    pub(super) fn left(&self) -> Option<u32> {
+        self.to().is_none().then_some(self.values_per_node)
+    }
+
+    /// Values on a page of which `left` are still to come.
+    pub(super) fn page_len(&self, left: Option<u32>) -> usize {
+        let limits = [self.values_per_node, PAGE, left.unwrap_or(PAGE)].into_iter();
+        limits.filter(|n| *n > 0).min().unwrap_or(PAGE) as usize
+    }
+
+    /// What is left of the range. The end is excluded (a start equal to it is not).
+    pub(super) fn range(&self, from: Timestamp) -> std::ops::Range<Timestamp> {
+        match (self.direction(), self.to()) {
+            (Direction::Forward, Some(end)) => from..end.max(next(self.from())),
+            (Direction::Forward, None) => from..Timestamp::MAX,
+            (Direction::Backward, Some(end)) => next(end)..from,
+            (Direction::Backward, None) => Timestamp::NULL..from,
+        }
     }
 
     /// Start included, going either way.
-    fn first(&self) -> Timestamp {
+    pub(super) fn first(&self) -> Timestamp {
         match self.direction() {
             Direction::Forward => self.from(),
             Direction::Backward => next(self.from()),
@@ -125,19 +112,14 @@ impl Query {
 
 impl Cursor {
     /// Whether it goes on with this query: a continuation point is good for its own request only.
-    pub(super) fn is_of(&self, query: &Query) -> bool {
-        self.query == *query
+    pub(super) fn is_of(&self, begin: &Self) -> bool {
+        self.query == begin.query
     }
 
     /// The next page, and where to go on.
     pub(super) fn page(mut self, store: &dyn HistoryStore) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
         let query = self.query;
-        let wanted = [query.values_per_node, PAGE, self.left.unwrap_or(PAGE)]
-            .into_iter()
-            .filter(|n| *n > 0)
-            .min()
-            .unwrap_or(PAGE);
-        let wanted = wanted as usize;
+        let wanted = query.page_len(self.left);
         let mut samples: Vec<Sample> = Vec::new();
         if self.stage == Stage::StartBound {
             let bound = self.start_bound(store)?;
@@ -147,7 +129,7 @@ impl Cursor {
         if let Stage::Values(from) = self.stage {
             let room = wanted.saturating_sub(samples.len());
             // One more than fits tells whether there is a next page.
-            let mut found = store.read(query.series, self.range(from), query.direction(), room + 1)?;
+            let mut found = store.read(query.series, query.range(from), query.direction(), room + 1)?;
             let is_full = found.len() > room;
             found.truncate(room);
             if let Some(last) = found.last() {
@@ -180,16 +162,6 @@ impl Cursor {
         Ok((samples, None))
     }
 
-    /// What is left of the range. The end is excluded (a start equal to it is not).
-    fn range(&self, from: Timestamp) -> std::ops::Range<Timestamp> {
-        match (self.query.direction(), self.query.to()) {
-            (Direction::Forward, Some(end)) => from..end.max(next(self.query.from())),
-            (Direction::Forward, None) => from..Timestamp::MAX,
-            (Direction::Backward, Some(end)) => next(end)..from,
-            (Direction::Backward, None) => Timestamp::NULL..from,
-        }
-    }
-
     /// The value before the start where none is at it.
     fn start_bound(&self, store: &dyn HistoryStore) -> Result<Option<Sample>, HistoryError> {
         let (series, at) = (self.query.series, self.query.from());
@@ -218,17 +190,7 @@ impl Cursor {
     }
 }
 
-fn next(time: Timestamp) -> Timestamp {
+/// The next instant.
+pub(super) fn next(time: Timestamp) -> Timestamp {
     Timestamp::from_ticks(time.ticks().saturating_add(1))
-}
-
-/// Stored samples as a client asked for them: as stored, a Bad one with its number.
-pub(super) fn data_values(samples: &[Sample], stamps: TimestampsToReturn) -> Vec<DataValue> {
-    let (source, server) = (stamps != TimestampsToReturn::Server, stamps != TimestampsToReturn::Source);
-    let mut values: Vec<DataValue> = samples.iter().map(ua::data_value).collect();
-    for value in &mut values {
-        value.source_timestamp = value.source_timestamp.filter(|_| source);
-        value.server_timestamp = value.server_timestamp.filter(|_| server);
-    }
-    values
 }

@@ -1,0 +1,316 @@
+//! HistoryRead (OPC 10000-11 §6.5). A request for one node becomes a [`Cursor`], a cursor gives pages and where to go on.
+//! Reading the store blocks: that is done where it is allowed, one page per node of a request.
+//!
+//! Where the specification leaves a choice:
+//! - a continuation point is good once, for its node and its details only; the session's oldest goes when there are too many;
+//! - IndexRange cuts texts and ByteStrings: a value too short for it is null with Bad_IndexRangeNoData; for other scalars the
+//!   whole read is Bad_IndexRangeNoData;
+//! - DataEncoding: `Default Binary` only; the other standard ones are Bad_DataEncodingUnsupported, others Invalid.
+
+mod annotations;
+mod at_time;
+mod modified;
+mod points;
+mod raw;
+
+use std::sync::Arc;
+
+use opcua::{
+    server::node_manager::{HistoryNode, RequestContext},
+    types::{
+        DataValue, HistoryData, HistoryModifiedData, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
+        ReadRawModifiedDetails, StatusCode, TimestampsToReturn, Variant,
+    },
+};
+use tracing::error;
+
+pub(super) use points::{POINTS_MAX, Points};
+
+use super::address_space::{AddressSpace, Live, Node, Owner, Part, Property};
+use crate::{
+    history::{HistoryError, HistoryStore, Modified},
+    sample::{Sample, SeriesId, TwinId},
+    time::Timestamp,
+    twin::DataType,
+    ua,
+};
+
+/// Most values in one answer: MaxReturnDataValues.
+pub(super) const PAGE: u32 = 10_000;
+
+/// Where a checked request for one node begins or goes on. Equal requests have equal cursors at their beginning.
+#[derive(Clone, Debug)]
+enum Cursor {
+    Raw(raw::Cursor),
+    Modified(modified::Cursor),
+    AtTime(at_time::Cursor),
+    Annotations(annotations::Cursor),
+}
+
+/// What a page holds.
+enum Page {
+    Samples(Vec<Sample>),
+    Modified(Vec<Modified>),
+    /// Values as they are to be sent.
+    Values(Vec<DataValue>),
+}
+
+impl Cursor {
+    /// Whether `self` goes on with what `begin` begins: a continuation point is good for its own request only.
+    fn is_of(&self, begin: &Self) -> bool {
+        match (self, begin) {
+            (Self::Raw(a), Self::Raw(b)) => a.is_of(b),
+            (Self::Modified(a), Self::Modified(b)) => a.is_of(b),
+            (Self::AtTime(a), Self::AtTime(b)) => a.is_of(b),
+            (Self::Annotations(a), Self::Annotations(b)) => a.is_of(b),
+            _ => false,
+        }
+    }
+
+    /// The next page, and where to go on.
+    fn page(self, store: &dyn HistoryStore) -> Result<(Page, Option<Self>), HistoryError> {
+        Ok(match self {
+            Self::Raw(cursor) => {
+                let (samples, next) = cursor.page(store)?;
+                (Page::Samples(samples), next.map(Self::Raw))
+            }
+            Self::Modified(cursor) => {
+                let (records, next) = cursor.page(store)?;
+                (Page::Modified(records), next.map(Self::Modified))
+            }
+            Self::AtTime(cursor) => {
+                let (samples, next) = cursor.page(store)?;
+                (Page::Samples(samples), next.map(Self::AtTime))
+            }
+            Self::Annotations(cursor) => {
+                let (values, next) = cursor.page(store)?;
+                (Page::Values(values), next.map(Self::Annotations))
+            }
+        })
+    }
+}
+
+/// The history of one node.
+#[derive(Clone, Copy)]
+struct Historian<'a> {
+    space: &'a AddressSpace,
+    owner: Owner,
+    live: Live,
+    series: SeriesId,
+    /// The node is the `Annotations` of the live one.
+    is_annotations: bool,
+}
+
+impl<'a> Historian<'a> {
+    fn of(space: &'a AddressSpace, node: &HistoryNode) -> Result<Self, StatusCode> {
+        let wanted = space.parse(node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
+        let (owner @ Owner::Twin(t), live, is_annotations) = (match wanted {
+            Node::Part(owner, Part::Live(live)) => (owner, live, false),
+            Node::Part(owner, Part::Property(live, Property::Annotations)) => (owner, live, true),
+            _ => return Err(StatusCode::BadHistoryOperationUnsupported),
+        }) else {
+            return Err(StatusCode::BadHistoryOperationUnsupported);
+        };
+        if !space.historized(TwinId(t), live) {
+            return Err(StatusCode::BadHistoryOperationUnsupported);
+        }
+        check_encoding(node)?;
+        let historian =
+            Self { space, owner, live, series: space.configured().series(TwinId(t), live.facet()), is_annotations };
+        match node.index_range() {
+            NumericRange::None => Ok(historian),
+            NumericRange::Index(_) | NumericRange::Range(..) if historian.has_elements() => Ok(historian),
+            _ => Err(StatusCode::BadIndexRangeNoData),
+        }
+    }
+
+    /// What the annotations of the node are not: its values.
+    fn values(self) -> Result<Self, StatusCode> {
+        if self.is_annotations { Err(StatusCode::BadHistoryOperationUnsupported) } else { Ok(self) }
+    }
+
+    fn data_type(&self) -> DataType {
+        match self.live {
+            Live::Variable(v) => self.space.twin_type(self.owner).variables[v as usize].data_type,
+            _ => DataType::Double,
+        }
+    }
+
+    fn has_elements(&self) -> bool {
+        !self.is_annotations && matches!(self.data_type(), DataType::String | DataType::ByteString)
+    }
+
+    fn stepped(&self) -> bool {
+        self.space.stepped(self.owner, self.live)
+    }
+}
+
+fn check_encoding(node: &HistoryNode) -> Result<(), StatusCode> {
+    let encoding = node.data_encoding();
+    match (encoding.namespace_index, encoding.name.as_ref()) {
+        _ if encoding.name.is_null() => Ok(()),
+        (0, "" | "Default Binary") => Ok(()),
+        (0, "Default XML" | "Default JSON") => Err(StatusCode::BadDataEncodingUnsupported),
+        _ => Err(StatusCode::BadDataEncodingInvalid),
+    }
+}
+
+/// Raw or modified values, or a node's annotations by range.
+pub(super) async fn raw_modified(
+    space: &AddressSpace,
+    points: &Points,
+    context: &RequestContext,
+    details: &ReadRawModifiedDetails,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+) -> Result<(), StatusCode> {
+    check_stamps(stamps)?;
+    let begin = |historian: Historian<'_>| {
+        Ok(match (historian.is_annotations, details.is_read_modified) {
+            (true, true) => return Err(StatusCode::BadHistoryOperationUnsupported),
+            (true, false) => Cursor::Annotations(annotations::Cursor::of_range(historian.series, details)?),
+            (false, true) => Cursor::Modified(modified::Cursor::new(historian.series, details)?),
+            (false, false) => Cursor::Raw(raw::Query::new(historian.series, details)?.begin()),
+        })
+    };
+    serve(space, points, context, nodes, stamps, begin).await
+}
+
+/// Values at given times.
+pub(super) async fn at_time(
+    space: &AddressSpace,
+    points: &Points,
+    context: &RequestContext,
+    details: &ReadAtTimeDetails,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+) -> Result<(), StatusCode> {
+    check_stamps(stamps)?;
+    let times = times(details.req_times.as_deref())?;
+    let begin = |historian: Historian<'_>| {
+        let historian = historian.values()?;
+        Ok(Cursor::AtTime(at_time::Cursor::new(&historian, Arc::clone(&times), details.use_simple_bounds)))
+    };
+    serve(space, points, context, nodes, stamps, begin).await
+}
+
+/// Annotations at given times, of a variable or of its `Annotations`.
+pub(super) async fn annotation_data(
+    space: &AddressSpace,
+    points: &Points,
+    context: &RequestContext,
+    details: &ReadAnnotationDataDetails,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+) -> Result<(), StatusCode> {
+    check_stamps(stamps)?;
+    let times = times(details.req_times.as_deref())?;
+    let begin = |historian: Historian<'_>| {
+        Ok(Cursor::Annotations(annotations::Cursor::at_times(historian.series, Arc::clone(&times))))
+    };
+    serve(space, points, context, nodes, stamps, begin).await
+}
+
+fn check_stamps(stamps: TimestampsToReturn) -> Result<(), StatusCode> {
+    match stamps {
+        TimestampsToReturn::Neither | TimestampsToReturn::Invalid => Err(StatusCode::BadTimestampsToReturnInvalid),
+        _ => Ok(()),
+    }
+}
+
+/// The times of a request: at least one, and none of them "not given".
+fn times(given: Option<&[opcua::types::DateTime]>) -> Result<Arc<[Timestamp]>, StatusCode> {
+    let times: Arc<[Timestamp]> = given.unwrap_or_default().iter().map(|time| ua::timestamp(*time)).collect();
+    if times.is_empty() || times.iter().any(|time| time.is_null()) {
+        return Err(StatusCode::BadInvalidTimestampArgument);
+    }
+    Ok(times)
+}
+
+/// Answers each node: where it is, what it may be asked, its next page, where it goes on.
+async fn serve(
+    space: &AddressSpace,
+    points: &Points,
+    context: &RequestContext,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+    begin: impl Fn(Historian<'_>) -> Result<Cursor, StatusCode>,
+) -> Result<(), StatusCode> {
+    let cursors: Vec<Result<Cursor, StatusCode>> = nodes
+        .iter()
+        .map(|node| {
+            let begin = begin(Historian::of(space, node)?)?;
+            match node.continuation_point() {
+                None => Ok(begin),
+                Some(point) => {
+                    let cursor = Points::take(point).filter(|cursor| cursor.is_of(&begin));
+                    cursor.ok_or(StatusCode::BadContinuationPointInvalid)
+                }
+            }
+        })
+        .collect();
+    let store = Arc::clone(&space.world.history);
+    let pages = tokio::task::spawn_blocking(move || -> Vec<_> {
+        cursors.into_iter().map(|cursor| cursor.map(|cursor| cursor.page(&*store))).collect()
+    });
+    let pages = pages.await.map_err(|_| StatusCode::BadInternalError)?;
+    for (node, page) in nodes.iter_mut().zip(pages) {
+        match page {
+            Err(status) => node.set_status(status),
+            Ok(Err(cause)) => {
+                error!(%cause, node = %node.node_id(), "history could not be read");
+                node.set_status(StatusCode::BadInternalError);
+            }
+            Ok(Ok((page, next))) => {
+                let is_empty = answer(node, page, stamps) == 0 && next.is_none();
+                node.set_next_continuation_point(next.map(|cursor| points.keep(context.session_id, cursor)));
+                node.set_status(if is_empty { StatusCode::GoodNoData } else { StatusCode::Good });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts a page into the answer; returns how long it was.
+fn answer(node: &mut HistoryNode, page: Page, stamps: TimestampsToReturn) -> usize {
+    let values = |samples: &mut dyn Iterator<Item = &Sample>| samples.map(ua::data_value).collect();
+    let (mut values, infos): (Vec<DataValue>, _) = match page {
+        Page::Values(values) => (values, None),
+        Page::Samples(samples) => (values(&mut samples.iter()), None),
+        Page::Modified(records) => (
+            values(&mut records.iter().map(|record| &record.sample)),
+            Some(records.iter().map(modified::info).collect::<Vec<_>>()),
+        ),
+    };
+    let (source, server) = (stamps != TimestampsToReturn::Server, stamps != TimestampsToReturn::Source);
+    let range = node.index_range();
+    for value in &mut values {
+        value.source_timestamp = value.source_timestamp.filter(|_| source);
+        value.server_timestamp = value.server_timestamp.filter(|_| server);
+        if *range != NumericRange::None {
+            cut(value, range);
+        }
+    }
+    let len = values.len();
+    match infos {
+        None => node.set_result(HistoryData { data_values: Some(values) }),
+        Some(infos) => {
+            node.set_result(HistoryModifiedData { data_values: Some(values), modification_infos: Some(infos) });
+        }
+    }
+    len
+}
+
+/// Only the elements of a value that were asked for.
+fn cut(value: &mut DataValue, range: &NumericRange) {
+    match value.value.take().unwrap_or_default() {
+        Variant::Empty => value.value = Some(Variant::Empty),
+        whole => match whole.range_of(range) {
+            Ok(part) => value.value = Some(part),
+            Err(_) => {
+                value.value = Some(Variant::Empty);
+                value.status = Some(StatusCode::BadIndexRangeNoData);
+            }
+        },
+    }
+}
