@@ -5,6 +5,8 @@
 mod browse;
 mod cost;
 mod history;
+mod history_read;
+mod history_update;
 mod methods;
 mod read;
 mod start;

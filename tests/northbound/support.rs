@@ -7,7 +7,8 @@ use std::{
 };
 
 use opcua::{
-    client::{ClientBuilder, IdentityToken, Session},
+    client::{ClientBuilder, HistoryReadAction, IdentityToken, Session, services::HistoryRead},
+    core::ResponseMessage,
     crypto::SecurityPolicy,
     types::*,
 };
@@ -291,6 +292,11 @@ impl Fixture {
         self.publisher.changed(&[self.series(twin, facet)]);
     }
 
+    /// A second client.
+    pub(crate) async fn connect_other(&self) -> Client {
+        Client::connect(&self.url, self.dir.path().join("other")).await
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         Client::connect(&self.url, self.dir.path().join("client")).await
     }
@@ -366,6 +372,34 @@ impl Client {
     /// Cuts the connection as a crash does.
     pub(crate) fn crash(mut self) {
         self.tasks.abort_all();
+    }
+
+    /// HistoryRead of any kind, of any nodes.
+    pub(crate) async fn read_history(
+        &self,
+        details: ExtensionObject,
+        stamps: TimestampsToReturn,
+        release: bool,
+        nodes: Vec<HistoryReadValueId>,
+    ) -> Vec<HistoryReadResult> {
+        let request = HistoryReadRequest {
+            request_header: HistoryRead::new(
+                HistoryReadAction::ReadAtTimeDetails(ReadAtTimeDetails::default()),
+                &self.session,
+            )
+            .header()
+            .clone(),
+            history_read_details: details,
+            timestamps_to_return: stamps,
+            release_continuation_points: release,
+            nodes_to_read: Some(nodes),
+        };
+        match self.session.channel().send(request, Duration::from_secs(20)).await.unwrap() {
+            ResponseMessage::HistoryRead(response) if response.response_header.service_result.is_good() => {
+                response.results.unwrap_or_default()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn id(&self, path: &str) -> NodeId {
