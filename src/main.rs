@@ -11,7 +11,11 @@ use std::{
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use uatwin::{
-    cli::{bench, check, demo, plant, run},
+    cli::{
+        bench, check, demo,
+        history::{self, CommandError, HistoryCommand},
+        plant, run,
+    },
     config::{self, Fault},
     plant::PlantOptions,
     telemetry,
@@ -72,6 +76,11 @@ enum Command {
         /// Number of load variables, changing once a second
         #[arg(long, default_value_t = 0)]
         load: u32,
+    },
+    /// Stored history: export, import, verify
+    History {
+        #[command(subcommand)]
+        command: HistoryCommand,
     },
     /// Measure this machine: history, fit, the live path
     Bench {
@@ -146,6 +155,12 @@ async fn execute(command: Command) -> ExitCode {
             let options = PlantOptions { host, port, seed, load, ..PlantOptions::new(pki_dir) };
             finish(plant::run(options, clock, stop_signal()).await)
         }
+        Command::History { command } => match history::run(&command, &environment) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(CommandError::Config(faults)) => faulty(&faults),
+            Err(error) => fail(&error),
+        },
         Command::Bench { json, variables, seconds } => {
             match bench::run(json, variables, Duration::from_secs(seconds), clock).await {
                 Ok(report) => {

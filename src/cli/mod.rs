@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod history;
 pub mod plant;
 pub mod run;

@@ -33,14 +33,14 @@ pub(super) struct Blocks {
 }
 
 /// Ticks with the sign flipped sort as bytes.
-fn key(id: PersistentId, ticks: i64) -> [u8; 12] {
+pub(super) fn key(id: PersistentId, ticks: i64) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&id.to_be_bytes());
     key[4..].copy_from_slice(&(ticks.cast_unsigned() ^ 1 << 63).to_be_bytes());
     key
 }
 
-fn first_ticks(key: &[u8]) -> i64 {
+pub(super) fn first_ticks(key: &[u8]) -> i64 {
     let mut ticks = [0; 8];
     ticks.copy_from_slice(&key[4..12]);
     (u64::from_be_bytes(ticks) ^ 1 << 63).cast_signed()

@@ -17,6 +17,7 @@ mod shelf;
 mod sled_edit;
 pub mod sled_store;
 mod summary;
+pub mod verify;
 pub mod writer;
 
 use std::{ops::Range, sync::Arc, time::Duration};

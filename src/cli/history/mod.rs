@@ -1,0 +1,209 @@
+//! `uatwin history …`: what an operator does with stored history. The commands work on the data folder that the config
+//! names, while the service does not run on it; `backup` also while it does.
+
+pub mod export;
+pub mod import;
+pub mod row;
+mod verify;
+
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    path::{Path, PathBuf},
+};
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    config::{self, Config, Fault, Store},
+    history::{
+        HistoryError,
+        sled_store::{SledOptions, SledStore},
+    },
+    time::Timestamp,
+};
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Samples as CSV, to the bit
+    Export {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+        /// The file to write (default: standard output)
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Names of series; `*` stands for any text (default: all, also of twins that are not configured any more)
+        #[arg(long, num_args = 1..)]
+        series: Vec<String>,
+        /// From when (RFC 3339, included)
+        #[arg(long, value_parser = row::parse_time)]
+        start: Option<Timestamp>,
+        /// Until when (RFC 3339, not included)
+        #[arg(long, value_parser = row::parse_time)]
+        end: Option<Timestamp>,
+    },
+    /// Store the samples of a CSV file as export writes it; rows stored already do no harm
+    Import {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+        /// The CSV file
+        file: PathBuf,
+        /// Pass over rows of series that the config has not
+        #[arg(long)]
+        skip_unknown: bool,
+        /// Only check
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Look at every block and log record, and say what is damaged (exit code 1)
+    Verify {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The config's faults.
+    #[error("the config has faults")]
+    Config(Vec<Fault>),
+    /// The config keeps history in memory.
+    #[error("this config keeps its history in memory: there is nothing on the disk")]
+    InMemory,
+    /// The service runs.
+    #[error("the service has the history in `{}` open: stop it first, or work on a backup", .0.display())]
+    InUse(PathBuf),
+    /// The store.
+    #[error(transparent)]
+    History(HistoryError),
+    /// A pattern means no series.
+    #[error("there is no series `{0}`")]
+    NoSuchSeries(String),
+    /// A file that cannot be opened.
+    #[error("reading `{}`", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Where the output goes.
+    #[error("writing")]
+    Write(#[source] io::Error),
+    /// Reading or writing CSV.
+    #[error("reading or writing CSV")]
+    Csv(#[from] csv::Error),
+}
+
+impl From<HistoryError> for CommandError {
+    fn from(error: HistoryError) -> Self {
+        match error {
+            HistoryError::InUse { path } => Self::InUse(path),
+            error => Self::History(error),
+        }
+    }
+}
+
+impl CommandError {
+    /// Whether whoever reads the output has had enough.
+    fn is_broken_pipe(&self) -> bool {
+        let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+        match self {
+            Self::Write(cause) => broken(cause),
+            Self::Csv(cause) => matches!(cause.kind(), csv::ErrorKind::Io(cause) if broken(cause)),
+            _ => false,
+        }
+    }
+}
+
+/// Runs one; says on stdout (an export to stdout: on stderr) what it did. `false`: it did its work, and found what should
+/// not be.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Result<bool, CommandError> {
+    match command {
+        HistoryCommand::Export { config, output, series, start, end } => {
+            let (store, names) = open(&load(config, env)?)?;
+            let times = start.unwrap_or(Timestamp::from_ticks(i64::MIN))..end.unwrap_or(Timestamp::MAX);
+            match export::run(&store, &names, series, &times, output.as_deref()) {
+                Err(error) if error.is_broken_pipe() => {}
+                exported => {
+                    let exported = exported?;
+                    eprintln!("{} samples of {} series", exported.samples, exported.series);
+                }
+            }
+            Ok(true)
+        }
+        HistoryCommand::Import { config, file, skip_unknown, dry_run } => {
+            let config = load(config, env)?;
+            let options = import::ImportOptions { skip_unknown: *skip_unknown, dry_run: *dry_run };
+            run_import(&config, file, options)
+        }
+        HistoryCommand::Verify { config } => verify::run(&folder(&load(config, env)?)?),
+    }
+}
+
+fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, CommandError> {
+    config::load(path, env).map_err(CommandError::Config)
+}
+
+fn folder(config: &Config) -> Result<PathBuf, CommandError> {
+    match config.history.store {
+        Store::Sled => Ok(config.data_dir.join("history")),
+        Store::Memory => Err(CommandError::InMemory),
+    }
+}
+
+/// The store, and the name of each series: the config's, and then those that are only stored.
+fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
+    let folder = folder(config)?;
+    let mut names = config.twins.series_names();
+    let known: std::collections::HashSet<String> = names.iter().cloned().collect();
+    names.extend(SledStore::stored_names(&folder)?.into_iter().filter(|name| !known.contains(name)));
+    let store = SledStore::open(&folder, &names, SledOptions::default())?;
+    Ok((store, names))
+}
+
+fn run_import(config: &Config, file: &Path, options: import::ImportOptions) -> Result<bool, CommandError> {
+    let read = |cause| CommandError::Read { path: file.to_owned(), cause };
+    let input = File::open(file).map_err(read)?;
+    let bar = ProgressBar::new(input.metadata().map_err(read)?.len());
+    bar.set_style(
+        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left").expect("the template is right"),
+    );
+    let names = config.twins.series_names();
+    let store = SledStore::open(&folder(config)?, &names, SledOptions::default())?;
+    let mut row = 0_u32;
+    let imported = import::import(&store, &names, BufReader::new(input), options, &mut |bytes| {
+        row = row.wrapping_add(1);
+        if row.is_multiple_of(1024) {
+            bar.set_position(bytes);
+        }
+    })?;
+    bar.finish_and_clear();
+    for fault in &imported.faults {
+        eprintln!("{}:{fault}", file.display());
+    }
+    if imported.faulty > imported.faults.len() as u64 {
+        eprintln!("… {} faults in all", imported.faulty);
+    }
+    let done = if options.dry_run { "would be stored" } else { "stored" };
+    let mut said = format!("{} samples {done}", imported.samples);
+    if imported.skipped > 0 {
+        said.push_str(&format!(", {} of unknown series passed over", imported.skipped));
+    }
+    if imported.faulty > 0 {
+        said.push_str(&format!(", {} rows with faults are not", imported.faulty));
+    }
+    println!("{said}");
+    Ok(imported.faulty == 0)
+}
