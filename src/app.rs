@@ -99,7 +99,7 @@ impl App {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, AppError> {
         ensure_writable(&config.data_dir)?;
         let twins = Arc::new(config.twins);
-        let history = open_history(config.history.store, &config.data_dir, &twins).await?;
+        let history = open_history(config.history.store, &config.data_dir, &twins, config.renames).await?;
         let (history_tx, history_rx) = mpsc::channel(HISTORY);
         let writer = HistoryWriter::start(Arc::clone(&history), history_rx, clock.now()).map_err(AppError::Thread)?;
 
@@ -314,12 +314,18 @@ fn newest(history: &SharedStore, series: SeriesId) -> Option<Timestamp> {
     }
 }
 
-async fn open_history(store: Store, data_dir: &Path, twins: &Twins) -> Result<SharedStore, AppError> {
+async fn open_history(
+    store: Store,
+    data_dir: &Path,
+    twins: &Twins,
+    renames: Vec<(String, String)>,
+) -> Result<SharedStore, AppError> {
     if store == Store::Memory {
         return Ok(Arc::new(MemoryStore::new(twins.series_len(), MEMORY_SAMPLES)));
     }
     let (folder, names) = (data_dir.join("history"), twins.series_names());
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder, &names, SledOptions::default())).await;
+    let options = SledOptions { renames, ..SledOptions::default() };
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder, &names, options)).await;
     let store = opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??;
     Ok(Arc::new(store))
 }

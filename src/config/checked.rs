@@ -7,6 +7,7 @@ use super::{
     address::Template,
     equations,
     name::{self, Kind},
+    names_before::{self, NamesBefore},
     raw::{Document, Item, Source, Table},
     variable,
 };
@@ -27,10 +28,12 @@ struct Draft {
     sources: Vec<Option<Template>>,
     /// Whether the model had faults: then nothing is said about its parameters.
     model_faulty: bool,
+    /// Old names of its variables.
+    variables_before: NamesBefore,
 }
 
-/// `[twin_type.T]` and `[twin.T]`.
-pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig]) -> Twins {
+/// `[twin_type.T]` and `[twin.T]`, and the old and new names of series.
+pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig]) -> (Twins, Vec<(String, String)>) {
     let mut drafts = Vec::new();
     for (name, item) in root.named("twin_type") {
         name::check(Kind::TwinType, name, &item);
@@ -45,7 +48,9 @@ pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig])
     };
     let mut twins = Vec::new();
     let mut series = 0usize;
-    for (name, item) in root.named("twin") {
+    let entries = root.named("twin");
+    let twins_before = NamesBefore::of("twin", &entries);
+    for (name, item) in entries {
         name::check(Kind::Twin, name, &item);
         let Some(table) = item.table() else { continue };
         let twin = twin(name, &table, &lookup);
@@ -63,13 +68,19 @@ pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig])
         }
         twins.push(twin);
     }
-    Twins::new(drafts.into_iter().map(|draft| draft.twin_type).collect(), twins)
+    let (types, variables_before): (Vec<_>, Vec<_>) =
+        drafts.into_iter().map(|draft| (draft.twin_type, draft.variables_before)).unzip();
+    let twins = Twins::new(types, twins);
+    let renames = names_before::of_series(&twins, &twins_before, &variables_before);
+    (twins, renames)
 }
 
 fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let mut variables = Vec::new();
     let mut sources = Vec::new();
-    for (name, item) in table.named("variable") {
+    let entries = table.named("variable");
+    let variables_before = NamesBefore::of("variable", &entries);
+    for (name, item) in entries {
         if variables.len() == VARIABLES_MAX {
             item.fault_at_key(
                 format!("up to here there are more than {VARIABLES_MAX} variables"),
@@ -96,7 +107,7 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     optimize(table);
     drift(table);
     let twin_type = TwinType { name: name.into(), description: table.description(), variables, model, window };
-    Draft { twin_type, sources, model_faulty }
+    Draft { twin_type, sources, model_faulty, variables_before }
 }
 
 /// The tables in place, or in the file that stands in their place.
@@ -225,12 +236,7 @@ fn twin(name: &str, table: &Table<'_>, lookup: &Lookup<'_>) -> Option<Twin> {
     let plc = plc_item.as_ref().and_then(|item| named(item, "there is no PLC", &lookup.plcs));
     let device = table.get("device");
     let (overrides, parameters) = (table.get("variable"), table.get("parameter"));
-    if let Some(item) = table.get("was") {
-        item.fault_at_key(
-            "this version cannot carry a history over to a new name",
-            "keep the old name, or remove this key and begin anew",
-        );
-    }
+    let _ = table.get("was"); // see `names_before`
     let draft = &lookup.drafts[type_index?];
     let mut templates: Vec<Option<Template>> = draft.sources.clone();
     if let Some(item) = overrides {

@@ -8,6 +8,7 @@ mod duration;
 mod equations;
 mod fault;
 mod name;
+mod names_before;
 mod raw;
 mod server;
 mod variable;
@@ -40,6 +41,8 @@ pub struct Config {
     pub plcs: Vec<PlcConfig>,
     /// `[twin_type.…]` and `[twin.…]`.
     pub twins: Twins,
+    /// Old and new names of series: what is stored under an old one goes on under the new one (`was`).
+    pub renames: Vec<(String, String)>,
     /// What was accepted but an operator should know.
     pub warnings: Vec<Fault>,
 }
@@ -142,7 +145,7 @@ fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
     let (server, data_dir) = server::server(context, &root);
     let history = server::history(&root);
     let plcs = server::plcs(context, &root);
-    let twins = checked::twins(context, &root, &plcs);
+    let (twins, renames) = checked::twins(context, &root, &plcs);
     root.finish();
-    Some(Config { server, data_dir, history, plcs, twins, warnings: Vec::new() })
+    Some(Config { server, data_dir, history, plcs, twins, renames, warnings: Vec::new() })
 }

@@ -42,6 +42,7 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
     if let Some(item) = table.get("writable").filter(|_| variable.writable && source.is_some()) {
         item.without_effect("writable");
     }
+    let _ = table.get("was"); // see `names_before`
     later(table);
     table.finish();
     Draft { variable, source }
@@ -168,14 +169,8 @@ fn range_filter(item: &Item<'_>, range: Option<(f64, f64)>) -> Option<FilterSpec
     Some(FilterSpec::Range { low, high, outside })
 }
 
-/// What later versions act upon. `was` is a fault: without it the history of the old name would seem lost.
+/// What later versions act upon.
 fn later(table: &Table<'_>) {
-    if let Some(item) = table.get("was") {
-        item.fault_at_key(
-            "this version cannot carry a history over to a new name",
-            "keep the old name, or remove this key and begin anew",
-        );
-    }
     if let Some(alarm) = table.get("alarm").inspect(|item| item.without_effect("alarm")).and_then(|i| i.table()) {
         for key in ["high_high", "high", "low", "low_low", "deadband"] {
             alarm.number(key);

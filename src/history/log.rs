@@ -175,6 +175,8 @@ fn write_entry(out: &mut Vec<u8>, previous: Previous, series: PersistentId, samp
 #[derive(Debug, Default)]
 pub struct Replay {
     parts: Vec<u8>,
+    /// A part was damaged: what follows of its entry is of no use.
+    is_broken: bool,
 }
 
 impl Replay {
@@ -188,7 +190,17 @@ impl Replay {
     ///
     /// # Errors
     /// If the record is damaged. Reading may go on with the next.
-    pub fn record(&mut self, record: &[u8], mut take: impl FnMut(LogEntry)) -> Result<(), LogError> {
+    pub fn record(&mut self, record: &[u8], take: impl FnMut(LogEntry)) -> Result<(), LogError> {
+        let result = self.sound_record(record, take);
+        if matches!(result, Err(LogError::Short | LogError::Checksum)) {
+            let is_part = [Kind::Part, Kind::LastPart].iter().any(|&kind| record.get(1) == Some(&(kind as u8)));
+            self.is_broken |= self.is_within() || is_part;
+            self.parts.clear();
+        }
+        result
+    }
+
+    fn sound_record(&mut self, record: &[u8], mut take: impl FnMut(LogEntry)) -> Result<(), LogError> {
         if record.len() < HEADER_BYTES {
             return Err(LogError::Short);
         }
@@ -200,6 +212,8 @@ impl Replay {
         }
         let body = &record[HEADER_BYTES..];
         match record[1] {
+            kind if kind == Kind::Part as u8 && self.is_broken => Err(LogError::Malformed),
+            kind if kind == Kind::LastPart as u8 && std::mem::take(&mut self.is_broken) => Err(LogError::Malformed),
             kind if kind == Kind::Part as u8 => {
                 self.parts.extend_from_slice(body);
                 Ok(())
@@ -207,10 +221,15 @@ impl Replay {
             kind if kind == Kind::LastPart as u8 => {
                 let mut whole = std::mem::take(&mut self.parts);
                 whole.extend_from_slice(body);
-                read_entries(&whole, &mut take).ok_or(LogError::Malformed)
+                // One entry and nothing else; parts that don't belong together are hardly ever that.
+                let mut entries = Vec::new();
+                read_entries(&whole, &mut |entry| entries.push(entry)).ok_or(LogError::Malformed)?;
+                let [_] = &entries[..] else { return Err(LogError::Malformed) };
+                entries.into_iter().for_each(take);
+                Ok(())
             }
             kind if kind == Kind::Entries as u8 => {
-                self.parts.clear();
+                (self.parts, self.is_broken) = (Vec::new(), false);
                 read_entries(body, &mut take).ok_or(LogError::Malformed)
             }
             kind if kind == Kind::Remove as u8 => read_remove(body, &mut take).ok_or(LogError::Malformed),

@@ -12,6 +12,7 @@ pub mod guards;
 mod head;
 pub mod log;
 pub mod memory_store;
+mod rename;
 mod replay;
 mod shelf;
 mod sled_edit;
@@ -227,5 +228,7 @@ mod codec_tests;
 mod contract;
 #[cfg(test)]
 mod edit_tests;
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod writer_tests;

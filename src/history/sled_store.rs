@@ -29,6 +29,7 @@ use super::{
     head::{Head, merge},
     log::{self, PersistentId},
     shelf::Shelf,
+    rename,
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode},
@@ -54,6 +55,8 @@ pub struct SledOptions {
     pub log_cache_bytes: u64,
     /// Bytes that must stay free on the disk; `None`: see [`DiskFloor::new`].
     pub free_space_floor: Option<u64>,
+    /// Old and new names of series that were renamed: what was stored under the old name goes on under the new one.
+    pub renames: Vec<(String, String)>,
     /// The block database is flushed, and the log cut, with every so many flushes.
     pub flushes_per_trim: u32,
 }
@@ -67,6 +70,7 @@ impl Default for SledOptions {
             block_cache_bytes: 4 << 20,
             log_cache_bytes: 1 << 20,
             free_space_floor: None,
+            renames: Vec::new(),
             flushes_per_trim: 10,
         }
     }
@@ -139,7 +143,9 @@ impl SledStore {
         let edits = Shelf { tree: tree(&block_db, "edits")? };
         let annotations = Shelf { tree: tree(&block_db, "annotations")? };
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
-        let ids = persistent_ids(&tree(&block_db, "series")?, names).map_err(&fail)?;
+        let series = tree(&block_db, "series")?;
+        rename::carry_over(&series, &options.renames).map_err(&fail)?;
+        let ids = persistent_ids(&series, names).map_err(&fail)?;
         // Before a log record may name a new id, the id must be safe.
         block_db.flush().map_err(|cause| fail(cause.into()))?;
         guards::sync(&folder_file).map_err(|cause| fail(cause.into()))?;

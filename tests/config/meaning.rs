@@ -157,3 +157,43 @@ fn the_demo_is_a_laboratory_on_this_host_alone() {
         assert!(twin_type.model.is_some(), "{} is simulated and can be fitted", twin_type.name);
     }
 }
+
+#[test]
+fn was_tells_the_old_name_of_every_series_of_a_renamed_twin_or_variable() {
+    let text = r#"
+[twin_type.A.variable]
+Y = { was = "Z" }
+U = {}
+[twin_type.A.model]
+parameter.a = { value = 1 }
+input.U = {}
+output.Y.expr = "a*U"
+[twin.T]
+type = "A"
+[twin.New]
+type = "A"
+was = "Old"
+"#;
+    let config = parse(text).unwrap();
+    let renames: Vec<(&str, &str)> = config.renames.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
+    assert_eq!(
+        renames,
+        [
+            ("T.Z", "T.Y"),
+            ("T.Z.Simulated", "T.Y.Simulated"),
+            ("T.Z.Residual", "T.Y.Residual"),
+            ("Old.Z", "New.Y"),
+            ("New.Z", "New.Y"),
+            ("Old.Y", "New.Y"),
+            ("Old.U", "New.U"),
+            ("Old.Z.Simulated", "New.Y.Simulated"),
+            ("New.Z.Simulated", "New.Y.Simulated"),
+            ("Old.Y.Simulated", "New.Y.Simulated"),
+            ("Old.Z.Residual", "New.Y.Residual"),
+            ("New.Z.Residual", "New.Y.Residual"),
+            ("Old.Y.Residual", "New.Y.Residual"),
+            ("Old.Model.Parameters.a", "New.Model.Parameters.a"),
+        ]
+    );
+    assert!(parse(MINIMAL).unwrap().renames.is_empty());
+}

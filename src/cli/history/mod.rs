@@ -7,6 +7,7 @@ pub mod row;
 mod verify;
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
@@ -163,13 +164,20 @@ fn folder(config: &Config) -> Result<PathBuf, CommandError> {
     }
 }
 
+fn options(config: &Config) -> SledOptions {
+    SledOptions { renames: config.renames.clone(), ..SledOptions::default() }
+}
+
 /// The store, and the name of each series: the config's, and then those that are only stored.
 fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
     let folder = folder(config)?;
     let mut names = config.twins.series_names();
-    let known: std::collections::HashSet<String> = names.iter().cloned().collect();
-    names.extend(SledStore::stored_names(&folder)?.into_iter().filter(|name| !known.contains(name)));
-    let store = SledStore::open(&folder, &names, SledOptions::default())?;
+    let mut known: HashSet<String> = names.iter().cloned().collect();
+    let stored = SledStore::stored_names(&folder)?;
+    // An old name whose history goes on under the new one is no series of its own.
+    known.extend(config.renames.iter().filter(|(_, new)| !stored.contains(new)).map(|(old, _)| old.clone()));
+    names.extend(stored.into_iter().filter(|name| !known.contains(name)));
+    let store = SledStore::open(&folder, &names, options(config))?;
     Ok((store, names))
 }
 
@@ -181,7 +189,7 @@ fn run_import(config: &Config, file: &Path, options: import::ImportOptions) -> R
         ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left").expect("the template is right"),
     );
     let names = config.twins.series_names();
-    let store = SledStore::open(&folder(config)?, &names, SledOptions::default())?;
+    let store = SledStore::open(&folder(config)?, &names, options(config))?;
     let mut row = 0_u32;
     let imported = import::import(&store, &names, BufReader::new(input), options, &mut |bytes| {
         row = row.wrapping_add(1);
