@@ -101,7 +101,8 @@ impl App {
         let twins = Arc::new(config.twins);
         let history = open_history(config.history.store, &config.data_dir, &twins, config.renames).await?;
         let (history_tx, history_rx) = mpsc::channel(HISTORY);
-        let writer = HistoryWriter::start(Arc::clone(&history), history_rx, clock.now()).map_err(AppError::Thread)?;
+        let writer = HistoryWriter::start(Arc::clone(&history), history_rx, clock.now(), config.history.retention)
+            .map_err(AppError::Thread)?;
 
         let (events_tx, events_rx) = mpsc::channel(EVENTS);
         let (commands_tx, commands_rx) = mpsc::channel(COMMANDS);

@@ -17,6 +17,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub use fault::Fault;
@@ -52,6 +53,8 @@ pub struct Config {
 pub struct HistoryConfig {
     /// Where samples are kept.
     pub store: Store,
+    /// What is older goes; `None`: nothing goes.
+    pub retention: Option<Duration>,
 }
 
 /// Where samples are kept.

@@ -210,11 +210,10 @@ fn path(context: &Context<'_>, item: &Item<'_>) -> Option<PathBuf> {
 
 /// `[history]`.
 pub(super) fn history(root: &Table<'_>) -> HistoryConfig {
-    let mut config = HistoryConfig { store: Store::Sled };
+    let mut config = HistoryConfig { store: Store::Sled, retention: None };
     let Some(table) = root.table("history") else { return config };
     if let Some(item) = table.get("retention") {
-        item.period();
-        item.without_effect("retention");
+        config.retention = item.period();
     }
     if let Some(store) = table.table("store") {
         let kinds = [("sled", Some(Store::Sled)), ("memory", Some(Store::Memory)), ("clickhouse", None)];

@@ -1,32 +1,37 @@
-//! A sealed block: samples of one series, compressed. Pure. The format is for ever: byte 0 is its version.
+//! A sealed block: samples of one series, compressed, in pages that are read one by one. Pure. The format is for ever:
+//! byte 0 is its version.
 //!
 //! ```text
-//! 0   u8  version (1)                      8  i64 first ticks      24 u64 bits of the first value
+//! 0   u8  version (2)                      8  i64 first ticks      24 u64 bits of the first value
 //! 1   u8  tag | 0x40 last is null | 0x80 first is null
 //!                                          16 i64 last ticks       32 u64 bits of the last value
 //! 2   u16 samples                          40 Good:      u16 usable, u16 all, f64 min, max, sum
-//! 4   u32 CRC-32 of all other bytes        68 Uncertain: the same
+//! 4   u32 CRC-32 of the header's other     68 Uncertain: the same
+//!         bytes                            104 u16 pages, u16 zero, u32 CRC-32 of the directory
 //! 96  u64 log record: those before it hold nothing of this series that blocks do not (0: not known)
-//! 104 columns: ticks, server timestamps, statuses, values: u8 encoding, u32 length, bytes each
+//! 112 directory, of each page: i64 first and i64 last ticks, u32 length, u32 CRC-32, u16 samples
+//!     pages: see `page.rs`
 //! ```
-//! Integers are little-endian. The header answers the questions of whole-block aggregates without decoding.
+//! Integers are little-endian. The header answers the questions of whole-block aggregates without decoding, and is kept
+//! a second time where it is found without its block. Damage costs the page that it is in.
+
+use std::ops::Range;
 
 use super::{
-    Direction,
-    block_values::{self, Encoding},
-    columns::{Columns, Run, ServerDeltas, Tag, bits_of, value_of},
+    Summary,
+    columns::{Columns, Tag, bits_of, value_of},
+    page,
+    summary::ClassSummary,
 };
-use crate::{
-    sample::{Sample, Value},
-    time::Timestamp,
-};
+use crate::{sample::Value, time::Timestamp};
 
 /// The version that this code writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const FIRST_IS_NULL: u8 = 0x80;
 const LAST_IS_NULL: u8 = 0x40;
-/// Bytes before the columns.
-pub const HEADER_BYTES: usize = 104;
+/// Bytes before the directory.
+pub const HEADER_BYTES: usize = 112;
+const PAGE_ENTRY_BYTES: usize = 26;
 /// No block holds more; with that, decoding never asks for more than about half a MiB of fixed width columns.
 pub const SAMPLES_MAX: usize = 8192;
 
@@ -51,21 +56,6 @@ pub enum BlockError {
     Count,
 }
 
-/// Samples of one status class (OPC 10000-4 §7.38: the two top bits).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ClassSummary {
-    /// Samples of the class.
-    pub count: u16,
-    /// Of these, with a finite number as value: what `min`, `max` and `sum` are about.
-    pub usable: u16,
-    /// Least; 0 if none is usable.
-    pub min: f64,
-    /// Greatest; 0 if none is usable.
-    pub max: f64,
-    /// Sum.
-    pub sum: f64,
-}
-
 /// What a block says of itself without being decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
@@ -81,118 +71,138 @@ pub struct Header {
     pub first_value: Option<Value>,
     /// Value of the newest; likewise.
     pub last_value: Option<Value>,
-    /// The samples with a Good status.
-    pub good: ClassSummary,
-    /// The samples with an Uncertain status. The rest is Bad.
-    pub uncertain: ClassSummary,
+    /// What the samples amount to.
+    pub summary: Summary,
     /// What the log holds of this series in records before this one is in blocks; 0 if that isn't known.
     pub log_record: u64,
 }
 
-impl ClassSummary {
-    fn add(&mut self, value: &Value) {
-        self.count += 1;
-        let Some(x) = value.as_f64().filter(|x| x.is_finite()) else { return };
-        (self.min, self.max) = if self.usable == 0 { (x, x) } else { (self.min.min(x), self.max.max(x)) };
-        self.usable += 1;
-        self.sum += x;
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.usable.to_le_bytes());
-        out.extend(self.count.to_le_bytes());
-        for x in [self.min, self.max, self.sum] {
-            out.extend(x.to_le_bytes());
-        }
-    }
-
-    fn parse(bytes: &[u8], at: usize) -> Result<Self, BlockError> {
-        let float = |at| Ok(f64::from_le_bytes(array(bytes, at)?));
-        Ok(Self {
-            usable: u16::from_le_bytes(array(bytes, at)?),
-            count: u16::from_le_bytes(array(bytes, at + 2)?),
-            min: float(at + 4)?,
-            max: float(at + 12)?,
-            sum: float(at + 20)?,
-        })
-    }
+/// A page as the directory has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Ticks of its oldest sample.
+    pub first: i64,
+    /// Ticks of its newest sample.
+    pub last: i64,
+    /// Samples.
+    pub count: u16,
+    crc: u32,
+    bytes: Range<usize>,
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], BlockError> {
+/// A block whose header and directory are whole. Its pages may be damaged.
+#[derive(Debug)]
+pub struct Block<'a> {
+    /// What it says of itself.
+    pub header: Header,
+    /// Its pages, oldest first.
+    pub pages: Vec<Page>,
+    bytes: &'a [u8],
+}
+
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], BlockError> {
     bytes.get(at..at + N).and_then(|slice| slice.try_into().ok()).ok_or(BlockError::Short)
 }
 
-/// Compresses 1 to [`SAMPLES_MAX`] samples. `log_record`: see [`Header`].
-///
-/// # Errors
-/// If there are none or too many.
-pub fn encode(columns: &Columns, log_record: u64) -> Result<Vec<u8>, BlockError> {
-    let count = u16::try_from(columns.len()).map_err(|_| BlockError::Count)?;
-    let (Some(first), Some(last)) = (columns.first(), columns.last()) else { return Err(BlockError::Count) };
-    if columns.len() > SAMPLES_MAX {
-        return Err(BlockError::Count);
+fn write_class(out: &mut Vec<u8>, class: &ClassSummary) {
+    for count in [class.usable, class.count] {
+        out.extend(u16::try_from(count).expect("no more than the block's samples").to_le_bytes());
     }
-    let (mut good, mut uncertain) = (ClassSummary::default(), ClassSummary::default());
-    let (mut first_bits, mut last_bits) = (0, 0);
-    let (mut index, mut nulls) = (0, 0);
-    columns.for_each(0..columns.len(), |sample| {
-        if sample.status.is_good() {
-            good.add(&sample.value);
-        } else if sample.status.is_uncertain() {
-            uncertain.add(&sample.value);
-        }
-        last_bits = bits_of(&sample.value).1;
-        nulls &= !LAST_IS_NULL;
-        if sample.value.is_null() {
-            nulls |= if index == 0 { FIRST_IS_NULL | LAST_IS_NULL } else { LAST_IS_NULL };
-        }
-        if index == 0 {
-            first_bits = last_bits;
-        }
-        index += 1;
-    });
-    let mut out = Vec::with_capacity(HEADER_BYTES + columns.len() * 4);
-    out.extend([VERSION, columns.values.tag() as u8 | nulls]);
-    out.extend(count.to_le_bytes());
-    out.extend([0; 4]);
-    out.extend(first.to_le_bytes());
-    out.extend(last.to_le_bytes());
-    out.extend(first_bits.to_le_bytes());
-    out.extend(last_bits.to_le_bytes());
-    good.write(&mut out);
-    uncertain.write(&mut out);
-    out.extend(log_record.to_le_bytes());
-    debug_assert_eq!(out.len(), HEADER_BYTES);
-    block_values::write_ticks(&mut out, &columns.ticks);
-    match &columns.server {
-        ServerDeltas::Constant(delta) => write_column(&mut out, Encoding::Constant, &delta.to_le_bytes()),
-        ServerDeltas::Short(deltas) => block_values::write_numbers(&mut out, deltas),
-        ServerDeltas::Long(deltas) => block_values::write_numbers(&mut out, deltas),
+    for x in [class.min, class.max, class.sum] {
+        out.extend(x.to_le_bytes());
     }
-    write_runs(&mut out, &columns.runs);
-    block_values::write_values(&mut out, &columns.values);
-    let crc = checksum(&out);
-    out[4..8].copy_from_slice(&crc.to_le_bytes());
-    Ok(out)
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+fn read_class(bytes: &[u8], at: usize) -> Result<ClassSummary, BlockError> {
+    let float = |at| Ok(f64::from_le_bytes(array(bytes, at)?));
+    Ok(ClassSummary {
+        usable: u16::from_le_bytes(array(bytes, at)?).into(),
+        count: u16::from_le_bytes(array(bytes, at + 2)?).into(),
+        min: float(at + 4)?,
+        max: float(at + 12)?,
+        sum: float(at + 20)?,
+    })
+}
+
+impl Header {
+    fn of(columns: &Columns, log_record: u64) -> Result<Self, BlockError> {
+        let count = u16::try_from(columns.len()).map_err(|_| BlockError::Count)?;
+        let (Some(first), Some(last)) = (columns.get(0), columns.get(columns.len().wrapping_sub(1))) else {
+            return Err(BlockError::Count);
+        };
+        let tag = columns.values.tag();
+        let plain = |value: Value| Some(value).filter(|value| tag.width().is_some() && !value.is_null());
+        Ok(Self {
+            tag,
+            count,
+            first: first.source_timestamp,
+            last: last.source_timestamp,
+            first_value: plain(first.value),
+            last_value: plain(last.value),
+            summary: columns.summary(0..columns.len()),
+            log_record,
+        })
+    }
+
+    /// Of both, one after the other.
+    fn joined(mut self, later: Self) -> Result<Self, BlockError> {
+        self.count = self.count.checked_add(later.count).ok_or(BlockError::Count)?;
+        (self.tag, self.last, self.last_value) = match (self.tag, later.tag) {
+            (Tag::Null, tag) | (tag, Tag::Null) => (tag, later.last, later.last_value),
+            (tag, same) if tag == same => (tag, later.last, later.last_value),
+            _ => (Tag::Any, later.last, None),
+        };
+        if self.tag == Tag::Any {
+            self.first_value = None;
+        }
+        self.summary.merge(&later.summary);
+        self.log_record = self.log_record.max(later.log_record);
+        Ok(self)
+    }
+
+    fn write(&self, pages: u16, directory: &[u8], out: &mut Vec<u8>) {
+        let null = |value: &Option<Value>, flag| if value.is_none() { flag } else { 0 };
+        let nulls = null(&self.first_value, FIRST_IS_NULL) | null(&self.last_value, LAST_IS_NULL);
+        out.extend([VERSION, self.tag as u8 | nulls]);
+        out.extend(self.count.to_le_bytes());
+        out.extend([0; 4]);
+        out.extend(self.first.ticks().to_le_bytes());
+        out.extend(self.last.ticks().to_le_bytes());
+        for value in [&self.first_value, &self.last_value] {
+            out.extend(value.as_ref().map_or(0, |value| bits_of(value).1).to_le_bytes());
+        }
+        write_class(out, &self.summary.good);
+        write_class(out, &self.summary.uncertain);
+        out.extend(self.log_record.to_le_bytes());
+        out.extend(pages.to_le_bytes());
+        out.extend([0; 2]);
+        out.extend(crc32fast::hash(directory).to_le_bytes());
+        debug_assert_eq!(out.len(), HEADER_BYTES);
+        let crc = checksum(out);
+        out[4..8].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+fn checksum(header: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&bytes[..4]);
-    crc.update(&bytes[8..]);
+    crc.update(&header[..4]);
+    crc.update(&header[8..HEADER_BYTES]);
     crc.finalize()
 }
 
-/// Reads the header of a block. Cheap: neither checks the checksum nor decodes.
+/// Reads the header of a block, or a copy of it alone. Decodes nothing.
 ///
 /// # Errors
-/// If the bytes are too few or of an unknown version.
+/// If it is damaged or of an unknown version.
 pub fn header(bytes: &[u8]) -> Result<Header, BlockError> {
     if bytes.len() < HEADER_BYTES {
         return Err(BlockError::Short);
     }
     if bytes[0] != VERSION {
         return Err(BlockError::Version(bytes[0]));
+    }
+    if u32::from_le_bytes(array(bytes, 4)?) != checksum(bytes) {
+        return Err(BlockError::Checksum);
     }
     let tag = Tag::from_byte(bytes[1] & !(FIRST_IS_NULL | LAST_IS_NULL)).ok_or(BlockError::Malformed("type"))?;
     let count = u16::from_le_bytes(array(bytes, 2)?);
@@ -203,6 +213,8 @@ pub fn header(bytes: &[u8]) -> Result<Header, BlockError> {
         let value = value_of(tag, u64::from_le_bytes(array(bytes, at)?));
         Ok(Some(value).filter(|value| bytes[1] & null_flag == 0 && !value.is_null()))
     };
+    let (good, uncertain) = (read_class(bytes, 40)?, read_class(bytes, 68)?);
+    let others = good.count + uncertain.count;
     Ok(Header {
         tag,
         count,
@@ -210,112 +222,187 @@ pub fn header(bytes: &[u8]) -> Result<Header, BlockError> {
         last: Timestamp::from_ticks(i64::from_le_bytes(array(bytes, 16)?)),
         first_value: value(24, FIRST_IS_NULL)?,
         last_value: value(32, LAST_IS_NULL)?,
-        good: ClassSummary::parse(bytes, 40)?,
-        uncertain: ClassSummary::parse(bytes, 68)?,
+        summary: Summary {
+            good,
+            uncertain,
+            bad: u64::from(count).checked_sub(others).ok_or(BlockError::Malformed("status"))?,
+        },
         log_record: u64::from_le_bytes(array(bytes, 96)?),
     })
 }
 
-/// Decompresses a block.
+/// Puts a block together, page by page.
+#[derive(Default)]
+struct Builder {
+    pages: u16,
+    directory: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Builder {
+    /// Compresses the samples in `indices` into one page.
+    fn compress(&mut self, columns: &Columns, indices: Range<usize>) {
+        let start = self.body.len();
+        let (first, last) = (columns.ticks[indices.start], columns.ticks[indices.end - 1]);
+        let count = u16::try_from(indices.len()).expect("a block counted its samples before");
+        page::encode(columns, indices, &mut self.body);
+        let crc = crc32fast::hash(&self.body[start..]);
+        self.enter(first, last, count, crc, self.body.len() - start);
+    }
+
+    /// Compresses all, in pages of equal length of at most `page_samples`.
+    fn compress_all(&mut self, columns: &Columns, page_samples: usize) {
+        let pages = columns.len().div_ceil(page_samples).max(1);
+        let each = columns.len().div_ceil(pages).max(1);
+        for start in (0..columns.len()).step_by(each) {
+            self.compress(columns, start..(start + each).min(columns.len()));
+        }
+    }
+
+    fn copy(&mut self, page: &Page, bytes: &[u8]) {
+        self.body.extend_from_slice(bytes);
+        self.enter(page.first, page.last, page.count, page.crc, bytes.len());
+    }
+
+    fn enter(&mut self, first: i64, last: i64, count: u16, crc: u32, len: usize) {
+        self.directory.extend(first.to_le_bytes());
+        self.directory.extend(last.to_le_bytes());
+        let len = u32::try_from(len).expect("a page of at most 8192 bounded values is below 4 GiB");
+        self.directory.extend(len.to_le_bytes());
+        self.directory.extend(crc.to_le_bytes());
+        self.directory.extend(count.to_le_bytes());
+        self.pages += 1;
+    }
+
+    fn finish(self, header: &Header) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + self.directory.len() + self.body.len());
+        header.write(self.pages, &self.directory, &mut out);
+        out.extend(self.directory);
+        out.extend(self.body);
+        out
+    }
+}
+
+/// Compresses 1 to [`SAMPLES_MAX`] samples, in pages of at most `page_samples`. `log_record`: see [`Header`].
+///
+/// # Errors
+/// If there are none or too many.
+pub fn encode(columns: &Columns, page_samples: usize, log_record: u64) -> Result<Vec<u8>, BlockError> {
+    if columns.len() > SAMPLES_MAX {
+        return Err(BlockError::Count);
+    }
+    let header = Header::of(columns, log_record)?;
+    let mut builder = Builder::default();
+    builder.compress_all(columns, page_samples);
+    Ok(builder.finish(&header))
+}
+
+/// One block of several that follow one another. Pages at least half full are taken as they are, with their checksums
+/// (damage stays as plain as it was); shorter neighbours become one.
+///
+/// # Errors
+/// If a block's header or one of its short pages is damaged, or all together are too many samples.
+pub fn join(blocks: &[&[u8]], page_samples: usize) -> Result<Vec<u8>, BlockError> {
+    let mut builder = Builder::default();
+    let mut whole: Option<Header> = None;
+    let mut crumbs = Columns::default();
+    for bytes in blocks {
+        let block = Block::parse(bytes)?;
+        for page in &block.pages {
+            let count = usize::from(page.count);
+            if count >= page_samples.div_ceil(2) {
+                builder.compress_all(&std::mem::take(&mut crumbs), page_samples);
+                builder.copy(page, &bytes[page.bytes.clone()]);
+            } else {
+                if crumbs.len() + count > page_samples {
+                    builder.compress_all(&std::mem::take(&mut crumbs), page_samples);
+                }
+                block.decode(page)?.to_samples().iter().for_each(|sample| {
+                    crumbs.push(sample);
+                });
+            }
+        }
+        whole = Some(match whole {
+            None => block.header,
+            Some(earlier) => earlier.joined(block.header)?,
+        });
+    }
+    builder.compress_all(&crumbs, page_samples);
+    let header = whole.filter(|header| usize::from(header.count) <= SAMPLES_MAX).ok_or(BlockError::Count)?;
+    Ok(builder.finish(&header))
+}
+
+impl<'a> Block<'a> {
+    /// Reads header and directory.
+    ///
+    /// # Errors
+    /// If one of them is damaged.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, BlockError> {
+        let header = header(bytes)?;
+        let pages = usize::from(u16::from_le_bytes(array(bytes, 104)?));
+        let start = HEADER_BYTES + pages * PAGE_ENTRY_BYTES;
+        let directory = bytes.get(HEADER_BYTES..start).ok_or(BlockError::Short)?;
+        if u32::from_le_bytes(array(bytes, 108)?) != crc32fast::hash(directory) {
+            return Err(BlockError::Checksum);
+        }
+        let (mut found, mut next) = (Vec::with_capacity(pages), start);
+        for entry in directory.chunks_exact(PAGE_ENTRY_BYTES) {
+            let len = u32::from_le_bytes(array(entry, 16)?) as usize;
+            found.push(Page {
+                first: i64::from_le_bytes(array(entry, 0)?),
+                last: i64::from_le_bytes(array(entry, 8)?),
+                count: u16::from_le_bytes(array(entry, 24)?),
+                crc: u32::from_le_bytes(array(entry, 20)?),
+                bytes: next..next.checked_add(len).ok_or(BlockError::Short)?,
+            });
+            next += len;
+        }
+        let (first, last) = (found.first().map(|page| page.first), found.last().map(|page| page.last));
+        if found.iter().map(|page| usize::from(page.count)).sum::<usize>() != usize::from(header.count)
+            || found.iter().any(|page| page.first > page.last || page.count == 0)
+            || found.windows(2).any(|pair| pair[0].last >= pair[1].first)
+            || first != Some(header.first.ticks())
+            || last != Some(header.last.ticks())
+        {
+            return Err(BlockError::Malformed("directory"));
+        }
+        Ok(Self { header, pages: found, bytes })
+    }
+
+    /// The samples of one of its pages.
+    ///
+    /// # Errors
+    /// If the page is damaged.
+    pub fn decode(&self, page: &Page) -> Result<Columns, BlockError> {
+        let bytes = self.bytes.get(page.bytes.clone()).ok_or(BlockError::Short)?;
+        if crc32fast::hash(bytes) != page.crc {
+            return Err(BlockError::Checksum);
+        }
+        let columns = page::decode(bytes, page.count.into())?;
+        let is_as_told = columns.first() == Some(page.first) && columns.last() == Some(page.last);
+        if is_as_told && columns.is_sorted() { Ok(columns) } else { Err(BlockError::Malformed("time")) }
+    }
+}
+
+/// Decompresses a whole block.
 ///
 /// # Errors
 /// If the bytes are not exactly what [`encode`] made.
 pub fn decode(bytes: &[u8]) -> Result<Columns, BlockError> {
-    let header = header(bytes)?;
-    if u32::from_le_bytes(array(bytes, 4)?) != checksum(bytes) {
-        return Err(BlockError::Checksum);
-    }
-    let count = usize::from(header.count);
-    let mut rest = &bytes[HEADER_BYTES..];
-    let ticks = block_values::read_ticks(column(&mut rest)?, count)?;
-    if !ticks.is_sorted_by(|a, b| a < b)
-        || ticks.first() != Some(&header.first.ticks())
-        || ticks.last() != Some(&header.last.ticks())
-    {
-        return Err(BlockError::Malformed("time"));
-    }
-    let server = read_server(column(&mut rest)?, count)?;
-    let runs = read_runs(column(&mut rest)?, count)?;
-    let values_count = runs.iter().filter(|run| !run.is_null).map(|run| run.count as usize).sum();
-    let values = block_values::read_values(column(&mut rest)?, header.tag, values_count)?;
-    if !rest.is_empty() {
+    let block = Block::parse(bytes)?;
+    if block.pages.last().is_none_or(|page| page.bytes.end != bytes.len()) {
         return Err(BlockError::Malformed("last"));
     }
-    Ok(Columns { ticks, server, runs, values })
-}
-
-/// The first (or, going backward, the last) `limit` samples of a block in `start..end` (ticks), in ascending order.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_range(
-    bytes: &[u8],
-    start: i64,
-    end: i64,
-    direction: Direction,
-    limit: usize,
-) -> Result<Vec<Sample>, BlockError> {
-    let columns = decode(bytes)?;
-    let mut indices = columns.indices(start, end);
-    match direction {
-        Direction::Forward => indices.end = indices.end.min(indices.start.saturating_add(limit)),
-        Direction::Backward => indices.start = indices.start.max(indices.end.saturating_sub(limit)),
+    let mut columns = Columns::default();
+    for page in &block.pages {
+        let page = block.decode(page)?;
+        if columns.is_empty() {
+            columns = page;
+        } else {
+            page.to_samples().iter().for_each(|sample| {
+                columns.push(sample);
+            });
+        }
     }
-    let mut samples = Vec::with_capacity(indices.len());
-    columns.for_each(indices, |sample| samples.push(sample));
-    Ok(samples)
-}
-
-pub(super) fn write_column(out: &mut Vec<u8>, encoding: Encoding, bytes: &[u8]) {
-    out.push(encoding as u8);
-    let len = u32::try_from(bytes.len()).expect("a column of at most 8192 bounded values is below 4 GiB");
-    out.extend(len.to_le_bytes());
-    out.extend_from_slice(bytes);
-}
-
-/// Takes the next column off `rest`.
-fn column<'a>(rest: &mut &'a [u8]) -> Result<(Encoding, &'a [u8]), BlockError> {
-    let encoding = Encoding::from_byte(*rest.first().ok_or(BlockError::Short)?)?;
-    let len = u32::from_le_bytes(array(rest, 1)?) as usize;
-    let body = rest.get(5..).and_then(|body| body.split_at_checked(len)).ok_or(BlockError::Short)?;
-    *rest = body.1;
-    Ok((encoding, body.0))
-}
-
-fn write_runs(out: &mut Vec<u8>, runs: &[Run]) {
-    let mut bytes = Vec::with_capacity(runs.len() * 7);
-    for run in runs {
-        bytes.extend(run.status.to_le_bytes());
-        let count = u16::try_from(run.count).expect("a run is not longer than its block");
-        bytes.extend((count << 1 | u16::from(run.is_null)).to_le_bytes());
-    }
-    write_column(out, Encoding::Raw, &bytes);
-}
-
-fn read_runs((encoding, bytes): (Encoding, &[u8]), count: usize) -> Result<Vec<Run>, BlockError> {
-    const RUN_BYTES: usize = 6;
-    const MALFORMED: BlockError = BlockError::Malformed("status");
-    if encoding != Encoding::Raw || !bytes.len().is_multiple_of(RUN_BYTES) || bytes.len() / RUN_BYTES > count {
-        return Err(MALFORMED);
-    }
-    let runs: Vec<Run> = bytes
-        .chunks_exact(RUN_BYTES)
-        .map(|run| {
-            let tail = u16::from_le_bytes([run[4], run[5]]);
-            let status = u32::from_le_bytes([run[0], run[1], run[2], run[3]]);
-            Run { status, is_null: tail & 1 == 1, count: u32::from(tail >> 1) }
-        })
-        .collect();
-    let total: usize = runs.iter().map(|run| run.count as usize).sum();
-    if total == count { Ok(runs) } else { Err(MALFORMED) }
-}
-
-fn read_server((encoding, bytes): (Encoding, &[u8]), count: usize) -> Result<ServerDeltas, BlockError> {
-    const MALFORMED: BlockError = BlockError::Malformed("server time");
-    Ok(match encoding {
-        Encoding::Constant => ServerDeltas::Constant(i64::from_le_bytes(bytes.try_into().map_err(|_| MALFORMED)?)),
-        Encoding::I32 => ServerDeltas::Short(block_values::read_numbers(bytes, count).ok_or(MALFORMED)?),
-        Encoding::I64 => ServerDeltas::Long(block_values::read_numbers(bytes, count).ok_or(MALFORMED)?),
-        _ => return Err(MALFORMED),
-    })
+    Ok(columns)
 }

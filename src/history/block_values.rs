@@ -1,6 +1,6 @@
 //! The encodings of a block's columns. Numbers go through `pco`; texts through a dictionary of the distinct ones. Pure.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use pco::{
     ChunkConfig, DeltaSpec,
@@ -9,9 +9,10 @@ use pco::{
 };
 
 use super::{
-    block::{BlockError, write_column},
+    block::BlockError,
     bytes::{Reader, write_varint},
     columns::{Tag, Values, bits_of, value_of},
+    page::write_column,
 };
 use crate::sample::{Array, Value};
 
@@ -32,6 +33,8 @@ pub(super) enum Encoding {
     F64 = 7,
     /// Distinct values, then indices.
     Dictionary = 8,
+    /// The first, then the same difference from each to the next.
+    Step = 9,
 }
 
 impl Encoding {
@@ -46,6 +49,7 @@ impl Encoding {
             6 => Self::F32,
             7 => Self::F64,
             8 => Self::Dictionary,
+            9 => Self::Step,
             _ => return Err(BlockError::Malformed("encoding")),
         })
     }
@@ -93,41 +97,77 @@ pub(super) fn read_numbers<T: Packed>(bytes: &[u8], count: usize) -> Option<Vec<
     (progress.n_processed == count && progress.finished).then_some(numbers)
 }
 
+/// A steady clock, as most series have, costs 16 bytes and no decoding.
 pub(super) fn write_ticks(out: &mut Vec<u8>, ticks: &[i64]) {
-    write_packed(out, ticks, DeltaSpec::TryConsecutive(1));
+    let first = ticks.first().copied().unwrap_or(0);
+    let step = ticks.get(1).map_or(0, |second| second.wrapping_sub(first));
+    if ticks.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step) {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..].copy_from_slice(&step.to_le_bytes());
+        write_column(out, Encoding::Step, &bytes);
+    } else {
+        write_packed(out, ticks, DeltaSpec::TryConsecutive(1));
+    }
 }
 
 pub(super) fn read_ticks((encoding, bytes): (Encoding, &[u8]), count: usize) -> Result<Vec<i64>, BlockError> {
     const MALFORMED: BlockError = BlockError::Malformed("time");
-    if encoding != Encoding::I64 {
-        return Err(MALFORMED);
+    match encoding {
+        Encoding::I64 => read_numbers(bytes, count).ok_or(MALFORMED),
+        Encoding::Step => {
+            let bytes: [u8; 16] = bytes.try_into().map_err(|_| MALFORMED)?;
+            let (first, step) = bytes.split_at(8);
+            let number = |bytes: &[u8]| bytes.try_into().map(i64::from_le_bytes).map_err(|_| MALFORMED);
+            let (first, step) = (number(first)?, number(step)?);
+            Ok((0..count as i64).map(|index| first.wrapping_add(step.wrapping_mul(index))).collect())
+        }
+        _ => Err(MALFORMED),
     }
-    read_numbers(bytes, count).ok_or(MALFORMED)
+}
+
+/// The one value of all, as bits, where there is one.
+fn constant(values: &Values, of: &Range<usize>) -> Option<u64> {
+    fn same<T: Copy + PartialEq + Into<u64>>(column: &[T]) -> Option<u64> {
+        let first = *column.first()?;
+        column.iter().all(|&x| x == first).then(|| first.into())
+    }
+    match values {
+        Values::W1(_, column) => same(&column[of.clone()]),
+        Values::W2(_, column) => same(&column[of.clone()]),
+        Values::W4(_, column) => same(&column[of.clone()]),
+        Values::W8(_, column) => same(&column[of.clone()]),
+        Values::None | Values::Any(_) => None,
+    }
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "signed types keep their bits in unsigned columns")]
-pub(super) fn write_values(out: &mut Vec<u8>, values: &Values) {
+pub(super) fn write_values(out: &mut Vec<u8>, values: &Values, of: Range<usize>) {
+    if let Some(bits) = constant(values, &of) {
+        return write_column(out, Encoding::Constant, &bits.to_le_bytes());
+    }
     match values {
+        _ if of.is_empty() => write_column(out, Encoding::Raw, &[]),
         Values::None => write_column(out, Encoding::Raw, &[]),
         Values::W1(Tag::SByte, column) => {
-            write_numbers(out, &column.iter().map(|&x| i32::from(x as i8)).collect::<Vec<_>>());
+            write_numbers(out, &column[of].iter().map(|&x| i32::from(x as i8)).collect::<Vec<_>>());
         }
-        Values::W1(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
+        Values::W1(_, column) => write_numbers(out, &column[of].iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
         Values::W2(Tag::Int16, column) => {
-            write_numbers(out, &column.iter().map(|&x| i32::from(x as i16)).collect::<Vec<_>>());
+            write_numbers(out, &column[of].iter().map(|&x| i32::from(x as i16)).collect::<Vec<_>>());
         }
-        Values::W2(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
+        Values::W2(_, column) => write_numbers(out, &column[of].iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
         Values::W4(Tag::Float, column) => {
-            write_numbers(out, &column.iter().map(|&x| f32::from_bits(x)).collect::<Vec<_>>());
+            write_numbers(out, &column[of].iter().map(|&x| f32::from_bits(x)).collect::<Vec<_>>());
         }
-        Values::W4(Tag::Int32, column) => write_numbers(out, &column.iter().map(|&x| x as i32).collect::<Vec<_>>()),
-        Values::W4(_, column) => write_numbers(out, column),
+        Values::W4(Tag::Int32, column) => write_numbers(out, &column[of].iter().map(|&x| x as i32).collect::<Vec<_>>()),
+        Values::W4(_, column) => write_numbers(out, &column[of]),
         Values::W8(Tag::Double, column) => {
-            write_numbers(out, &column.iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>());
+            write_numbers(out, &column[of].iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>());
         }
-        Values::W8(Tag::UInt64, column) => write_numbers(out, column),
-        Values::W8(_, column) => write_numbers(out, &column.iter().map(|&x| x as i64).collect::<Vec<_>>()),
-        Values::Any(column) => write_dictionary(out, column),
+        Values::W8(Tag::UInt64, column) => write_numbers(out, &column[of]),
+        Values::W8(_, column) => write_numbers(out, &column[of].iter().map(|&x| x as i64).collect::<Vec<_>>()),
+        Values::Any(column) => write_dictionary(out, &column[of]),
     }
 }
 
@@ -142,7 +182,16 @@ pub(super) fn read_values((encoding, bytes): (Encoding, &[u8]), tag: Tag, count:
         read_numbers(bytes, count).ok_or(MALFORMED)
     }
     Ok(match (tag, encoding, tag.width()) {
-        (Tag::Null, Encoding::Raw, _) if count == 0 && bytes.is_empty() => Values::None,
+        (_, Encoding::Raw, _) if count == 0 && bytes.is_empty() => Values::None,
+        (_, Encoding::Constant, Some(width)) => {
+            let bits = u64::from_le_bytes(bytes.try_into().map_err(|_| MALFORMED)?);
+            match width {
+                1 => Values::W1(tag, vec![bits as u8; count]),
+                2 => Values::W2(tag, vec![bits as u16; count]),
+                4 => Values::W4(tag, vec![bits as u32; count]),
+                _ => Values::W8(tag, vec![bits; count]),
+            }
+        }
         (Tag::Any, Encoding::Dictionary, _) => Values::Any(read_dictionary(bytes, count).ok_or(MALFORMED)?),
         (_, Encoding::I32, Some(1)) => {
             Values::W1(tag, numbers::<i32>(bytes, count)?.iter().map(|&x| x as u8).collect())

@@ -2,6 +2,9 @@
 //! 10,000 series keep some hundred samples each in memory, so a sample costs about 20 bytes here and not the 48 of a
 //! [`Sample`]. Pure.
 
+use std::ops::Range;
+
+use super::Summary;
 use crate::{
     sample::{Sample, StatusCode, Value},
     time::Timestamp,
@@ -358,24 +361,53 @@ impl Columns {
         if matches!(self.values, Values::Any(_)) { payload_bytes(&sample.value) } else { 0 }
     }
 
-    /// Calls `take` with each sample whose index is in `indices`, in order.
-    pub fn for_each(&self, indices: std::ops::Range<usize>, mut take: impl FnMut(Sample)) {
+    /// Adds the samples whose index is in `indices` to `out`, in order. A loop per type: a scan spends its time here.
+    pub fn append_to(&self, indices: Range<usize>, out: &mut Vec<Sample>) {
+        out.reserve(indices.len());
+        match &self.values {
+            Values::W1(Tag::Boolean, column) => self.rows(indices, out, |at| Value::Boolean(column[at] != 0)),
+            Values::W2(Tag::Int16, column) => self.rows(indices, out, |at| Value::Int16(column[at].cast_signed())),
+            Values::W2(Tag::UInt16, column) => self.rows(indices, out, |at| Value::UInt16(column[at])),
+            Values::W4(Tag::Int32, column) => self.rows(indices, out, |at| Value::Int32(column[at].cast_signed())),
+            Values::W4(Tag::UInt32, column) => self.rows(indices, out, |at| Value::UInt32(column[at])),
+            Values::W4(Tag::Float, column) => self.rows(indices, out, |at| Value::Float(f32::from_bits(column[at]))),
+            Values::W8(Tag::Double, column) => self.rows(indices, out, |at| Value::Double(f64::from_bits(column[at]))),
+            values => self.rows(indices, out, |at| values.get(at)),
+        }
+    }
+
+    fn rows(&self, indices: Range<usize>, out: &mut Vec<Sample>, value: impl Fn(usize) -> Value) {
+        self.each_run(indices, |run, at, value_at| {
+            let status = StatusCode::from(run.status);
+            let row = |at: usize, delta: i64, value: Value| Sample {
+                source_timestamp: Timestamp::from_ticks(self.ticks[at]),
+                server_timestamp: Timestamp::from_ticks(self.ticks[at].wrapping_add(delta)),
+                status,
+                value,
+            };
+            let shift = value_at.wrapping_sub(at.start);
+            match (&self.server, run.is_null) {
+                (&ServerDeltas::Constant(delta), false) => {
+                    out.extend(at.map(|at| row(at, delta, value(at.wrapping_add(shift)))));
+                }
+                (server, false) => out.extend(at.map(|at| row(at, server.get(at), value(at.wrapping_add(shift))))),
+                (server, true) => out.extend(at.map(|at| row(at, server.get(at), Value::Null))),
+            }
+        });
+    }
+
+    /// Calls `take` with each run, the part of its indices that is in `indices`, and where its values begin.
+    fn each_run(&self, indices: Range<usize>, mut take: impl FnMut(&Run, Range<usize>, usize)) {
         let (mut index, mut value_index) = (0, 0);
         for run in &self.runs {
             if index >= indices.end {
                 break;
             }
             let run_end = index + run.count as usize;
-            let status = StatusCode::from(run.status);
-            for at in index.max(indices.start)..run_end.min(indices.end) {
-                let ticks = self.ticks[at];
-                let value = if run.is_null { Value::Null } else { self.values.get(value_index + at - index) };
-                take(Sample {
-                    source_timestamp: Timestamp::from_ticks(ticks),
-                    server_timestamp: Timestamp::from_ticks(ticks.wrapping_add(self.server.get(at))),
-                    status,
-                    value,
-                });
+            let at = index.max(indices.start)..run_end.min(indices.end);
+            if at.start < at.end {
+                let value_at = value_index + at.start - index;
+                take(run, at, value_at);
             }
             if !run.is_null {
                 value_index += run.count as usize;
@@ -384,18 +416,79 @@ impl Columns {
         }
     }
 
+    /// What the samples in `indices` amount to.
+    #[must_use]
+    pub fn summary(&self, indices: Range<usize>) -> Summary {
+        let mut summary = Summary::default();
+        self.each_run(indices, |run, at, value_at| {
+            let status = StatusCode::from(run.status);
+            let class = if status.is_good() {
+                &mut summary.good
+            } else if status.is_uncertain() {
+                &mut summary.uncertain
+            } else {
+                summary.bad += at.len() as u64;
+                return;
+            };
+            if run.is_null {
+                class.count += at.len() as u64;
+                return;
+            }
+            let values = value_at..value_at + at.len();
+            match &self.values {
+                Values::W1(Tag::Boolean, column) => class.extend(&column[values], |x| f64::from(u8::from(x != 0))),
+                Values::W2(Tag::UInt16, column) => class.extend(&column[values], f64::from),
+                Values::W4(Tag::UInt32, column) => class.extend(&column[values], f64::from),
+                Values::W4(Tag::Int32, column) => class.extend(&column[values], |x| f64::from(x.cast_signed())),
+                Values::W4(Tag::Float, column) => class.extend(&column[values], |x| f64::from(f32::from_bits(x))),
+                Values::W8(Tag::Double, column) => class.extend(&column[values], f64::from_bits),
+                column => values.for_each(|at| class.add(column.get(at).as_f64())),
+            }
+        });
+        summary
+    }
+
+    /// How many of the first `end` samples have a value: where in the values' column those after them begin.
+    pub(super) fn values_before(&self, end: usize) -> usize {
+        let mut count = 0;
+        self.each_run(0..end, |run, at, _| count += if run.is_null { 0 } else { at.len() });
+        count
+    }
+
+    /// The runs of the samples in `indices`.
+    pub(super) fn runs_of(&self, indices: Range<usize>) -> Vec<Run> {
+        let mut runs = Vec::new();
+        self.each_run(indices, |run, at, _| {
+            let count = u32::try_from(at.len()).unwrap_or(run.count);
+            runs.push(Run { count, ..*run });
+        });
+        runs
+    }
+
+    /// One sample.
+    pub(super) fn get(&self, index: usize) -> Option<Sample> {
+        let mut sample = Vec::new();
+        self.append_to(index..index + 1, &mut sample);
+        sample.pop()
+    }
+
     /// Indices of the samples at or after `start` and before `end` (in ticks).
     #[must_use]
-    pub fn indices(&self, start: i64, end: i64) -> std::ops::Range<usize> {
+    pub fn indices(&self, start: i64, end: i64) -> Range<usize> {
         let from = self.ticks.partition_point(|&ticks| ticks < start);
         from..self.ticks.partition_point(|&ticks| ticks < end).max(from)
+    }
+
+    /// Whether the ticks ascend, as they must: asked of what was read.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.ticks.is_sorted_by(|a, b| a < b)
     }
 
     /// Every sample.
     #[must_use]
     pub fn to_samples(&self) -> Vec<Sample> {
         let mut samples = Vec::with_capacity(self.len());
-        self.for_each(0..self.len(), |sample| samples.push(sample));
+        self.append_to(0..self.len(), &mut samples);
         samples
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
+    Compacted,
     Direction::{self, Backward, Forward},
-    HistoryError, HistoryStore,
+    HistoryError, HistoryStore, Summary, block,
     memory_store::MemoryStore,
     sled_store::{SledOptions, SledStore},
 };
@@ -26,6 +27,8 @@ fn names() -> Vec<String> {
 fn small() -> SledOptions {
     SledOptions {
         head_samples_max: 8,
+        page_samples: 8,
+        block_samples: 30,
         head_bytes_max: 4096,
         log_bytes_max: 2048,
         flushes_per_trim: 2,
@@ -337,11 +340,112 @@ fn what_comes_after_a_reopen_with_nothing_left_in_the_log_is_replayed() {
     }
 }
 
+/// Steps of compaction until nothing more is found.
+fn compact_all(store: &dyn HistoryStore) -> Compacted {
+    let mut all = Compacted::default();
+    loop {
+        let step = store.compact(50).unwrap();
+        all.blocks += step.blocks;
+        all.made += step.made;
+        all.samples += step.samples;
+        if !step.is_more {
+            return all;
+        }
+    }
+}
+
+/// Samples per block, of all series.
+fn blocks_of(store: &SledStore) -> Vec<usize> {
+    let blocks = &store.blocks.tree;
+    blocks.iter().values().map(|bytes| block::header(&bytes.unwrap()).unwrap().count.into()).collect()
+}
+
+#[test]
+fn small_blocks_become_large_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SledStore::open(folder.path(), &names(), small()).unwrap();
+    let store = open();
+    append(&store, A, (0..300).map(|i| good(i, i as f64)));
+    let expected = all(&store, A);
+    let before = blocks_of(&store);
+    let done = compact_all(&store);
+    let after = blocks_of(&store);
+    assert!(after.len() as u64 == before.len() as u64 - done.blocks + done.made, "{before:?} {after:?} {done:?}");
+    // All but the last ones are as full as whole pieces of 8 make them.
+    assert!(after[..after.len() - 4].iter().all(|&count| count >= 22), "{after:?}");
+    assert_eq!(all(&store, A), expected);
+    assert_eq!(compact_all(&store), Compacted::default());
+    // What has come since a start is found without looking at everything, and what was before at the start.
+    append(&store, A, (300..400).map(|i| good(i, i as f64)));
+    assert!(compact_all(&store).blocks > 4);
+    append(&store, A, (400..500).map(|i| good(i, i as f64)));
+    store.flush().unwrap();
+    drop(store);
+    let store = open();
+    assert!(compact_all(&store).blocks > 4);
+    assert_eq!(all(&store, A).len(), 500);
+}
+
+#[test]
+fn a_damaged_block_stays_a_damaged_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(folder.path(), &names(), small()).unwrap();
+    append(&store, A, (0..100).map(|i| good(i, i as f64)));
+    let (key, bytes) = store.blocks.tree.iter().nth(3).unwrap().unwrap();
+    let mut bytes = bytes.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    store.blocks.tree.insert(&key, bytes).unwrap();
+    let before = all(&store, A);
+    let lost: Vec<_> = before.iter().filter(|sample| sample.status == StatusCode::BadDataLost).collect();
+    assert_eq!((lost.len(), before.len()), (2, 100 - 8 + 2));
+    compact_all(&store);
+    assert_eq!(all(&store, A), before);
+}
+
+#[test]
+fn what_is_past_retention_goes_block_by_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(folder.path(), &names(), small()).unwrap();
+    append(&store, A, (0..200).map(|i| good(i, 0.0)));
+    append(&store, B, [good(3, 0.0)]);
+    let size = blocks_of(&store).len();
+    assert_eq!(store.expire(at(0)).unwrap(), 0);
+    let gone = store.expire(at(100)).unwrap();
+    assert!((90..=100).contains(&gone), "{gone} went");
+    let left: Vec<i64> = (gone as i64..200).collect();
+    assert_eq!(ticks_of(&store, A, i64::MIN, i64::MAX, Forward, usize::MAX), left);
+    assert!(blocks_of(&store).len() < size);
+    assert_eq!(store.summary(A, at(0)..at(300)).unwrap().count(), 200 - gone);
+    // Of what no block holds yet nothing goes.
+    assert_eq!(all(&store, B), [good(3, 0.0)]);
+}
+
+#[test]
+fn without_its_headers_history_makes_them_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SledStore::open(folder.path(), &names(), small()).unwrap();
+    let store = open();
+    append(&store, A, (0..300).map(|i| good(i, i as f64)));
+    append(&store, B, (0..50).map(|i| Sample::bad(at(i), StatusCode::BadNoData)));
+    store.flush().unwrap();
+    let summaries = |store: &SledStore| [A, B].map(|series| store.summary(series, at(7)..at(271)).unwrap());
+    let (expected, samples) = (summaries(&store), all(&store, A));
+    assert_eq!((expected[0].good.sum, expected[1].bad), ((7..271).sum::<i64>() as f64, 43));
+    store.blocks.headers.clear().unwrap();
+    assert_ne!(summaries(&store), expected, "headers are what a summary is made of");
+    drop(store);
+    let store = open();
+    assert_eq!(summaries(&store), expected);
+    assert_eq!(all(&store, A), samples);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Append(Vec<(u32, i64, u8)>),
     Remove(u32, i64, i64),
     Flush,
+    Compact(usize),
+    Expire(i64),
     Reopen,
 }
 
@@ -353,6 +457,8 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         2 => (0..3_u32, 0..100_i64, 1..40_i64).prop_map(|(series, start, len)| Step::Remove(series, start, start + len)),
         2 => Just(Step::Flush),
+        2 => (0..200_usize).prop_map(Step::Compact),
+        1 => (0..100_i64).prop_map(Step::Expire),
         1 => Just(Step::Reopen),
     ]
 }
@@ -375,6 +481,8 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let mut store = SledStore::open(folder.path(), &names(), small()).unwrap();
         let mut model: Vec<BTreeMap<i64, Sample>> = vec![BTreeMap::new(); 3];
+        // What is before may be gone, and may be back after a start.
+        let mut expired = i64::MIN;
         let mut nonce = 0;
         for step in steps {
             match step {
@@ -396,6 +504,11 @@ proptest! {
                     model[series as usize].retain(|ticks, _| !(start..end).contains(ticks));
                 }
                 Step::Flush => store.flush().unwrap(),
+                Step::Compact(samples) => drop(store.compact(samples).unwrap()),
+                Step::Expire(before) => {
+                    store.expire(at(before)).unwrap();
+                    expired = expired.max(before);
+                }
                 Step::Reopen => {
                     store.flush().unwrap();
                     drop(store);
@@ -404,14 +517,23 @@ proptest! {
             }
             for (series, model) in model.iter().enumerate() {
                 let series = SeriesId(series as u32);
-                let expected: Vec<Sample> = model.values().cloned().collect();
-                prop_assert_eq!(all(&store, series), expected);
+                let samples = all(&store, series);
+                let (old, expected) = samples.split_at(samples.partition_point(|x| x.source_timestamp < at(expired)));
+                prop_assert_eq!(expected, model.range(expired..).map(|(_, sample)| sample.clone()).collect::<Vec<_>>());
+                prop_assert!(old.iter().all(|sample| model.get(&sample.source_timestamp.ticks()) == Some(sample)));
+                let here: BTreeMap<i64, Sample> =
+                    samples.into_iter().map(|sample| (sample.source_timestamp.ticks(), sample)).collect();
                 let some = store.read(series, at(20)..at(90), Backward, limit).unwrap();
-                let expected: Vec<&Sample> = model.range(20..90).rev().take(limit).map(|(_, sample)| sample).collect();
+                let expected: Vec<&Sample> = here.range(20..90).rev().take(limit).map(|(_, sample)| sample).collect();
                 prop_assert_eq!(some.iter().collect::<Vec<_>>(), expected);
                 let some = store.read(series, at(20)..at(90), Forward, limit).unwrap();
-                let expected: Vec<&Sample> = model.range(20..90).take(limit).map(|(_, sample)| sample).collect();
+                let expected: Vec<&Sample> = here.range(20..90).take(limit).map(|(_, sample)| sample).collect();
                 prop_assert_eq!(some.iter().collect::<Vec<_>>(), expected);
+                for (start, end) in [(i64::MIN, i64::MAX), (20, 90), (limit as i64, 60), (60, 60)] {
+                    let mut expected = Summary::default();
+                    here.iter().filter(|(ticks, _)| (start..end).contains(ticks)).for_each(|(_, x)| expected.add(x));
+                    prop_assert_eq!(store.summary(series, at(start)..at(end)).unwrap(), expected);
+                }
             }
         }
     }

@@ -44,6 +44,28 @@ impl Head {
         }
     }
 
+    /// Ticks of the oldest and newest sample.
+    pub(super) fn extent(&self) -> Option<(i64, i64)> {
+        let first = self.runs.iter().filter_map(Columns::first).min()?;
+        Some((first, self.runs.iter().filter_map(Columns::last).max()?))
+    }
+
+    /// start..end (ticks) wherever samples of this head are, or something is to be taken out of the blocks: ascending,
+    /// and apart from one another. Elsewhere what blocks hold is all there is.
+    pub(super) fn touched(&self) -> Vec<(i64, i64)> {
+        let runs = self.runs.iter().filter_map(|run| Some((run.first()?, run.last()?.saturating_add(1))));
+        let mut ranges: Vec<(i64, i64)> = runs.chain(self.removed.iter().copied()).collect();
+        ranges.sort_unstable();
+        let mut touched: Vec<(i64, i64)> = Vec::new();
+        for (start, end) in ranges {
+            match touched.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                _ => touched.push((start, end)),
+            }
+        }
+        touched
+    }
+
     pub(super) fn push(&mut self, sample: &Sample) {
         let ticks = sample.source_timestamp.ticks();
         if let [run] = &mut self.runs[..]
@@ -90,7 +112,7 @@ impl Head {
                 continue;
             }
             let mut samples = Vec::with_capacity(indices.len());
-            run.for_each(indices, |sample| samples.push(sample));
+            run.append_to(indices, &mut samples);
             merged = if merged.is_empty() { samples } else { merge(merged, samples) };
         }
         merged
@@ -106,7 +128,7 @@ impl Head {
                 indices.start = indices.start.max(indices.end.saturating_sub(limit));
             }
             let mut samples = Vec::with_capacity(indices.len());
-            run.for_each(indices, |sample| samples.push(sample));
+            run.append_to(indices, &mut samples);
             return samples;
         }
         let mut samples = self.samples(start, end, false);

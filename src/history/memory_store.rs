@@ -143,6 +143,16 @@ impl HistoryStore for MemoryStore {
         Ok(kept.first_key_value().zip(kept.last_key_value()).map(|((&first, _), (&last, _))| (first, last)))
     }
 
+    fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
+        let mut gone = 0;
+        for series in &self.series {
+            let mut kept = series.write().unwrap_or_else(PoisonError::into_inner);
+            let stays = kept.split_off(&before);
+            gone += std::mem::replace(&mut *kept, stays).len() as u64;
+        }
+        Ok(gone)
+    }
+
     fn free_space(&self) -> Option<u64> {
         None
     }

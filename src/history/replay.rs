@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tracing::{error, info};
 
 use super::{
-    blocks::{BLOCK_SAMPLES, Cause},
+    blocks::{Cause, PAGE_SAMPLES},
     head::Head,
     log::{LogEntry, LogError, PersistentId, Replay},
     sled_store::{Log, SledStore},
@@ -81,7 +81,7 @@ impl SledStore {
             LogEntry::Sample(id, sample) => {
                 let head = orphans.entry(id).or_default();
                 head.push(&sample);
-                if head.len() >= BLOCK_SAMPLES {
+                if head.len() >= PAGE_SAMPLES {
                     self.blocks.seal(id, &std::mem::take(head), 0)?;
                 }
             }
@@ -94,6 +94,12 @@ impl SledStore {
     fn drop_sealed(&self, log: &mut Log) -> Result<(), Cause> {
         for index in 0..self.heads.len() {
             let mut head = self.head_mut(index);
+            let Some((first, _)) = head.extent() else { continue };
+            // Most heads begin after the last block: nothing of them is in any.
+            let newest = self.blocks.at_or_before(self.ids[index], i64::MAX)?;
+            if newest.is_none_or(|newest| newest.last() < first) {
+                continue;
+            }
             let before = head.bytes();
             let mut cache = None;
             let mut missing: Vec<Sample> = Vec::new();

@@ -22,14 +22,17 @@ use std::{
 use sled::{Batch, Db, Tree};
 
 use super::{
-    Direction, HistoryError, HistoryStore,
-    blocks::{BLOCK_SAMPLES, Blocks, Cause},
+    Compacted, Direction, HistoryError, HistoryStore, Summary,
+    block::SAMPLES_MAX,
+    blocks::{Blocks, Cause, PAGE_SAMPLES, Sizes},
+    compact::Compaction,
     edit::{Annotation, AnnotationEdit, EditKind, Editor, Modified},
     guards::{self, DiskFloor, FolderLock},
     head::{Head, merge},
     log::{self, PersistentId},
-    shelf::Shelf,
+    names::persistent_ids,
     rename,
+    shelf::Shelf,
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode},
@@ -46,6 +49,10 @@ pub struct SledOptions {
     pub head_bytes_max: usize,
     /// A head with this many samples is sealed.
     pub head_samples_max: usize,
+    /// What a small read decodes. At most [`head_samples_max`](Self::head_samples_max) samples are one such page.
+    pub page_samples: usize,
+    /// Blocks are merged in the background up to this many samples.
+    pub block_samples: usize,
     /// Log kept at most (about): heads that would pin more are sealed. sled keeps most of the log in memory, whatever its
     /// cache is set to: 64 MiB here cost 60 MiB more than 16 MiB, which makes blocks of some 120 samples at 10,000 × 1 Hz.
     pub log_bytes_max: u64,
@@ -65,7 +72,9 @@ impl Default for SledOptions {
     fn default() -> Self {
         Self {
             head_bytes_max: 32 << 20,
-            head_samples_max: BLOCK_SAMPLES,
+            head_samples_max: PAGE_SAMPLES,
+            page_samples: PAGE_SAMPLES,
+            block_samples: 4 * PAGE_SAMPLES,
             log_bytes_max: 16 << 20,
             block_cache_bytes: 4 << 20,
             log_cache_bytes: 1 << 20,
@@ -88,6 +97,7 @@ pub struct SledStore {
     pub(super) edits: Shelf,
     pub(super) annotations: Shelf,
     pub(super) block_db: Db,
+    pub(super) compaction: Mutex<Compaction>,
     log_db: Db,
     folder: File,
     pub(super) floor: DiskFloor,
@@ -119,7 +129,7 @@ impl SledStore {
     pub fn open(folder: &Path, names: &[String], mut options: SledOptions) -> Result<Self, HistoryError> {
         let fail = |cause: Cause| HistoryError::Open { path: folder.to_owned(), cause };
         fs::create_dir_all(folder).map_err(|cause| fail(cause.into()))?;
-        if options.head_samples_max >= BLOCK_SAMPLES {
+        if options.head_samples_max >= PAGE_SAMPLES {
             options.head_bytes_max = options.head_bytes_max.max(names.len() * HEAD_BYTES_MIN);
         }
         let lock = FolderLock::take(folder)?;
@@ -130,7 +140,10 @@ impl SledStore {
         let block_db = database("blk", options.block_cache_bytes)?;
         let log_db = database("log", options.log_cache_bytes)?;
         let tree = |db: &Db, name: &str| db.open_tree(name).map_err(|cause| fail(cause.into()));
-        let blocks = Blocks { tree: tree(&block_db, "b")?, damaged: tree(&block_db, "damaged")? };
+        let sizes = Sizes { page: options.page_samples.max(1), block: options.block_samples.clamp(1, SAMPLES_MAX) };
+        let (headers, damaged) = (tree(&block_db, "s")?, tree(&block_db, "damaged")?);
+        let blocks = Blocks { tree: tree(&block_db, "b")?, headers, damaged, sizes };
+        blocks.complete_headers().map_err(&fail)?;
         let log = Log {
             tree: tree(&log_db, "l")?,
             next: 0,
@@ -158,6 +171,7 @@ impl SledStore {
             heads,
             blocks,
             log,
+            compaction: Mutex::new(Compaction::all(names.len())),
             edits,
             annotations,
             block_db,
@@ -170,12 +184,54 @@ impl SledStore {
         Ok(store)
     }
 
+    pub(super) fn compaction(&self) -> MutexGuard<'_, Compaction> {
+        self.compaction.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn known(&self, series: SeriesId) -> Result<&RwLock<Head>, HistoryError> {
         self.heads.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.heads.len() })
+    }
+
+    /// As [`read`](HistoryStore::read). `head` is the series' own, locked.
+    pub(super) fn read_with(
+        &self,
+        head: &Head,
+        index: usize,
+        (mut start, mut end): (i64, i64),
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Sample>, Cause> {
+        if start >= end || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let newest = head.samples_limited(start, end, direction, limit);
+        if newest.len() == limit {
+            // Blocks matter only as far as the head's samples go.
+            match direction {
+                Direction::Forward => end = newest[limit - 1].source_timestamp.ticks(),
+                Direction::Backward => start = newest[0].source_timestamp.ticks(),
+            }
+        }
+        let stays = |sample: &Sample| !head.is_removed(sample.source_timestamp.ticks());
+        let keep: Option<&dyn Fn(&Sample) -> bool> = if head.removed.is_empty() { None } else { Some(&stays) };
+        let older = self.blocks.read(self.ids[index], (start, end), direction, limit, keep)?;
+        if newest.is_empty() {
+            return Ok(older);
+        }
+        let mut samples = older;
+        if direction == Direction::Backward {
+            samples.reverse();
+        }
+        samples = merge(samples, newest);
+        if direction == Direction::Backward {
+            samples.reverse();
+        }
+        samples.truncate(limit);
+        Ok(samples)
     }
 
     pub(super) fn head_mut(&self, index: usize) -> RwLockWriteGuard<'_, Head> {
@@ -201,6 +257,9 @@ impl SledStore {
             self.flush_log()?;
         }
         self.blocks.seal(self.ids[index], head, log.complete)?;
+        if let Some((first, _)) = head.extent() {
+            self.compaction().sealed(index, first, head.len(), self.blocks.sizes.block);
+        }
         log.head_bytes = log.head_bytes.saturating_sub(head.bytes());
         *head = Head::after_seal();
         Ok(())
@@ -331,31 +390,6 @@ impl Log {
     }
 }
 
-/// The id of each name, given now if it has none yet.
-fn persistent_ids(tree: &Tree, names: &[String]) -> Result<Vec<PersistentId>, Cause> {
-    let parse = |bytes: &[u8]| <[u8; 4]>::try_from(bytes).map(PersistentId::from_be_bytes);
-    let mut next = 0;
-    for id in tree.iter().values() {
-        next = next.max(parse(&id?)?.checked_add(1).ok_or("no series numbers are left")?);
-    }
-    let mut ids = Vec::with_capacity(names.len());
-    for name in names {
-        let id = match tree.get(name)? {
-            Some(bytes) => parse(&bytes)?,
-            None => {
-                tree.insert(name.as_str(), &next.to_be_bytes())?;
-                next = next.checked_add(1).ok_or("no series numbers are left")?;
-                next - 1
-            }
-        };
-        ids.push(id);
-    }
-    let mut distinct = ids.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if distinct.len() < ids.len() { Err("two series have the same name".into()) } else { Ok(ids) }
-}
-
 impl HistoryStore for SledStore {
     fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
         for &(series, _) in samples {
@@ -379,28 +413,8 @@ impl HistoryStore for SledStore {
     ) -> Result<Vec<Sample>, HistoryError> {
         // Held to the end: while a head is read, it is not sealed, so no sample is seen twice or not at all.
         let head = self.known(series)?.read().unwrap_or_else(PoisonError::into_inner);
-        let (mut start, mut end) = (times.start.ticks(), times.end.ticks());
-        if start >= end || limit == 0 {
-            return Ok(Vec::new());
-        }
-        let newest = head.samples_limited(start, end, direction, limit);
-        if newest.len() == limit {
-            // Blocks matter only as far as the head's samples go.
-            match direction {
-                Direction::Forward => end = newest[limit - 1].source_timestamp.ticks(),
-                Direction::Backward => start = newest[0].source_timestamp.ticks(),
-            }
-        }
-        let stays = |sample: &Sample| !head.is_removed(sample.source_timestamp.ticks());
-        let keep: Option<&dyn Fn(&Sample) -> bool> = if head.removed.is_empty() { None } else { Some(&stays) };
-        let id = self.ids[series.index()];
-        let older = self.blocks.read(id, (start, end), direction, limit, keep).map_err(HistoryError::Read)?;
-        let mut samples = merge(older, newest);
-        if direction == Direction::Backward {
-            samples.reverse();
-        }
-        samples.truncate(limit);
-        Ok(samples)
+        let times = (times.start.ticks(), times.end.ticks());
+        self.read_with(&head, series.index(), times, direction, limit).map_err(HistoryError::Read)
     }
 
     fn remove(&self, series: SeriesId, times: Range<Timestamp>) -> Result<(), HistoryError> {
@@ -420,6 +434,23 @@ impl HistoryStore for SledStore {
             Ok(found.first().map(|sample| sample.source_timestamp))
         };
         Ok(end(Direction::Forward)?.zip(end(Direction::Backward)?))
+    }
+
+    fn summary(&self, series: SeriesId, times: Range<Timestamp>) -> Result<Summary, HistoryError> {
+        let head = self.known(series)?.read().unwrap_or_else(PoisonError::into_inner);
+        self.summary_with(&head, series.index(), times.start.ticks(), times.end.ticks()).map_err(HistoryError::Read)
+    }
+
+    fn compact(&self, samples: usize) -> Result<Compacted, HistoryError> {
+        // It takes room before it gives room.
+        if self.floor.check().is_err() {
+            return Ok(Compacted::default());
+        }
+        self.compact_some(samples).map_err(HistoryError::Flush)
+    }
+
+    fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
+        self.drop_before(before.ticks()).map_err(HistoryError::Flush)
     }
 
     fn free_space(&self) -> Option<u64> {

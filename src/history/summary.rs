@@ -38,6 +38,15 @@ impl ClassSummary {
         self.sum += x;
     }
 
+    /// Many more, each with a value.
+    pub(super) fn extend<T: Copy>(&mut self, column: &[T], value: impl Fn(T) -> f64) {
+        let mut own = *self;
+        for &x in column {
+            own.add(Some(value(x)));
+        }
+        *self = own;
+    }
+
     /// Both together.
     pub fn merge(&mut self, other: &Self) {
         if other.usable > 0 {

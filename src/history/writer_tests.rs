@@ -87,7 +87,7 @@ impl HistoryStore for Troubled {
 
 fn start(store: &Arc<Troubled>) -> (mpsc::Sender<HistoryMessage>, HistoryWriter) {
     let (to_writer, input) = mpsc::channel(64);
-    (to_writer, HistoryWriter::start(Arc::clone(store) as SharedStore, input, at(0)).unwrap())
+    (to_writer, HistoryWriter::start(Arc::clone(store) as SharedStore, input, at(0), None).unwrap())
 }
 
 fn flush(to_writer: &mpsc::Sender<HistoryMessage>) -> Watermark {
@@ -185,4 +185,27 @@ fn backfill_replaces_a_marker_in_the_order_it_was_sent() {
     drop(to_writer);
     writer.join().unwrap();
     assert_eq!(store.read(A, at(0)..at(99), Direction::Forward, 99).unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_past_retention_goes_and_a_jump_of_the_clock_costs_nothing() {
+    let store = Arc::new(MemoryStore::new(1, 1_000_000));
+    let (to_writer, input) = mpsc::channel(64);
+    let retention = Some(std::time::Duration::from_secs(7200));
+    let writer = HistoryWriter::start(Arc::clone(&store) as SharedStore, input, at(10_000), retention).unwrap();
+    let extent = |now: i64| {
+        to_writer.blocking_send(HistoryMessage::Tick(at(now))).unwrap();
+        // Twice: an answer to the first may come before the tick's other work.
+        flush(&to_writer);
+        flush(&to_writer);
+        store.extent(A).unwrap().map(|(oldest, _)| oldest)
+    };
+    to_writer.blocking_send(batch(at(10_000), 10)).unwrap();
+    assert_eq!(extent(17_199), Some(at(10_000)));
+    // A year ahead and back: 10,000 is not past 7,200 s before any time that was true twice in a row.
+    assert_eq!(extent(31_536_000), Some(at(10_000)));
+    assert_eq!(extent(17_200), Some(at(10_000)));
+    assert_eq!(extent(31_536_000 + 3601), None);
+    drop(to_writer);
+    writer.join().unwrap();
 }

@@ -1,8 +1,12 @@
-//! How much history one process takes and gives: 10,000 series, 300 samples each (five minutes at 1 Hz), flushed as
-//! often as the writer would. Prints ingest, bytes per sample on disk, scan, small reads, memory. Arguments: series,
-//! samples per series.
+//! How much history one process takes and gives: 10,000 series, 300 samples each (five minutes at 1 Hz), flushed and
+//! compacted as the writer would. Prints ingest, bytes per sample on disk, scan, small reads, summaries, open, memory.
+//! Arguments: series, samples per series, kind of data (plant, server, rare, noisy).
 
-use std::time::Instant;
+use std::{
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use uatwin::{
     history::{
@@ -54,67 +58,195 @@ fn memory_mib() -> (u64, u64) {
     (field("VmRSS:").unwrap_or(0) / 1024, field("VmHWM:").unwrap_or(0) / 1024)
 }
 
-fn main() {
-    let numbers: Vec<u32> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let series = numbers.first().copied().unwrap_or(10_000);
-    let seconds = numbers.get(1).copied().unwrap_or(300);
-    let folder = tempfile::tempdir().expect("a folder for the run");
-    let names: Vec<String> = (0..series).map(|series| format!("Device{series}.Value")).collect();
-    let options = SledOptions { free_space_floor: Some(0), ..SledOptions::default() };
-    let open = || SledStore::open(folder.path(), &names, options.clone()).expect("history opens");
-    let total = f64::from(series) * f64::from(seconds);
+/// What the values are like.
+#[derive(Clone, Copy, PartialEq)]
+enum Mix {
+    /// As `sample` says.
+    Plant,
+    /// The same, with server timestamps some milliseconds later.
+    Server,
+    /// Values that change once in about 100 samples, on a steady clock.
+    Rare,
+    /// Doubles with a full mantissa and jittering times.
+    Noisy,
+}
 
-    let store = open();
-    let (mut spent, mut flush_max, mut last_flush) = (0.0, 0.0_f64, 0.0);
-    for second in 0..i64::from(seconds) {
-        let all: Vec<_> = (0..series).map(|series| (SeriesId(series), sample(series, second))).collect();
-        let started = Instant::now();
-        for batch in all.chunks(8192) {
-            store.append(batch).expect("append");
+fn mixed(mix: Mix, series: u32, second: i64) -> Sample {
+    let plant = sample(series, second);
+    let noise = noise(u64::from(series) << 33 ^ second.cast_unsigned());
+    match mix {
+        Mix::Plant => plant,
+        Mix::Server => {
+            let late = Duration::from_micros(2000 + noise % 3000);
+            Sample { server_timestamp: plant.source_timestamp + late, ..plant }
         }
-        spent += started.elapsed().as_secs_f64();
-        if spent - last_flush > 0.9 || second + 1 == i64::from(seconds) {
-            let started = Instant::now();
-            store.flush().expect("flush");
-            let flush = started.elapsed().as_secs_f64();
-            (flush_max, spent) = (flush_max.max(flush), spent + flush);
-            last_flush = spent;
+        Mix::Rare => {
+            let at = Timestamp::from_ticks(START + second * SECOND);
+            let level = (second / 97 + i64::from(series)) % 5;
+            let value = if series.is_multiple_of(2) { Value::Boolean(level > 2) } else { Value::Int32(level as i32) };
+            Sample { source_timestamp: at, server_timestamp: at, status: plant.status, value }
         }
+        Mix::Noisy => Sample { value: Value::Double(noise as f64 * 1e-19), ..sample(series & !1, second) },
     }
-    let bytes = store.size_on_disk().unwrap_or(0) as f64;
-    let (now, most) = memory_mib();
-    println!("{series} series x {seconds} samples = {:.1} M", total / 1e6);
-    println!("ingest            {:.2} M samples/s, flush at most {:.0} ms", total / spent / 1e6, flush_max * 1e3);
-    println!("on disk           {:.1} bytes/sample", bytes / total);
-    println!("memory            {now} MiB, at most {most} MiB");
+}
 
-    let all = Timestamp::from_ticks(0)..Timestamp::MAX;
-    let scan = |store: &SledStore, what: &str| {
+/// Bytes that the folder really takes.
+fn du(folder: &Path) -> f64 {
+    let mut bytes = 0.0;
+    for entry in std::fs::read_dir(folder).expect("the run's folder").flatten() {
+        let meta = entry.metadata().expect("a file of the run");
+        bytes += if meta.is_dir() { du(&entry.path()) } else { meta.blocks() as f64 * 512.0 };
+    }
+    bytes
+}
+
+struct Run {
+    folder: tempfile::TempDir,
+    names: Vec<String>,
+    series: u32,
+    seconds: u32,
+    mix: Mix,
+}
+
+impl Run {
+    fn total(&self) -> f64 {
+        f64::from(self.series) * f64::from(self.seconds)
+    }
+
+    fn open(&self) -> SledStore {
+        let options = SledOptions { free_space_floor: Some(0), ..SledOptions::default() };
+        SledStore::open(self.folder.path(), &self.names, options).expect("history opens")
+    }
+
+    /// As the writer does it: batches, a flush every 0.9 s, as much compaction as comes in.
+    fn ingest(&self, store: &SledStore) {
+        let (mut spent, mut compacting, mut flush_max, mut last_flush) = (0.0, 0.0, 0.0_f64, 0.0);
+        let (mut slowest, mut minute) = (f64::INFINITY, (0.0, 0.0));
+        for second in 0..i64::from(self.seconds) {
+            let all: Vec<_> =
+                (0..self.series).map(|series| (SeriesId(series), mixed(self.mix, series, second))).collect();
+            let started = Instant::now();
+            for batch in all.chunks(8192) {
+                store.append(batch).expect("append");
+                let started = Instant::now();
+                store.compact(2 * batch.len()).expect("compact");
+                compacting += started.elapsed().as_secs_f64();
+            }
+            spent += started.elapsed().as_secs_f64();
+            if spent - last_flush > 0.9 || second + 1 == i64::from(self.seconds) {
+                let started = Instant::now();
+                store.flush().expect("flush");
+                let flush = started.elapsed().as_secs_f64();
+                (flush_max, spent) = (flush_max.max(flush), spent + flush);
+                last_flush = spent;
+            }
+            let done = f64::from(self.series) * (second + 1) as f64;
+            if spent - minute.0 >= 10.0 {
+                slowest = slowest.min((done - minute.1) / (spent - minute.0));
+                minute = (spent, done);
+            }
+        }
+        println!("ingest            {:.2} M samples/s in {spent:.1} s", self.total() / spent / 1e6);
+        if slowest.is_finite() {
+            println!("  slowest 10 s    {:.2} M samples/s", slowest / 1e6);
+        }
+        println!(
+            "  compacting      {:.0} % of that, flush at most {:.0} ms",
+            compacting / spent * 100.0,
+            flush_max * 1e3
+        );
+        let (now, most) = memory_mib();
+        println!("memory            {now} MiB, at most {most} MiB");
+    }
+
+    fn compact(&self, store: &SledStore) {
+        let started = Instant::now();
+        let mut merged = 0;
+        loop {
+            let done = store.compact(1 << 20).expect("compact");
+            merged += done.samples;
+            if !done.is_more {
+                break;
+            }
+        }
+        println!("compact the rest  {:.2} s, {:.1} M samples", started.elapsed().as_secs_f64(), merged as f64 / 1e6);
+        (0..20).for_each(|_| store.flush().expect("flush"));
+        let [all, blocks, log] = ["", "blk", "log"].map(|part| du(&self.folder.path().join(part)) / self.total());
+        println!("on disk (du)      {all:.2} bytes/sample: blocks {blocks:.2}, log {log:.2}");
+    }
+
+    fn scan(&self, store: &SledStore, what: &str) {
+        let all = Timestamp::from_ticks(0)..Timestamp::MAX;
         let started = Instant::now();
         let mut seen = 0;
-        for series in 0..series {
+        for series in 0..self.series {
             let samples = store.read(SeriesId(series), all.clone(), Direction::Forward, usize::MAX).expect("read");
             seen += samples.len();
         }
-        assert_eq!(seen as f64, total, "every sample is read, once");
-        println!("{what} {:.1} M samples/s", total / started.elapsed().as_secs_f64() / 1e6);
-    };
-    scan(&store, "scan             ");
-    let started = Instant::now();
-    let reads = 20_000_u32;
-    for read in 0..reads {
-        let pick = noise(read.into());
-        let from = START + (pick % u64::from(seconds)) as i64 / 2 * SECOND;
-        let range = Timestamp::from_ticks(from)..Timestamp::MAX;
-        let series = SeriesId((pick >> 32) as u32 % series);
-        store.read(series, range, Direction::Forward, 100).expect("read");
+        assert_eq!(seen as f64, self.total(), "every sample is read, once");
+        println!("{what} {:.1} M samples/s", self.total() / started.elapsed().as_secs_f64() / 1e6);
     }
-    println!("100-sample read   {:.1} us mean", started.elapsed().as_secs_f64() * 1e6 / f64::from(reads));
+
+    fn small_reads(&self, store: &SledStore) {
+        let mut times: Vec<f64> = (0..20_000_u32)
+            .map(|read| {
+                let pick = noise(read.into());
+                let from = START + (pick % u64::from(self.seconds)) as i64 * SECOND;
+                let range = Timestamp::from_ticks(from)..Timestamp::MAX;
+                let series = SeriesId((pick >> 32) as u32 % self.series);
+                let started = Instant::now();
+                store.read(series, range, Direction::Forward, 100).expect("read");
+                started.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
+        times.sort_unstable_by(f64::total_cmp);
+        let at = |part: f64| times[(times.len() as f64 * part) as usize];
+        println!("100-sample read   p50 {:.1} us, p99 {:.1} us", at(0.5), at(0.99));
+    }
+
+    /// The time of a series in 365 parts, summed up one by one.
+    fn summaries(&self, store: &SledStore) {
+        let part = i64::from(self.seconds) * SECOND / 365;
+        let series = SeriesId(self.series / 2);
+        let started = Instant::now();
+        let mut count = 0;
+        for day in 0..366 {
+            let start = START - SECOND / 2 + day * part;
+            let range = Timestamp::from_ticks(start)..Timestamp::from_ticks(start + part);
+            count += store.summary(series, range).expect("summary").count();
+        }
+        assert_eq!(count, u64::from(self.seconds), "every sample is in one part");
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        println!("365 summaries     {ms:.1} ms for {:.1} M samples of one series", f64::from(self.seconds) / 1e6);
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse().ok());
+    let (series, seconds) = (number(0).unwrap_or(10_000), number(1).unwrap_or(300));
+    let mix = match arguments.get(2).map(String::as_str) {
+        Some("server") => Mix::Server,
+        Some("rare") => Mix::Rare,
+        Some("noisy") => Mix::Noisy,
+        _ => Mix::Plant,
+    };
+    let names: Vec<String> = (0..series).map(|series| format!("Device{series}.Value")).collect();
+    let folder = tempfile::tempdir().expect("a folder for the run");
+    let run = Run { folder, names, series, seconds, mix };
+    println!("{series} series x {seconds} samples = {:.1} M", run.total() / 1e6);
+    let store = run.open();
+    run.ingest(&store);
+    run.scan(&store, "scan             ");
+    run.compact(&store);
+    run.scan(&store, "scan, compacted  ");
+    run.small_reads(&store);
+    run.summaries(&store);
     drop(store);
     let started = Instant::now();
-    let store = open();
+    let store = run.open();
     println!("open              {:.2} s", started.elapsed().as_secs_f64());
-    scan(&store, "scan after open  ");
+    run.scan(&store, "scan after open  ");
     let (now, most) = memory_mib();
     println!("memory            {now} MiB, at most {most} MiB");
 }

@@ -1,0 +1,214 @@
+//! What goes on in a store's background: small blocks become large ones, what is past retention goes. In bounded steps;
+//! each changes blocks in one transaction and holds up one series for as long as a block takes to encode.
+
+use std::collections::{HashMap, VecDeque};
+
+use sled::IVec;
+use tracing::warn;
+
+use super::{
+    Compacted, Direction, Summary, block,
+    blocks::{Cause, Found},
+    head::Head,
+    log::PersistentId,
+    sled_store::SledStore,
+};
+use crate::time::Timestamp;
+
+/// What looking at a header costs, in samples.
+const HEADER_COST: usize = 16;
+/// So many blocks are dropped in one step.
+const EXPIRE_BLOCKS: usize = 64;
+
+/// Which series have blocks to be merged.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    /// Series to look at.
+    queue: VecDeque<usize>,
+    series: Vec<Progress>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// Blocks that start before are as they should be.
+    from: i64,
+    /// Samples sealed since the last look.
+    samples: usize,
+    is_queued: bool,
+}
+
+impl Compaction {
+    /// All series may have something: nobody has looked yet.
+    pub(super) fn all(series: usize) -> Self {
+        Self {
+            queue: (0..series).collect(),
+            series: vec![Progress { from: i64::MIN, samples: 0, is_queued: true }; series],
+        }
+    }
+
+    /// A block that begins with `first` has come.
+    pub(super) fn sealed(&mut self, index: usize, first: i64, samples: usize, enough: usize) {
+        let progress = &mut self.series[index];
+        progress.samples += samples;
+        progress.from = progress.from.min(first);
+        if progress.samples >= enough && !progress.is_queued {
+            progress.is_queued = true;
+            self.queue.push_back(index);
+        }
+    }
+
+    /// The next series to look at.
+    fn take(&mut self) -> Option<(usize, i64)> {
+        let index = self.queue.pop_front()?;
+        let progress = &mut self.series[index];
+        let from = std::mem::replace(&mut progress.from, i64::MAX);
+        (progress.samples, progress.is_queued) = (0, false);
+        Some((index, from))
+    }
+
+    /// Blocks from `from` on are still to be looked at: now, or when more has come.
+    fn put_back(&mut self, index: usize, from: i64, samples: usize, is_now: bool) {
+        let progress = &mut self.series[index];
+        progress.from = progress.from.min(from);
+        progress.samples += samples;
+        if is_now && !progress.is_queued {
+            progress.is_queued = true;
+            self.queue.push_front(index);
+        }
+    }
+}
+
+impl SledStore {
+    /// Merges small blocks, looking at about so many samples.
+    pub(super) fn compact_some(&self, samples: usize) -> Result<Compacted, Cause> {
+        let (mut done, mut left) = (Compacted::default(), samples);
+        while left > 0 {
+            let Some((index, from)) = self.compaction().take() else { break };
+            if let Err(cause) = self.compact_series(index, from, &mut left, &mut done) {
+                self.compaction().put_back(index, from, 0, true);
+                return Err(cause);
+            }
+        }
+        done.is_more = !self.compaction().queue.is_empty();
+        Ok(done)
+    }
+
+    /// Goes through a series' blocks from the one at or before `from`, and merges neighbours that fit together.
+    fn compact_series(&self, index: usize, from: i64, left: &mut usize, done: &mut Compacted) -> Result<(), Cause> {
+        let mut start = self.blocks.at_or_before(self.ids[index], from)?.map_or(from, |found| found.first());
+        loop {
+            let (group, samples, is_whole) = self.next_group(index, start)?;
+            *left = left.saturating_sub(group.len() * HEADER_COST);
+            let Some(last) = group.last().filter(|_| is_whole) else {
+                // The last ones wait for more.
+                let first = group.first().map_or(start, Found::first);
+                self.compaction().put_back(index, first, samples, false);
+                return Ok(());
+            };
+            if group.len() > 1 && self.merge_blocks(index, &group)? {
+                *left = left.saturating_sub(samples);
+                done.blocks += group.len() as u64;
+                done.made += 1;
+                done.samples += samples as u64;
+            }
+            start = last.first().saturating_add(1);
+            if *left == 0 {
+                self.compaction().put_back(index, start, 0, true);
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next blocks from `start` that fit into one, how many samples they have, and whether no more would fit.
+    fn next_group(&self, index: usize, start: i64) -> Result<(Vec<Found>, usize, bool), Cause> {
+        let enough = self.blocks.sizes.block;
+        let (mut group, mut count) = (Vec::new(), 0);
+        for found in self.blocks.starting_in(self.ids[index], start, i64::MAX) {
+            let found = found?;
+            // A damaged block stays as it is, alone.
+            let samples = found.header.as_ref().map_or(enough, |header| header.count.into());
+            if !group.is_empty() && count + samples > enough {
+                return Ok((group, count, true));
+            }
+            group.push(found);
+            count += samples;
+            if count >= enough {
+                return Ok((group, count, true));
+            }
+        }
+        Ok((group, count, false))
+    }
+
+    /// One block in the place of several. Whether it was done: not if they changed since they were looked at, and not if
+    /// one is damaged.
+    fn merge_blocks(&self, index: usize, group: &[Found]) -> Result<bool, Cause> {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(false) };
+        // Nobody reads or seals this series meanwhile: a reader between two blocks would miss one or see it twice.
+        let _head = self.head_mut(index);
+        let mut blocks = Vec::with_capacity(group.len());
+        for entry in self.blocks.tree.range(first.key.clone()..=last.key.clone()) {
+            blocks.push(entry?);
+        }
+        if !blocks.iter().map(|(key, _)| key).eq(group.iter().map(|found| &found.key)) {
+            return Ok(false);
+        }
+        let bytes: Vec<&[u8]> = blocks.iter().map(|(_, bytes)| bytes.as_ref()).collect();
+        let joined = match block::join(&bytes, self.blocks.sizes.page) {
+            Ok(joined) => joined,
+            Err(damage) => {
+                warn!(first = %Timestamp::from_ticks(first.first()), %damage, "blocks of history are not merged");
+                return Ok(false);
+            }
+        };
+        let old: Vec<IVec> = blocks.into_iter().map(|(key, _)| key).collect();
+        self.blocks.commit(&old, &[(first.key.clone(), joined.into())])?;
+        Ok(true)
+    }
+
+    /// Drops the blocks of all series, configured or not, that end before `before`.
+    pub(super) fn drop_before(&self, before: i64) -> Result<u64, Cause> {
+        let indices: HashMap<PersistentId, usize> =
+            self.ids.iter().enumerate().map(|(index, &id)| (id, index)).collect();
+        let (mut next, mut gone) = (Some(0), 0);
+        while let Some(from) = next {
+            let Some(id) = self.blocks.first_series(from)? else { break };
+            loop {
+                // As when merging: no reader is between two blocks.
+                let _head = indices.get(&id).map(|&index| self.head_mut(index));
+                let (old, samples) = self.blocks.ending_before(id, before, EXPIRE_BLOCKS)?;
+                self.blocks.commit(&old, &[])?;
+                gone += samples;
+                if old.len() < EXPIRE_BLOCKS {
+                    break;
+                }
+            }
+            next = id.checked_add(1);
+        }
+        Ok(gone)
+    }
+
+    /// What `start..end` (ticks) amounts to. `head` is the series' own, locked.
+    pub(super) fn summary_with(&self, head: &Head, index: usize, start: i64, end: i64) -> Result<Summary, Cause> {
+        const PAGE: usize = 65_536;
+        let (mut summary, mut from) = (Summary::default(), start);
+        for (touched, until) in head.touched() {
+            let (mut at, until) = (touched.max(from), until.min(end));
+            if at >= until {
+                continue;
+            }
+            summary.merge(&self.blocks.summary(self.ids[index], from, at)?);
+            // Where head and blocks overlap, only reading tells what counts.
+            while at < until {
+                let samples = self.read_with(head, index, (at, until), Direction::Forward, PAGE)?;
+                samples.iter().for_each(|sample| summary.add(sample));
+                let last = samples.last().filter(|_| samples.len() == PAGE);
+                at = last.map_or(until, |last| last.source_timestamp.ticks() + 1);
+            }
+            from = until;
+        }
+        if from < end {
+            summary.merge(&self.blocks.summary(self.ids[index], from, end)?);
+        }
+        Ok(summary)
+    }
+}
