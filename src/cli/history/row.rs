@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use crate::{
     history::columns::{Tag, bits_of},
-    sample::{Sample, StatusCode, Value},
+    sample::{Array, Sample, StatusCode, Value},
     time::Timestamp,
 };
 
@@ -66,13 +66,16 @@ pub struct Fields<'a> {
 #[must_use]
 pub fn texts(sample: &Sample) -> [String; 5] {
     let server = sample.server_timestamp;
-    let tag = bits_of(&sample.value).0;
-    let type_name = TYPES.iter().find(|(_, known)| *known == tag).map_or("Null", |(name, _)| name);
+    let name = |tag| TYPES.iter().find(|(_, known)| *known == tag).map_or("Null", |(name, _)| name);
+    let type_name = match &sample.value {
+        Value::Array(array) => Tag::from_byte(array.element_type).map_or("Null", name).to_owned() + "[]",
+        value => name(bits_of(value).0).to_owned(),
+    };
     [
         time_text(sample.source_timestamp),
         if server.is_null() { String::new() } else { time_text(server) },
         status_text(sample.status),
-        type_name.to_owned(),
+        type_name,
         value_text(&sample.value),
     ]
 }
@@ -92,9 +95,15 @@ pub fn parse(fields: Fields<'_>) -> Result<Sample, RowFault> {
         "" => StatusCode::Good,
         text => parse_status(text).map_err(|message| fault("status", message))?,
     };
-    let tag = TYPES.iter().find(|(name, _)| *name == fields.type_name).map(|(_, tag)| *tag);
+    let element_type = fields.type_name.strip_suffix("[]");
+    let type_name = element_type.unwrap_or(fields.type_name);
+    let tag = TYPES.iter().find(|(name, _)| *name == type_name).map(|(_, tag)| *tag);
     let tag = tag.ok_or_else(|| fault("type", format!("{} is no type of OPC UA", quoted(fields.type_name))))?;
-    let value = parse_value(tag, fields.value).ok_or_else(|| {
+    let value = match element_type {
+        None => parse_value(tag, fields.value),
+        Some(_) => parse_array(tag, fields.value),
+    };
+    let value = value.ok_or_else(|| {
         fault("value", format!("{} is no {}", quoted(fields.value), fields.type_name)) //
     })?;
     Ok(Sample { source_timestamp: source, server_timestamp: server, status, value })
@@ -179,7 +188,20 @@ fn value_text(value: &Value) -> String {
             format!("{};{}", text.0.replace('\\', "\\\\").replace(';', "\\;"), text.1)
         }
         Value::StatusCode(status) => status_text(*status),
+        Value::Array(array) => {
+            let texts: Vec<Option<String>> =
+                array.elements.iter().map(|element| (!element.is_null()).then(|| value_text(element))).collect();
+            serde_json::Value::from(texts).to_string()
+        }
     }
+}
+
+/// A JSON array of texts, each an element as it would stand alone; null: an element without a value.
+fn parse_array(tag: Tag, text: &str) -> Option<Value> {
+    let texts: Vec<Option<String>> = serde_json::from_str(text).ok()?;
+    let element = |text: Option<String>| text.map_or(Some(Value::Null), |text| parse_value(tag, &text));
+    let elements = texts.into_iter().map(element).collect::<Option<Box<[Value]>>>()?;
+    Some(Value::Array(Arc::new(Array { element_type: tag as u8, elements })))
 }
 
 fn parse_value(tag: Tag, text: &str) -> Option<Value> {
@@ -211,7 +233,7 @@ fn parse_value(tag: Tag, text: &str) -> Option<Value> {
         Tag::ByteString => Value::ByteString(parse_hex(text)?.into()),
         Tag::LocalizedText => Value::LocalizedText(Arc::new(parse_localized(text)?)),
         Tag::StatusCode => Value::StatusCode(parse_status(text).ok()?),
-        Tag::Any => return None,
+        Tag::Array | Tag::Any => return None,
     })
 }
 
@@ -267,6 +289,10 @@ mod tests {
             prop::collection::vec(any::<u8>(), 0..12).prop_map(|bytes| Value::ByteString(bytes.into())),
             any::<u32>().prop_map(|bits| Value::StatusCode(StatusCode::from(bits))),
             ("[a;\\\\-]{0,6}", ".{0,8}").prop_map(|text| Value::LocalizedText(Arc::new(text))),
+            prop::collection::vec(prop::option::of(".{0,6}"), 0..5).prop_map(|texts| {
+                let elements = texts.into_iter().map(|text| text.map_or(Value::Null, |text| Value::String(text.into())));
+                Value::Array(Arc::new(Array { element_type: Tag::String as u8, elements: elements.collect() }))
+            }),
         ]
     }
 
