@@ -17,7 +17,7 @@ from support.other_clients import FOLDER
 START = 1_700_000_000_000  # ms since 1970; every test has a day of its own
 DAY = 86_400_000
 BAD, SUBNORMAL, NO_DATA = 0x8000_0000, ua.StatusCodes.UncertainDataSubNormal, ua.StatusCodes.BadNoData
-INTERPOLATED, CALCULATED = 0x402, 0x401  # InfoType DataValue, and where the value comes from
+RAW, INTERPOLATED = 0x400, 0x402  # InfoType DataValue, and where the value comes from
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,8 @@ async def test_values_at_given_times_are_raw_or_interpolated_or_not_there(servic
         asked = [start + 30_000, start + 5_000, start - DAY // 2, start + 10_000, start + 25_000]
         found = await at_times(load, [at_ms(at) for at in asked])
         assert [ms_of(value.SourceTimestamp) for value in found] == asked, "in the order asked"
-        assert [(v.Value.Value, v.StatusCode.value) for v in found[:2]] == [(40.0, 0), (15.0, INTERPOLATED)]
-        assert found[3].Value.Value == 20.0 and found[3].StatusCode.value == 0
+        assert [(v.Value.Value, v.StatusCode.value) for v in found[:2]] == [(40.0, RAW), (15.0, INTERPOLATED)]
+        assert found[3].Value.Value == 20.0 and found[3].StatusCode.value == RAW
         assert found[4].Value.Value == pytest.approx(35.0)
         assert found[4].StatusCode.value == SUBNORMAL | INTERPOLATED, "a Bad value lies between"
 

@@ -109,4 +109,6 @@ async def test_an_answer_of_good_survives_a_kill(make_world):
     service.start()
     async with connected(service.url) as client:
         load = await load_of(client, service)
-        assert [value for value, _ in await stored(load, START, START + 60_000)] == [float(i) for i in range(1000)]
+        # After a restart a Bad sample may stand behind the newest: where the gap begins.
+        remembered = [value for value, status in await stored(load, START, START + 60_000) if status == 0]
+        assert remembered == [float(i) for i in range(1000)]

@@ -181,7 +181,7 @@ fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
     Ok((store, names))
 }
 
-fn run_import(config: &Config, file: &Path, options: import::ImportOptions) -> Result<bool, CommandError> {
+fn run_import(config: &Config, file: &Path, what: import::ImportOptions) -> Result<bool, CommandError> {
     let read = |cause| CommandError::Read { path: file.to_owned(), cause };
     let input = File::open(file).map_err(read)?;
     let bar = ProgressBar::new(input.metadata().map_err(read)?.len());
@@ -191,7 +191,7 @@ fn run_import(config: &Config, file: &Path, options: import::ImportOptions) -> R
     let names = config.twins.series_names();
     let store = SledStore::open(&folder(config)?, &names, options(config))?;
     let mut row = 0_u32;
-    let imported = import::import(&store, &names, BufReader::new(input), options, &mut |bytes| {
+    let imported = import::import(&store, &names, BufReader::new(input), what, &mut |bytes| {
         row = row.wrapping_add(1);
         if row.is_multiple_of(1024) {
             bar.set_position(bytes);
@@ -204,7 +204,7 @@ fn run_import(config: &Config, file: &Path, options: import::ImportOptions) -> R
     if imported.faulty > imported.faults.len() as u64 {
         eprintln!("… {} faults in all", imported.faulty);
     }
-    let done = if options.dry_run { "would be stored" } else { "stored" };
+    let done = if what.dry_run { "would be stored" } else { "stored" };
     let mut said = format!("{} samples {done}", imported.samples);
     if imported.skipped > 0 {
         said.push_str(&format!(", {} of unknown series passed over", imported.skipped));
