@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    aggregate,
     fit::FitReport,
     model::Model,
     preprocess::FilterSpec,
@@ -95,6 +96,8 @@ pub struct Variable {
     pub historize: bool,
     /// Whether a value holds until the next one.
     pub stepped: bool,
+    /// How the statuses of its samples weigh in aggregates.
+    pub aggregate: aggregate::Configuration,
     /// Whether clients may write it (through to the PLC, where there is one).
     pub writable: bool,
     /// Names of the states of a discrete variable, by value; empty: not discrete.

@@ -7,6 +7,7 @@ use super::{
     raw::{Item, Table},
 };
 use crate::{
+    aggregate,
     preprocess::{FilterSpec, OutOfRange},
     twin::{DataType, Variable},
 };
@@ -36,6 +37,7 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
         preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess(&item, data_type, array, range)),
         historize: table.flag("historize", true),
         stepped: table.flag("stepped", array || !data_type.is_floating()),
+        aggregate: table.get("aggregate").map_or_else(Default::default, |item| aggregate(&item)),
         writable: table.flag("writable", false),
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
     };
@@ -83,7 +85,6 @@ fn ordered(item: &Item<'_>, low: f64, high: f64) -> Option<(f64, f64)> {
 
 /// Specification limits: one of them may be absent.
 fn limits(item: &Item<'_>) -> Option<(f64, f64)> {
-    item.without_effect("limits");
     let table = item.table()?;
     let (lower, upper) = (table.number("lower"), table.number("upper"));
     table.finish();
@@ -91,6 +92,34 @@ fn limits(item: &Item<'_>) -> Option<(f64, f64)> {
         table.missing("lower", "write limits = { lower = …, upper = … }");
     }
     ordered(item, lower.unwrap_or(f64::NEG_INFINITY), upper.unwrap_or(f64::INFINITY))
+}
+
+/// AggregateConfiguration: what is not given is as Part 13 §4.2.1.2 has it.
+fn aggregate(item: &Item<'_>) -> aggregate::Configuration {
+    let Some(table) = item.table() else { return aggregate::Configuration::default() };
+    let default = aggregate::Configuration::default();
+    let percent = |key, default: u8| {
+        let given = table.get(key).and_then(|item| item.whole(0..=100));
+        given.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(default)
+    };
+    let configuration = aggregate::Configuration {
+        treat_uncertain_as_bad: table.flag("treat_uncertain_as_bad", default.treat_uncertain_as_bad),
+        percent_data_bad: percent("percent_data_bad", default.percent_data_bad),
+        percent_data_good: percent("percent_data_good", default.percent_data_good),
+        use_sloped_extrapolation: table.flag("use_sloped_extrapolation", default.use_sloped_extrapolation),
+    };
+    table.finish();
+    if !configuration.is_valid() {
+        item.fault(
+            format!(
+                "percent_data_good = {} is below 100 - percent_data_bad = {}",
+                configuration.percent_data_good,
+                100 - configuration.percent_data_bad
+            ),
+            "raise one of the two: between them no share of good data may be left without a status",
+        );
+    }
+    configuration
 }
 
 fn states(item: &Item<'_>, data_type: DataType, array: bool) -> Vec<String> {
@@ -178,16 +207,5 @@ fn later(table: &Table<'_>) {
         let _ = alarm.get("delay").and_then(|item| item.duration());
         let _ = alarm.get("severity").and_then(|item| item.whole(1..=1000));
         alarm.finish();
-    }
-    if let Some(aggregate) =
-        table.get("aggregate").inspect(|item| item.without_effect("aggregate")).and_then(|i| i.table())
-    {
-        for key in ["treat_uncertain_as_bad", "use_sloped_extrapolation"] {
-            aggregate.flag(key, false);
-        }
-        for key in ["percent_data_bad", "percent_data_good"] {
-            let _ = aggregate.get(key).and_then(|item| item.whole(0..=100));
-        }
-        aggregate.finish();
     }
 }

@@ -71,6 +71,7 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
         "http://opcfoundation.org/UA-Profile/Server/StandardDataChangeSubscription2022",
         "http://opcfoundation.org/UA-Profile/Server/DataAccess",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalRawData2022",
+        "http://opcfoundation.org/UA-Profile/Server/AggregateHistorical2022",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalDataAtTime2022",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalModifiedData2022",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalDataUpdate2022",
@@ -231,6 +232,7 @@ impl NodeManager for Decorated {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        self.space.places().note(c, nodes);
         self.inner.history_read_processed(c, details, nodes, stamps).await
     }
 

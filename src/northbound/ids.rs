@@ -171,6 +171,19 @@ pub const HISTORY_FREE_SPACE: u32 = 5021;
 /// `State` of `HistoryServiceType`.
 pub const HISTORY_STATE: u32 = 5022;
 
+// AggregateFunctions.
+
+/// AggregateFunction `Cpk`.
+pub const AGGREGATE_CPK: u32 = 6000;
+/// AggregateFunction `Median`.
+pub const AGGREGATE_MEDIAN: u32 = 6001;
+/// AggregateFunction `Percentile05`.
+pub const AGGREGATE_PERCENTILE05: u32 = 6002;
+/// AggregateFunction `Percentile95`.
+pub const AGGREGATE_PERCENTILE95: u32 = 6003;
+/// AggregateFunction `RootMeanSquare`.
+pub const AGGREGATE_ROOT_MEAN_SQUARE: u32 = 6004;
+
 // Methods: InputArguments are at `+ 1`, OutputArguments at `+ 2`.
 
 /// `CancelFit` of `TwinType`.
@@ -292,6 +305,11 @@ mod tests {
         (TYPES, METHOD_SET_PARAMETERS, NodeClass::Method, TYPES, "SetParameters"),
         (TYPES, METHOD_SIMULATE, NodeClass::Method, TYPES, "Simulate"),
         (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
+        (TYPES, AGGREGATE_CPK, NodeClass::Object, TYPES, "Cpk"),
+        (TYPES, AGGREGATE_MEDIAN, NodeClass::Object, TYPES, "Median"),
+        (TYPES, AGGREGATE_PERCENTILE05, NodeClass::Object, TYPES, "Percentile05"),
+        (TYPES, AGGREGATE_PERCENTILE95, NodeClass::Object, TYPES, "Percentile95"),
+        (TYPES, AGGREGATE_ROOT_MEAN_SQUARE, NodeClass::Object, TYPES, "RootMeanSquare"),
         (IA, IA_STATISTICS, NodeClass::ObjectType, IA, "IStatisticsType"),
         (IA, IA_ROLLING_STATISTICS, NodeClass::ObjectType, IA, "IRollingStatisticsType"),
         (IA, IA_HAS_STATISTIC_COMPONENT, NodeClass::ReferenceType, IA, "HasStatisticComponent"),

@@ -3,6 +3,7 @@
 
 mod access;
 mod address_space;
+mod aggregates;
 mod audit;
 mod certificates;
 mod core;

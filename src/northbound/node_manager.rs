@@ -19,7 +19,7 @@ use opcua::{
     },
     types::{
         AttributeId, MonitoringMode, NodeClass, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 use tracing::error;
@@ -28,7 +28,7 @@ use super::{
     Role, World,
     access::Access,
     address_space::{AddressSpace, Namespaces, Node, Owner, Target},
-    history_read::{self, Points},
+    history_read::{self, Places, Points},
     history_update, ids, methods,
     publish::{Change, Watches, as_notified},
     values, view,
@@ -40,15 +40,21 @@ use crate::ua;
 pub(super) struct SharedSpace {
     space: Arc<OnceLock<Arc<AddressSpace>>>,
     access: Arc<Access>,
+    places: Arc<Places>,
 }
 
 impl SharedSpace {
     pub(super) fn new(access: Arc<Access>) -> Self {
-        Self { space: Arc::default(), access }
+        Self { space: Arc::default(), access, places: Arc::default() }
     }
 
     pub(super) fn get(&self) -> Option<&Arc<AddressSpace>> {
         self.space.get()
+    }
+
+    /// Of the nodes in processed reads.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 
     pub(super) fn role(&self, user: &UserToken) -> Role {
@@ -253,6 +259,17 @@ impl NodeManager for TwinNodes {
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
         history_read::raw_modified(&self.space, &self.points, context, details, nodes, stamps).await
+    }
+
+    async fn history_read_processed(
+        &self,
+        context: &RequestContext,
+        details: &ReadProcessedDetails,
+        nodes: &mut [&mut HistoryNode],
+        stamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        let kept = (&self.points, self.shared.places());
+        history_read::processed(&self.space, kept, context, details, nodes, stamps).await
     }
 
     async fn history_read_at_time(

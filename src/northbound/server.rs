@@ -113,7 +113,11 @@ impl Server {
             .with_authenticator(access)
             .without_node_managers()
             .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(sessions_max) })
-            .with_node_manager(DiagnosticsNodeManagerBuilder)
+            .with_node_manager(Decorate {
+                inner: DiagnosticsNodeManagerBuilder,
+                space: shared.clone(),
+                values: HashMap::new(),
+            })
             .with_node_manager(Decorate {
                 inner: nodesets.into_builder(),
                 space: shared.clone(),

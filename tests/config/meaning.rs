@@ -197,3 +197,16 @@ was = "Old"
     );
     assert!(parse(MINIMAL).unwrap().renames.is_empty());
 }
+
+#[test]
+fn an_aggregate_configuration_is_the_variables_own_and_leaves_no_share_without_status() {
+    let with = |aggregate: &str| MINIMAL.replacen("source =", &format!("aggregate = {aggregate}\nsource ="), 1);
+    let given =
+        parse(&with("{ treat_uncertain_as_bad = false, percent_data_bad = 60, percent_data_good = 40 }")).unwrap();
+    let aggregate = given.twins.types[0].variables[0].aggregate;
+    assert_eq!((aggregate.treat_uncertain_as_bad, aggregate.use_sloped_extrapolation), (false, false));
+    assert_eq!((aggregate.percent_data_bad, aggregate.percent_data_good), (60, 40));
+    assert!(given.warnings.is_empty());
+    let faults = faults_of(&with("{ percent_data_bad = 60, percent_data_good = 39 }"), &[]);
+    assert!(faults.len() == 1 && faults[0].contains("percent_data_good"), "{faults:?}");
+}

@@ -5,6 +5,7 @@
 mod browse;
 mod cost;
 mod history;
+mod history_processed;
 mod history_read;
 mod history_update;
 mod methods;

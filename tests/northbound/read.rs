@@ -111,9 +111,10 @@ async fn access_bits_tell_the_truth_and_writes_are_refused_by_them() {
         };
         let (read, history) = (AccessLevel::CURRENT_READ.bits(), AccessLevel::HISTORY_READ.bits());
         let write = (AccessLevel::CURRENT_WRITE | AccessLevel::STATUS_WRITE | AccessLevel::TIMESTAMP_WRITE).bits();
-        assert_eq!(bits("Heater1.Temperature", AttributeId::AccessLevel).await, read | history);
+        let edit = AccessLevel::HISTORY_WRITE.bits();
+        assert_eq!(bits("Heater1.Temperature", AttributeId::AccessLevel).await, read | history | edit);
         assert_eq!(bits("Heater1.Counter", AttributeId::AccessLevel).await, read);
-        assert_eq!(bits("Heater1.Setpoint", AttributeId::AccessLevel).await, read | history | write);
+        assert_eq!(bits("Heater1.Setpoint", AttributeId::AccessLevel).await, read | history | edit | write);
         let may = if role == Role::Observer { read | history } else { read | history | write };
         assert_eq!(bits("Heater1.Setpoint", AttributeId::UserAccessLevel).await, may);
         assert_eq!(bits("Heater1.Statistics.Temperature.Mean", AttributeId::UserAccessLevel).await, read);
@@ -152,17 +153,22 @@ async fn what_the_server_can_do_is_said_truly() {
     let read = async |id: V| client.read_value(&id.into()).await.value.unwrap_or_default();
     assert_eq!(read(V::HistoryServerCapabilities_AccessHistoryDataCapability).await, Variant::Boolean(true));
     assert_eq!(read(V::HistoryServerCapabilities_MaxReturnDataValues).await, Variant::UInt32(10_000));
-    assert_eq!(read(V::HistoryServerCapabilities_InsertDataCapability).await, Variant::Boolean(false));
+    assert_eq!(read(V::HistoryServerCapabilities_InsertEventCapability).await, Variant::Boolean(false));
     let Variant::Array(profiles) = read(V::Server_ServerCapabilities_ServerProfileArray).await else { panic!() };
     assert!(!profiles.values.is_empty());
     for folder in
         [ObjectId::HistoryServerCapabilities_AggregateFunctions, ObjectId::Server_ServerCapabilities_AggregateFunctions]
     {
         let references = client.references(&folder.into(), 0).await;
-        assert!(
-            !references.iter().any(|r| r.is_forward && r.reference_type_id == ReferenceTypeId::Organizes),
-            "{references:?}"
-        );
+        let organised = references.iter().filter(|r| r.is_forward && r.reference_type_id == ReferenceTypeId::Organizes);
+        let names: Vec<&str> = organised.clone().map(|r| r.browse_name.name.as_ref()).collect();
+        assert_eq!(names, Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect::<Vec<_>>());
+        for reference in organised {
+            let id = &reference.node_id.node_id;
+            assert_eq!(reference.type_definition.node_id, ObjectTypeId::AggregateFunctionType);
+            let name = client.read_attribute(id, AttributeId::BrowseName).await.value;
+            assert_eq!(name, Some(Variant::from(reference.browse_name.clone())), "{id}");
+        }
     }
     fixture.stop().await;
 }

@@ -63,6 +63,7 @@ pub(crate) fn variable(
         preprocess: Vec::new(),
         historize: true,
         stepped: !data_type.is_floating(),
+        aggregate: uatwin::aggregate::Configuration::default(),
         writable: false,
         states: states.iter().map(|state| (*state).to_owned()).collect(),
     }
@@ -114,6 +115,9 @@ fn model() -> TwinModel {
 
 pub(crate) fn twins() -> Twins {
     let mut temperature = variable("Temperature", DataType::Double, "°C", Some((0.0, 150.0)), &[]);
+    temperature.limits = Some((0.0, 10.0));
+    temperature.aggregate.percent_data_good = 50;
+    temperature.aggregate.percent_data_bad = 60;
     temperature.preprocess = vec![FilterSpec::Scale { factor: 0.1, offset: 0.0 }];
     let mut counter = variable("Counter", DataType::UInt32, "", None, &[]);
     counter.historize = false;

@@ -23,8 +23,9 @@ pub(super) use values::Extents;
 
 use node::{Folder, Namespace};
 
-use super::{World, ids, signatures};
+use super::{World, aggregates, ids, signatures};
 use crate::{
+    aggregate::{Aggregate, Configuration},
     sample::TwinId,
     time::Timestamp,
     twin::{DataType, Facet, TwinType, Twins, Variable},
@@ -51,6 +52,8 @@ pub(super) struct AddressSpace {
     pub(super) started: Timestamp,
     /// When a twin's statistics were last reset; absent: `started`.
     resets: Mutex<HashMap<TwinId, Timestamp>>,
+    /// What the AggregateFunctions folders organise.
+    aggregates: Box<[NodeId]>,
     /// NodeIds of the reference types, by [`Kind`].
     kinds: Box<[NodeId]>,
 }
@@ -96,6 +99,10 @@ impl AddressSpace {
             fed_by: fed_by.into(),
             started: world.clock.now(),
             resets: Mutex::default(),
+            aggregates: Aggregate::ALL
+                .iter()
+                .map(|aggregate| aggregates::node_id(*aggregate, namespaces.types))
+                .collect(),
             kinds: kinds.collect(),
             twins,
             world,
@@ -119,7 +126,7 @@ impl AddressSpace {
     }
 
     /// The variable behind a live node; `None`: a parameter.
-    fn variable_of(&self, owner: Owner, live: Live) -> Option<usize> {
+    pub(super) fn variable_of(&self, owner: Owner, live: Live) -> Option<usize> {
         match live {
             Live::Variable(v) => Some(v as usize),
             Live::Simulated(k) | Live::Residual(k) => {
@@ -142,6 +149,12 @@ impl AddressSpace {
     pub(super) fn stepped(&self, owner: Owner, live: Live) -> bool {
         // A parameter holds until the next revision.
         self.variable_of(owner, live).is_none_or(|v| self.twin_type(owner).variables[v].stepped)
+    }
+
+    /// How the statuses of a node's samples weigh in aggregates.
+    pub(super) fn aggregation(&self, owner: Owner, live: Live) -> Configuration {
+        let variable = self.variable_of(owner, live);
+        variable.map_or_else(Configuration::default, |v| self.twin_type(owner).variables[v].aggregate)
     }
 
     /// Whether clients, not a PLC, give this variable its values.

@@ -8,7 +8,7 @@ use opcua::types::{
 };
 
 use super::{AddressSpace, Folder, Live, Node, Owner, Part};
-use crate::{northbound::ids, twin::DataType};
+use crate::{aggregate::Aggregate, northbound::ids, twin::DataType};
 
 /// A type of reference that nodes here have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,17 @@ impl AddressSpace {
         if *id == ObjectId::ObjectsFolder {
             let node = [Node::Twins, Node::Connections, Node::History].get(i).copied()?;
             return Some(Reference::to(Kind::Organizes, node));
+        }
+        if *id == ObjectId::Server_ServerCapabilities_AggregateFunctions
+            || *id == ObjectId::HistoryServerCapabilities_AggregateFunctions
+        {
+            let target = Foreign {
+                id: self.aggregates.get(i)?.clone(),
+                name: Aggregate::ALL.get(i)?.name(),
+                class: NodeClass::Object,
+                type_definition: Some(ObjectTypeId::AggregateFunctionType),
+            };
+            return Some(Reference { kind: Kind::Organizes, forward: true, target: Target::Foreign(target) });
         }
         if *id == self.twin_type_id() && i < self.types.len() {
             let owner = Owner::Type(u32::try_from(i).ok()?);

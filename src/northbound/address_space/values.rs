@@ -10,6 +10,7 @@ use super::{
     node::{Aggregation, Archive, Link, Rolling, Store},
 };
 use crate::{
+    aggregate::Configuration,
     northbound::{signatures::ArgDef, units::engineering_units},
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
@@ -129,7 +130,7 @@ impl AddressSpace {
         match part {
             Part::Property(live, property) => self.property(owner, live, property),
             Part::Archive(live, member) => self.archive(owner, live, member, extents),
-            Part::Aggregation(_, member) => aggregation(member),
+            Part::Aggregation(live, member) => aggregation(self.aggregation(owner, live), member),
             Part::Rolling(_) => match self.twin_type(owner).window {
                 Window::Duration(seconds) => Figure::good(seconds * 1e3),
                 Window::Values(values) => Figure::good(values),
@@ -260,12 +261,12 @@ fn address(source: &NodeAddress) -> String {
     }
 }
 
-/// Part 13 §4.2.1.2: the defaults, until aggregates can be configured.
-fn aggregation(member: Aggregation) -> Figure {
+fn aggregation(configuration: Configuration, member: Aggregation) -> Figure {
     match member {
-        Aggregation::TreatUncertainAsBad => Figure::good(true),
-        Aggregation::PercentDataBad | Aggregation::PercentDataGood => Figure::good(100u8),
-        Aggregation::UseSlopedExtrapolation => Figure::good(false),
+        Aggregation::TreatUncertainAsBad => Figure::good(configuration.treat_uncertain_as_bad),
+        Aggregation::PercentDataBad => Figure::good(configuration.percent_data_bad),
+        Aggregation::PercentDataGood => Figure::good(configuration.percent_data_good),
+        Aggregation::UseSlopedExtrapolation => Figure::good(configuration.use_sloped_extrapolation),
     }
 }
 

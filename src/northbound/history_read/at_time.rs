@@ -53,8 +53,8 @@ impl Cursor {
             data_type,
             stepped: historian.stepped() || !data_type.is_numeric(),
             simple_bounds,
-            uncertain_is_bad: true,
-            sloped_extrapolation: false,
+            uncertain_is_bad: historian.aggregation().treat_uncertain_as_bad,
+            sloped_extrapolation: historian.aggregation().use_sloped_extrapolation,
         };
         Self { rule, times, next: 0 }
     }

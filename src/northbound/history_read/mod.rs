@@ -5,12 +5,15 @@
 //! - a continuation point is good once, for its node and its details only; the session's oldest goes when there are too many;
 //! - IndexRange cuts texts and ByteStrings: a value too short for it is null with Bad_IndexRangeNoData; for other scalars the
 //!   whole read is Bad_IndexRangeNoData;
+//! - a processed read has Source timestamps only (OPC 10000-13 §5.4.3.1), others are Bad_TimestampsToReturnInvalid;
 //! - DataEncoding: `Default Binary` only; the other standard ones are Bad_DataEncodingUnsupported, others Invalid.
 
 mod annotations;
 mod at_time;
 mod modified;
+mod places;
 mod points;
+mod processed;
 mod raw;
 
 use std::sync::Arc;
@@ -19,15 +22,20 @@ use opcua::{
     server::node_manager::{HistoryNode, RequestContext},
     types::{
         DataValue, HistoryData, HistoryModifiedData, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ReadRawModifiedDetails, StatusCode, TimestampsToReturn, Variant,
+        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, Variant,
     },
 };
 use tracing::error;
 
+pub(super) use places::Places;
 pub(super) use points::{POINTS_MAX, Points};
 
-use super::address_space::{AddressSpace, Live, Node, Owner, Part, Property};
+use super::{
+    address_space::{AddressSpace, Live, Node, Owner, Part, Property},
+    aggregates,
+};
 use crate::{
+    aggregate::Configuration,
     history::{HistoryError, HistoryStore, Modified},
     sample::{Sample, SeriesId, TwinId},
     time::Timestamp,
@@ -44,6 +52,7 @@ enum Cursor {
     Raw(raw::Cursor),
     Modified(modified::Cursor),
     AtTime(at_time::Cursor),
+    Processed(processed::Cursor),
     Annotations(annotations::Cursor),
 }
 
@@ -62,6 +71,7 @@ impl Cursor {
             (Self::Raw(a), Self::Raw(b)) => a.is_of(b),
             (Self::Modified(a), Self::Modified(b)) => a.is_of(b),
             (Self::AtTime(a), Self::AtTime(b)) => a.is_of(b),
+            (Self::Processed(a), Self::Processed(b)) => a.is_of(b),
             (Self::Annotations(a), Self::Annotations(b)) => a.is_of(b),
             _ => false,
         }
@@ -81,6 +91,10 @@ impl Cursor {
             Self::AtTime(cursor) => {
                 let (samples, next) = cursor.page(store)?;
                 (Page::Samples(samples), next.map(Self::AtTime))
+            }
+            Self::Processed(cursor) => {
+                let (samples, next) = cursor.page(store)?;
+                (Page::Samples(samples), next.map(Self::Processed))
             }
             Self::Annotations(cursor) => {
                 let (values, next) = cursor.page(store)?;
@@ -143,6 +157,21 @@ impl<'a> Historian<'a> {
     fn stepped(&self) -> bool {
         self.space.stepped(self.owner, self.live)
     }
+
+    fn aggregation(&self) -> Configuration {
+        self.space.aggregation(self.owner, self.live)
+    }
+
+    /// Specification limits of the process; those of a variable are its Simulated's too.
+    fn limits(&self) -> Option<(f64, f64)> {
+        match self.live {
+            Live::Variable(_) | Live::Simulated(_) => {
+                let v = self.space.variable_of(self.owner, self.live)?;
+                self.space.twin_type(self.owner).variables[v].limits
+            }
+            Live::Residual(_) | Live::Parameter(_) => None,
+        }
+    }
 }
 
 fn check_encoding(node: &HistoryNode) -> Result<(), StatusCode> {
@@ -165,13 +194,37 @@ pub(super) async fn raw_modified(
     stamps: TimestampsToReturn,
 ) -> Result<(), StatusCode> {
     check_stamps(stamps)?;
-    let begin = |historian: Historian<'_>| {
+    let begin = |_: usize, historian: Historian<'_>| {
         Ok(match (historian.is_annotations, details.is_read_modified) {
             (true, true) => return Err(StatusCode::BadHistoryOperationUnsupported),
             (true, false) => Cursor::Annotations(annotations::Cursor::of_range(historian.series, details)?),
             (false, true) => Cursor::Modified(modified::Cursor::new(historian.series, details)?),
             (false, false) => Cursor::Raw(raw::Query::new(historian.series, details)?.begin()),
         })
+    };
+    serve(space, points, context, nodes, stamps, begin).await
+}
+
+/// Aggregates: one per node of the request.
+pub(super) async fn processed(
+    space: &AddressSpace,
+    (points, places): (&Points, &Places),
+    context: &RequestContext,
+    details: &ReadProcessedDetails,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+) -> Result<(), StatusCode> {
+    if stamps != TimestampsToReturn::Source {
+        return Err(StatusCode::BadTimestampsToReturnInvalid);
+    }
+    let wanted = processed::Wanted::new(details)?;
+    let types = space.namespaces.types;
+    let asked = details.aggregate_type.as_deref().unwrap_or_default();
+    let places = places.of(context, nodes, asked.len()).ok_or(StatusCode::BadAggregateListMismatch)?;
+    let asked: Vec<_> = places.iter().map(|place| aggregates::of_node(&asked[*place], types)).collect();
+    let begin = |i: usize, historian: Historian<'_>| {
+        let aggregate = asked[i].ok_or(StatusCode::BadAggregateNotSupported)?;
+        Ok(Cursor::Processed(wanted.cursor(&historian.values()?, aggregate)))
     };
     serve(space, points, context, nodes, stamps, begin).await
 }
@@ -187,7 +240,7 @@ pub(super) async fn at_time(
 ) -> Result<(), StatusCode> {
     check_stamps(stamps)?;
     let times = times(details.req_times.as_deref())?;
-    let begin = |historian: Historian<'_>| {
+    let begin = |_: usize, historian: Historian<'_>| {
         let historian = historian.values()?;
         Ok(Cursor::AtTime(at_time::Cursor::new(&historian, Arc::clone(&times), details.use_simple_bounds)))
     };
@@ -205,7 +258,7 @@ pub(super) async fn annotation_data(
 ) -> Result<(), StatusCode> {
     check_stamps(stamps)?;
     let times = times(details.req_times.as_deref())?;
-    let begin = |historian: Historian<'_>| {
+    let begin = |_: usize, historian: Historian<'_>| {
         Ok(Cursor::Annotations(annotations::Cursor::at_times(historian.series, Arc::clone(&times))))
     };
     serve(space, points, context, nodes, stamps, begin).await
@@ -234,12 +287,13 @@ async fn serve(
     context: &RequestContext,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
-    begin: impl Fn(Historian<'_>) -> Result<Cursor, StatusCode>,
+    begin: impl Fn(usize, Historian<'_>) -> Result<Cursor, StatusCode>,
 ) -> Result<(), StatusCode> {
     let cursors: Vec<Result<Cursor, StatusCode>> = nodes
         .iter()
-        .map(|node| {
-            let begin = begin(Historian::of(space, node)?)?;
+        .enumerate()
+        .map(|(i, node)| {
+            let begin = begin(i, Historian::of(space, node)?)?;
             match node.continuation_point() {
                 None => Ok(begin),
                 Some(point) => {
