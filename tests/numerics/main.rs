@@ -9,5 +9,6 @@ mod identification;
 mod language;
 mod nist;
 mod part13;
+mod part13_properties;
 mod sensitivity;
 mod support;

@@ -14,7 +14,7 @@ const SECOND: i64 = 10_000_000;
 const NOON: i64 = 132_000_000_000_000_000;
 
 /// Samples in memory, oldest first.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(pub(crate) Vec<Sample>);
 
 impl Source for Memory {
