@@ -88,7 +88,7 @@ pub(super) fn transitions<S: Source>(
 ) -> Result<Vec<Sample>, S::Error> {
     let Some(first) = intervals.first() else { return Ok(Vec::new()) };
     let mut timeline = Timeline::at(source, request, Needs::Value, extent, first.samples().start)?;
-    let mut previous = timeline.previous().cloned();
+    let mut previous = timeline.previous();
     let mut results = Vec::with_capacity(intervals.len());
     for interval in intervals {
         let (mut shares, mut count) = (Shares::default(), 0);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const PAGE_MIN: usize = 64;
-const PAGE_MAX: usize = 16_384;
+const PAGE_MAX: usize = 8192;
 
 /// What a sample must have to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +117,12 @@ impl Bound {
 }
 
 /// What lies before the present place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Past {
     /// The sample just before, whatever it is.
     last: Option<Point>,
-    /// The last usable one, with its value.
-    usable: Option<(Point, Value)>,
+    /// The last usable one; the cursor keeps its value.
+    usable: Option<Point>,
     /// The usable one before that.
     older: Option<Point>,
 }
@@ -136,11 +136,24 @@ pub(super) struct Cursor<'a, S: Source> {
     /// Where the next page begins; `None`: there is none.
     next: Option<i64>,
     end: i64,
+    /// The sample on the page whose value [`kept`](Self::kept) gives, also when the page is turned: cheaper than a copy
+    /// of the value of every sample.
+    keep: Option<usize>,
+    kept: Value,
 }
 
 impl<'a, S: Source> Cursor<'a, S> {
     pub(super) fn new(source: &'a S, from: i64, end: i64) -> Self {
-        Self { source, page: Vec::new(), index: 0, limit: PAGE_MIN, next: Some(from), end }
+        Self {
+            source,
+            page: Vec::new(),
+            index: 0,
+            limit: PAGE_MIN,
+            next: Some(from),
+            end,
+            keep: None,
+            kept: Value::Null,
+        }
     }
 
     /// The next sample, not passed yet.
@@ -174,9 +187,17 @@ impl<'a, S: Source> Cursor<'a, S> {
         *self = Self::new(self.source, at, self.end);
     }
 
+    fn kept(&self) -> Value {
+        self.keep
+            .and_then(|index| self.page.get(index))
+            .map_or_else(|| self.kept.clone(), |sample| sample.value.clone())
+    }
+
     fn turn(&mut self) -> Result<bool, S::Error> {
         let Some(from) = self.next.filter(|from| *from < self.end) else { return Ok(false) };
         let times = Timestamp::from_ticks(from)..Timestamp::from_ticks(self.end);
+        self.kept = self.kept();
+        self.keep = None;
         self.page = self.source.read(times, Direction::Forward, self.limit)?;
         self.index = 0;
         self.next = self.page.last().filter(|_| self.page.len() == self.limit).map(after);
@@ -217,24 +238,31 @@ impl<'a, S: Source> Timeline<'a, S> {
             ahead: None,
             has_wrong_type: false,
         };
-        timeline.past = timeline.past_of(at)?;
+        timeline.look_back(at)?;
         Ok(timeline)
     }
 
     /// The value of the last usable sample passed.
-    pub(super) fn previous(&self) -> Option<&Value> {
-        self.past.usable.as_ref().map(|(_, value)| value)
+    pub(super) fn previous(&self) -> Option<Value> {
+        self.past.usable.map(|_| self.cursor.kept())
     }
 
     /// Passes the next sample if it lies before `end`.
     #[inline]
     pub(super) fn pass(&mut self, end: i64) -> Result<Option<(Point, &Sample)>, S::Error> {
-        let Some(sample) = self.cursor.pass(end)? else { return Ok(None) };
+        if self.cursor.pass(end)?.is_none() {
+            return Ok(None);
+        }
+        let index = self.cursor.index - 1;
+        let sample = &self.cursor.page[index];
         let point = self.rules.point(sample);
+        self.past.last = Some(point);
         if point.grade == Grade::Bad {
             self.has_wrong_type |= self.rules.is_wrong_type(sample);
+        } else {
+            self.past.older = self.past.usable.replace(point);
+            self.cursor.keep = Some(index);
         }
-        self.past.pass(point, sample);
         Ok(Some((point, sample)))
     }
 
@@ -244,10 +272,9 @@ impl<'a, S: Source> Timeline<'a, S> {
             while self.pass(at)?.is_some() {}
             return Ok(());
         }
-        self.past = self.past_of(at)?;
         self.cursor.jump(at);
         self.ahead = None;
-        Ok(())
+        self.look_back(at)
     }
 
     /// A Bad result for want of numbers where there are values of another type: Bad_AggregateInvalidInputs (§5.3.2).
@@ -259,27 +286,28 @@ impl<'a, S: Source> Timeline<'a, S> {
         }
     }
 
-    fn past_of(&mut self, at: i64) -> Result<Past, S::Error> {
-        let mut past = Past::default();
+    /// Learns what lies before `at`.
+    fn look_back(&mut self, at: i64) -> Result<(), S::Error> {
+        self.past = Past::default();
         let (mut end, mut limit) = (Timestamp::from_ticks(at), 4);
         loop {
             let page = self.cursor.source.read(Timestamp::NULL..end, Direction::Backward, limit)?;
             for sample in page.iter().filter(|sample| !is_placeholder(sample)) {
                 let point = self.rules.point(sample);
-                past.last = past.last.or(Some(point));
+                self.past.last = self.past.last.or(Some(point));
                 if point.grade == Grade::Bad {
                     self.has_wrong_type |= self.rules.is_wrong_type(sample);
-                    continue;
+                } else if self.past.usable.is_some() {
+                    self.past.older = Some(point);
+                    return Ok(());
+                } else {
+                    self.past.usable = Some(point);
+                    self.cursor.kept = sample.value.clone();
                 }
-                if past.usable.is_some() {
-                    past.older = Some(point);
-                    return Ok(past);
-                }
-                past.usable = Some((point, sample.value.clone()));
             }
-            let Some(oldest) = page.last().filter(|_| page.len() == limit) else { return Ok(past) };
-            if past.usable.is_some() && !self.sloped_extrapolation {
-                return Ok(past);
+            let Some(oldest) = page.last().filter(|_| page.len() == limit) else { return Ok(()) };
+            if self.past.usable.is_some() && !self.sloped_extrapolation {
+                return Ok(());
             }
             end = oldest.source_timestamp;
             limit = (limit * 4).min(4096);
@@ -296,19 +324,20 @@ impl<'a, S: Source> Timeline<'a, S> {
             return Ok(Bound::raw(sample, *point));
         }
         let next = next.map(|(point, _)| point);
-        let Some((before, value)) = &self.past.usable else { return Ok(Bound::none(at)) };
+        let Some(before) = self.past.usable else { return Ok(Bound::none(at)) };
+        let value = self.cursor.kept();
         // "If either bounding time is beyond the last data point the Server may return an error": Annex A does.
         if at > last || self.past.last.is_none_or(|last| last.at != before.at) {
             return Ok(Bound::none(at));
         }
         if stepped || before.x.is_nan() {
-            return Ok(Bound::estimate(at, before.x, value.clone(), before.grade));
+            return Ok(Bound::estimate(at, before.x, value, before.grade));
         }
         Ok(match next {
             Some(after) if after.grade != Grade::Bad => {
-                line(*before, after, at, value, worse(before.grade, after.grade))
+                line(before, after, at, &value, worse(before.grade, after.grade))
             }
-            _ => Bound::estimate(at, before.x, value.clone(), Grade::Uncertain),
+            _ => Bound::estimate(at, before.x, value, Grade::Uncertain),
         })
     }
 
@@ -323,7 +352,8 @@ impl<'a, S: Source> Timeline<'a, S> {
             return Ok(Bound::raw(sample, *point));
         }
         let next = next.map(|(point, _)| point);
-        let Some((before, value)) = self.past.usable.clone() else { return Ok(Bound::none(at)) };
+        let Some(before) = self.past.usable else { return Ok(Bound::none(at)) };
+        let value = self.cursor.kept();
         let is_bad_between =
             self.past.last.is_none_or(|last| last.at != before.at) || next.is_some_and(|next| next.at == at);
         if self.stepped || before.x.is_nan() {
@@ -366,17 +396,6 @@ impl<'a, S: Source> Timeline<'a, S> {
             let Some(last) = page.last().filter(|_| page.len() == limit) else { return Ok(None) };
             from = after(last);
             limit = (limit * 2).min(PAGE_MAX);
-        }
-    }
-}
-
-impl Past {
-    #[inline]
-    fn pass(&mut self, point: Point, sample: &Sample) {
-        self.last = Some(point);
-        if point.grade != Grade::Bad {
-            self.older = self.usable.take().map(|(point, _)| point);
-            self.usable = Some((point, sample.value.clone()));
         }
     }
 }
