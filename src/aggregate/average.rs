@@ -1,6 +1,8 @@
 //! Average (Part 13 §5.4.3.5) and the time-weighted TimeAverage, Total (§5.4.3.6, §5.4.3.8: interpolated bounding values)
 //! and TimeAverage2, Total2 (§5.4.3.7, §5.4.3.9: simple ones).
 
+use std::ops::Range;
+
 use super::{
     Aggregate, Extent, Request, Source,
     interval::{CALCULATED, Interval, Sum, with_info},
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     history::Summary,
     sample::{Sample, StatusCode, Value},
+    time::Timestamp,
 };
 
 const TICKS_PER_SECOND: f64 = 1e7;
@@ -42,6 +45,7 @@ impl Fold for Average {
         request: &Request,
         _: &S,
         interval: &Interval,
+        _: Range<Timestamp>,
         summary: &Summary,
     ) -> Result<Option<Sample>, S::Error> {
         let tally = Tally::of(request, summary);
@@ -52,9 +56,7 @@ impl Fold for Average {
 fn mean(request: &Request, interval: &Interval, sum: f64, tally: &Tally) -> Sample {
     match tally.shares.good {
         0 => tally.nothing(interval),
-        count => {
-            interval.result(Value::Double(sum / count as f64), tally.shares.status(&request.configuration), CALCULATED)
-        }
+        count => tally.result(request, interval, Value::Double(sum / count as f64)),
     }
 }
 

@@ -2,9 +2,11 @@
 //! (§5.4.3.25 to §5.4.3.27), StartBound, EndBound and DeltaBounds (§5.4.3.28 to §5.4.3.30). What lies between is not read
 //! where an interval holds many samples.
 
+use std::ops::Range;
+
 use super::{
     Aggregate, Extent, Request, Source,
-    interval::{CALCULATED, Interval, in_type_of, is_placeholder, result, with_info},
+    interval::{CALCULATED, Interval, in_type_of, result, with_info},
     raw::{Fold, Tally},
     timeline::{Bound, Needs, Timeline},
 };
@@ -146,15 +148,16 @@ impl Fold for Ends {
         request: &Request,
         source: &S,
         interval: &Interval,
+        times: Range<Timestamp>,
         _: &Summary,
     ) -> Result<Option<Sample>, S::Error> {
         let is_delta = request.aggregate == Aggregate::Delta;
         let mut fold = Self::default();
         if request.aggregate != Aggregate::End {
-            (fold.first, fold.is_skipped) = outermost(source, interval, Direction::Forward, is_delta)?;
+            (fold.first, fold.is_skipped) = outermost(source, times.clone(), Direction::Forward, is_delta)?;
         }
         if request.aggregate != Aggregate::Start {
-            (fold.last, fold.is_skipped_since) = outermost(source, interval, Direction::Backward, is_delta)?;
+            (fold.last, fold.is_skipped_since) = outermost(source, times, Direction::Backward, is_delta)?;
         }
         let is_found = fold.first.is_some() || fold.last.is_some();
         Ok(is_found.then(|| fold.finish(request, interval)))
@@ -164,14 +167,14 @@ impl Fold for Ends {
 /// The first sample from one side (with `is_delta` the first Good number), and whether others were passed over.
 fn outermost<S: Source>(
     source: &S,
-    interval: &Interval,
+    mut times: Range<Timestamp>,
     direction: Direction,
     is_delta: bool,
 ) -> Result<(Option<Sample>, bool), S::Error> {
-    let (mut times, mut limit, mut is_skipped) = (interval.times(), 4, false);
+    let (mut limit, mut is_skipped) = (4, false);
     loop {
         let page = source.read(times.clone(), direction, limit)?;
-        for sample in page.iter().filter(|sample| !is_placeholder(sample)) {
+        for sample in &page {
             if !is_delta || (sample.status.is_good() && sample.usable().is_some()) {
                 return Ok((Some(sample.clone()), is_skipped));
             }

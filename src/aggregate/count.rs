@@ -1,6 +1,8 @@
 //! Count (Part 13 §5.4.3.21), AnnotationCount (§5.4.3.20), NumberOfTransitions (§5.4.3.24), DurationInStateZero and
 //! DurationInStateNonZero (§5.4.3.22, §5.4.3.23).
 
+use std::ops::Range;
+
 use super::{
     Aggregate, Extent, Request, Source,
     interval::{CALCULATED, Interval, Shares, with_info},
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     history::Summary,
     sample::{Sample, Value},
+    time::Timestamp,
 };
 
 const TICKS_PER_MS: f64 = 1e4;
@@ -43,6 +46,7 @@ impl Fold for Count {
         request: &Request,
         _: &S,
         interval: &Interval,
+        _: Range<Timestamp>,
         summary: &Summary,
     ) -> Result<Option<Sample>, S::Error> {
         let mut summary = *summary;
@@ -73,7 +77,9 @@ pub(super) fn annotations<S: Source>(
         if extent.is_outside(interval) {
             return Ok(interval.no_data());
         }
-        let count = i64::try_from(source.annotations(interval.times())?).unwrap_or(i64::MAX);
+        let Range { start, end } = interval.samples();
+        let count = source.annotations(Timestamp::from_ticks(start)..Timestamp::from_ticks(end))?;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(interval.result(int32(count), crate::sample::StatusCode::Good, CALCULATED | extent.partial(interval)))
     };
     intervals.iter().map(annotations).collect()

@@ -153,6 +153,7 @@ impl Fold for Extremum {
         request: &Request,
         source: &S,
         interval: &Interval,
+        times: Range<Timestamp>,
         summary: &Summary,
     ) -> Result<Option<Sample>, S::Error> {
         let (good, uncertain) = (&summary.good, &summary.uncertain);
@@ -161,7 +162,7 @@ impl Fold for Extremum {
         fold.uncertain = (uncertain.usable > 0).then_some((uncertain.min, uncertain.max));
         let mut find = |x: f64, is_minimum: bool| {
             let mut found = Vec::new();
-            locate(source, interval.samples(), x, is_minimum, &mut found)?;
+            locate(source, times.start.ticks()..times.end.ticks(), x, is_minimum, &mut found)?;
             for sample in &found {
                 fold.good.see(x, sample.source_timestamp.ticks(), &sample.value, 0);
             }

@@ -65,10 +65,10 @@ impl Interval {
         self.low + shift..self.high.saturating_add(shift)
     }
 
-    /// [`samples`](Self::samples) as a store takes them.
-    pub(super) const fn times(&self) -> Range<Timestamp> {
+    /// [`samples`](Self::samples) as a store takes them, without what lies before the first of the archive.
+    pub(super) fn times(&self, extent: Extent) -> Range<Timestamp> {
         let Range { start, end } = self.samples();
-        Timestamp::from_ticks(start)..Timestamp::from_ticks(end)
+        Timestamp::from_ticks(start.max(extent.first))..Timestamp::from_ticks(end)
     }
 
     /// The time of the interval: its start.
@@ -104,17 +104,24 @@ pub(super) fn code(status: StatusCode) -> StatusCode {
     StatusCode::from(status.bits() & 0xFFFF_0000)
 }
 
-/// Marks in the archive that nothing was there (Annex A: "First archive entry, Point created") are no samples.
-pub(super) fn is_placeholder(sample: &Sample) -> bool {
-    sample.status.is_bad() && code(sample.status) == StatusCode::BadNoData
-}
-
 impl Extent {
-    /// `None`: there is not one sample.
+    /// `None`: there is not one sample. Entries Bad_NoData at the very beginning are marks that there was nothing yet
+    /// (Annex A: "First archive entry, Point created"), not samples: nothing reads before `first`.
     pub(super) fn of<S: Source>(source: &S) -> Result<Option<Self>, S::Error> {
-        let Some(first) = edge(source, Direction::Forward)? else { return Ok(None) };
-        let last = edge(source, Direction::Backward)?.unwrap_or(first);
-        Ok(Some(Self { first, last }))
+        let is_mark = |sample: &&Sample| code(sample.status) == StatusCode::BadNoData;
+        let (mut from, mut limit) = (Timestamp::NULL, 1);
+        let first = loop {
+            let page = source.read(from..Timestamp::MAX, Direction::Forward, limit)?;
+            if let Some(sample) = page.iter().find(|sample| !is_mark(sample)) {
+                break sample.source_timestamp.ticks();
+            }
+            let Some(last) = page.last().filter(|_| page.len() == limit) else { return Ok(None) };
+            from = Timestamp::from_ticks(last.source_timestamp.ticks() + 1);
+            limit = (limit * 4).min(4096);
+        };
+        let newest = source.read(Timestamp::NULL..Timestamp::MAX, Direction::Backward, 1)?;
+        let last = newest.first().map_or(first, |sample| sample.source_timestamp.ticks());
+        Ok(Some(Self { first, last: last.max(first) }))
     }
 
     /// Wholly before the first or after the last sample.
@@ -135,22 +142,6 @@ impl Extent {
         } else {
             0
         }
-    }
-}
-
-fn edge<S: Source>(source: &S, direction: Direction) -> Result<Option<i64>, S::Error> {
-    let (mut times, mut limit) = (Timestamp::NULL..Timestamp::MAX, 1);
-    loop {
-        let page = source.read(times.clone(), direction, limit)?;
-        if let Some(sample) = page.iter().find(|sample| !is_placeholder(sample)) {
-            return Ok(Some(sample.source_timestamp.ticks()));
-        }
-        let Some(last) = page.last().filter(|_| page.len() == limit) else { return Ok(None) };
-        match direction {
-            Direction::Forward => times.start = Timestamp::from_ticks(last.source_timestamp.ticks() + 1),
-            Direction::Backward => times.end = last.source_timestamp,
-        }
-        limit = (limit * 4).min(4096);
     }
 }
 
@@ -182,7 +173,8 @@ impl Shares {
     }
 }
 
-/// A sum that does not lose small terms next to large ones (Neumaier).
+/// A sum that does not lose small terms next to large ones: what rounding takes is summed beside it (Knuth's two-sum,
+/// without a branch).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
     sum: f64,
@@ -193,7 +185,8 @@ impl Sum {
     #[inline]
     pub(super) fn add(&mut self, x: f64) {
         let sum = self.sum + x;
-        self.lost += if self.sum.abs() >= x.abs() { (self.sum - sum) + x } else { (x - sum) + self.sum };
+        let taken = sum - self.sum;
+        self.lost += (self.sum - (sum - taken)) + (x - taken);
         self.sum = sum;
     }
 

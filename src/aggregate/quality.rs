@@ -1,6 +1,8 @@
 //! DurationGood to PercentBad (Part 13 §5.4.3.31 to §5.4.3.34), WorstQuality and WorstQuality2 (§5.4.3.35, §5.4.3.36).
 //! Their own status is always Good.
 
+use std::ops::Range;
+
 use super::{
     Aggregate, Request, Source,
     count::milliseconds,
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     history::Summary,
     sample::{Sample, StatusCode, Value},
+    time::Timestamp,
 };
 
 pub(super) fn duration(request: &Request, interval: &Interval, ledger: &Ledger) -> Sample {
@@ -70,6 +73,7 @@ impl Fold for Worst {
         _: &Request,
         _: &S,
         interval: &Interval,
+        _: Range<Timestamp>,
         summary: &Summary,
     ) -> Result<Option<Sample>, S::Error> {
         let is_good = summary.bad == 0 && summary.uncertain.count == 0;

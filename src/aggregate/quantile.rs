@@ -3,7 +3,7 @@
 
 use super::{
     Aggregate, Request,
-    interval::{CALCULATED, Interval},
+    interval::Interval,
     raw::{Fold, Tally},
 };
 use crate::sample::{Sample, Value};
@@ -30,7 +30,7 @@ impl Fold for Quantile {
             _ => 0.5,
         };
         match quantile(&mut self.values, share) {
-            Some(x) => interval.result(Value::Double(x), self.tally.shares.status(&request.configuration), CALCULATED),
+            Some(x) => self.tally.result(request, interval, Value::Double(x)),
             None => self.tally.nothing(interval),
         }
     }

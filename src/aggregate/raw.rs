@@ -1,6 +1,8 @@
 //! Aggregates that look at the samples of an interval alone. Where an interval holds many, the store's summary of it or a
 //! look at its edges replaces the scan.
 
+use std::ops::Range;
+
 use super::{
     Aggregate, Extent, Request, Source,
     average::Average,
@@ -8,7 +10,7 @@ use super::{
     count::{Count, transitions},
     deviation::Deviation,
     extremum::Extremum,
-    interval::{Interval, Shares, with_info},
+    interval::{CALCULATED, Interval, Shares, with_info},
     quality::Worst,
     quantile::Quantile,
     timeline::Cursor,
@@ -16,6 +18,7 @@ use super::{
 use crate::{
     history::Summary,
     sample::{Sample, StatusCode, Value},
+    time::Timestamp,
 };
 
 /// From how many samples in an interval on a summary is cheaper than reading them.
@@ -32,8 +35,14 @@ pub(super) trait Fold: Default {
 
     fn finish(self, request: &Request, interval: &Interval) -> Sample;
 
-    /// The result without a scan, if `summary` (never empty) determines it.
-    fn by_summary<S: Source>(_: &Request, _: &S, _: &Interval, _summary: &Summary) -> Result<Option<Sample>, S::Error> {
+    /// The result without a scan, if `summary` of the samples in `times` (never empty) determines it.
+    fn by_summary<S: Source>(
+        _: &Request,
+        _: &S,
+        _: &Interval,
+        _times: Range<Timestamp>,
+        _summary: &Summary,
+    ) -> Result<Option<Sample>, S::Error> {
         Ok(None)
     }
 }
@@ -69,7 +78,7 @@ fn fold<S: Source, F: Fold>(
     extent: Extent,
 ) -> Result<Vec<Sample>, S::Error> {
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Ok(Vec::new()) };
-    let mut cursor = Cursor::new(source, first.samples().start, last.samples().end);
+    let mut cursor = Cursor::new(source, first.samples().start.max(extent.first), last.samples().end);
     let (mut results, mut is_dense) = (Vec::with_capacity(intervals.len()), true);
     for interval in intervals {
         if extent.is_outside(interval) {
@@ -79,10 +88,11 @@ fn fold<S: Source, F: Fold>(
         let end = interval.samples().end;
         let mut result = None;
         if F::BY_SUMMARY && is_dense && !cursor.covers(end) {
-            let summary = source.summary(interval.times())?;
+            let times = interval.times(extent);
+            let summary = source.summary(times.clone())?;
             is_dense = summary.count() >= DENSE;
             if is_dense {
-                result = F::by_summary(request, source, interval, &summary)?;
+                result = F::by_summary(request, source, interval, times, &summary)?;
             }
         }
         let sample = match result {
@@ -134,20 +144,25 @@ impl Tally {
         None
     }
 
-    /// The same from a summary; `None` where it does not say enough: Bad samples may be mere marks of no data, and values
-    /// that are no numbers may be of a wrong type.
+    /// The same from a summary; `None` where it does not say enough: values that are no numbers may be of a wrong type.
     pub(super) fn of(request: &Request, summary: &Summary) -> Option<Self> {
-        if summary.bad > 0 || summary.good.usable < summary.good.count {
+        if summary.good.usable < summary.good.count {
             return None;
         }
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let (good, uncertain) = (count(summary.good.count), count(summary.uncertain.count));
+        let (good, uncertain, bad) = (count(summary.good.count), count(summary.uncertain.count), count(summary.bad));
         let shares = if request.configuration.treat_uncertain_as_bad {
-            Shares { good, uncertain: 0, bad: uncertain }
+            Shares { good, uncertain: 0, bad: bad + uncertain }
         } else {
-            Shares { good, uncertain, bad: 0 }
+            Shares { good, uncertain, bad }
         };
         Some(Self { shares, has_wrong_type: false })
+    }
+
+    /// A calculated result with the status by share of samples; a Bad one has no info bits (Annex A: Count, historian 1).
+    pub(super) fn result(&self, request: &Request, interval: &Interval, value: Value) -> Sample {
+        let status = self.shares.status(&request.configuration);
+        interval.result(value, status, if status.is_bad() { 0 } else { CALCULATED })
     }
 
     pub(super) const fn is_all_good(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::{
     Extent, Request, Source,
-    interval::{INTERPOLATED, in_type_of, is_placeholder},
+    interval::{INTERPOLATED, in_type_of},
 };
 use crate::{
     history::Direction,
@@ -159,14 +159,10 @@ impl<'a, S: Source> Cursor<'a, S> {
     /// The next sample, not passed yet.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<Option<&Sample>, S::Error> {
-        loop {
-            while self.page.get(self.index).is_some_and(is_placeholder) {
-                self.index += 1;
-            }
-            if self.index < self.page.len() || !self.turn()? {
-                return Ok(self.page.get(self.index));
-            }
+        if self.index >= self.page.len() {
+            self.turn()?;
         }
+        Ok(self.page.get(self.index))
     }
 
     /// Passes the next sample if it lies before `end`.
@@ -182,6 +178,15 @@ impl<'a, S: Source> Cursor<'a, S> {
         self.next.is_none() || self.page.last().is_some_and(|last| last.source_timestamp.ticks() >= end)
     }
 
+    /// Whether walking to `at` is cheaper than looking it up, judged by the density of the present page.
+    fn is_near(&self, at: i64) -> bool {
+        const STEPS: i64 = 256;
+        let (Some(first), Some(last)) = (self.page.first(), self.page.last()) else { return self.next.is_none() };
+        let (first, last) = (first.source_timestamp.ticks(), last.source_timestamp.ticks());
+        let spacing = (last - first) / i64::try_from(self.page.len()).unwrap_or(i64::MAX);
+        self.covers(at) || (at - last) / STEPS <= spacing
+    }
+
     /// Goes to `at`, which the page does not cover.
     pub(super) fn jump(&mut self, at: i64) {
         *self = Self::new(self.source, at, self.end);
@@ -193,8 +198,8 @@ impl<'a, S: Source> Cursor<'a, S> {
             .map_or_else(|| self.kept.clone(), |sample| sample.value.clone())
     }
 
-    fn turn(&mut self) -> Result<bool, S::Error> {
-        let Some(from) = self.next.filter(|from| *from < self.end) else { return Ok(false) };
+    fn turn(&mut self) -> Result<(), S::Error> {
+        let Some(from) = self.next.filter(|from| *from < self.end) else { return Ok(()) };
         let times = Timestamp::from_ticks(from)..Timestamp::from_ticks(self.end);
         self.kept = self.kept();
         self.keep = None;
@@ -202,7 +207,7 @@ impl<'a, S: Source> Cursor<'a, S> {
         self.index = 0;
         self.next = self.page.last().filter(|_| self.page.len() == self.limit).map(after);
         self.limit = (self.limit * 2).min(PAGE_MAX);
-        Ok(!self.page.is_empty())
+        Ok(())
     }
 }
 
@@ -212,7 +217,7 @@ pub(super) struct Timeline<'a, S: Source> {
     pub(super) rules: Rules,
     stepped: bool,
     sloped_extrapolation: bool,
-    last: i64,
+    extent: Extent,
     past: Past,
     /// The next usable sample, if it had to be looked for beyond the page.
     ahead: Option<Point>,
@@ -229,11 +234,11 @@ impl<'a, S: Source> Timeline<'a, S> {
         at: i64,
     ) -> Result<Self, S::Error> {
         let mut timeline = Self {
-            cursor: Cursor::new(source, at, i64::MAX),
+            cursor: Cursor::new(source, at.max(extent.first), i64::MAX),
             rules: Rules { needs, treat_uncertain_as_bad: request.configuration.treat_uncertain_as_bad },
             stepped: request.stepped,
             sloped_extrapolation: request.configuration.use_sloped_extrapolation,
-            last: extent.last,
+            extent,
             past: Past::default(),
             ahead: None,
             has_wrong_type: false,
@@ -268,11 +273,11 @@ impl<'a, S: Source> Timeline<'a, S> {
 
     /// Goes to `at` without looking at what lies between: within the page sample by sample, else by a new look back.
     pub(super) fn skip_to(&mut self, at: i64) -> Result<(), S::Error> {
-        if self.cursor.covers(at) {
+        if self.cursor.is_near(at) {
             while self.pass(at)?.is_some() {}
             return Ok(());
         }
-        self.cursor.jump(at);
+        self.cursor.jump(at.max(self.extent.first));
         self.ahead = None;
         self.look_back(at)
     }
@@ -289,10 +294,14 @@ impl<'a, S: Source> Timeline<'a, S> {
     /// Learns what lies before `at`.
     fn look_back(&mut self, at: i64) -> Result<(), S::Error> {
         self.past = Past::default();
-        let (mut end, mut limit) = (Timestamp::from_ticks(at), 4);
+        let (first, mut end) = (Timestamp::from_ticks(self.extent.first), Timestamp::from_ticks(at));
+        if end <= first {
+            return Ok(());
+        }
+        let mut limit = 4;
         loop {
-            let page = self.cursor.source.read(Timestamp::NULL..end, Direction::Backward, limit)?;
-            for sample in page.iter().filter(|sample| !is_placeholder(sample)) {
+            let page = self.cursor.source.read(first..end, Direction::Backward, limit)?;
+            for sample in &page {
                 let point = self.rules.point(sample);
                 self.past.last = self.past.last.or(Some(point));
                 if point.grade == Grade::Bad {
@@ -316,7 +325,7 @@ impl<'a, S: Source> Timeline<'a, S> {
 
     /// The simple bounding value at `at` (§3.1.9); all samples before `at` must have been passed.
     pub(super) fn simple_bound(&mut self, at: i64) -> Result<Bound, S::Error> {
-        let (rules, stepped, last) = (self.rules, self.stepped, self.last);
+        let (rules, stepped, last) = (self.rules, self.stepped, self.extent.last);
         let next = self.cursor.peek()?.map(|sample| (rules.point(sample), sample));
         if let Some((point, sample)) = &next
             && point.at == at
@@ -357,7 +366,7 @@ impl<'a, S: Source> Timeline<'a, S> {
         let is_bad_between =
             self.past.last.is_none_or(|last| last.at != before.at) || next.is_some_and(|next| next.at == at);
         if self.stepped || before.x.is_nan() {
-            let is_extrapolated = at > self.last;
+            let is_extrapolated = at > self.extent.last;
             let grade = if is_bad_between || is_extrapolated { Grade::Uncertain } else { before.grade };
             return Ok(Bound { is_extrapolated, ..Bound::estimate(at, before.x, value, grade) });
         }
