@@ -9,6 +9,8 @@ mod identification;
 mod language;
 mod nist;
 mod part13;
+mod part13_cases;
 mod part13_properties;
+mod part13_reference;
 mod sensitivity;
 mod support;
