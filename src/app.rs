@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::{Config, Store},
+    control::Control,
     history::{
         HistoryError, SharedStore,
         memory_store::MemoryStore,
@@ -82,6 +83,7 @@ pub struct App {
     job_tasks: TaskTracker,
     writer: HistoryWriter,
     history: SharedStore,
+    control: Option<Control>,
     ingest_channels: ingest::Channels,
     changed: mpsc::Receiver<Vec<SeriesId>>,
     warm_starts: mpsc::Receiver<TwinId>,
@@ -100,6 +102,7 @@ impl App {
         ensure_writable(&config.data_dir)?;
         let twins = Arc::new(config.twins);
         let history = open_history(config.history.store, &config.data_dir, &twins, config.renames).await?;
+        let control = control(config.history.store, &config.data_dir);
         let (history_tx, history_rx) = mpsc::channel(HISTORY);
         let writer = HistoryWriter::start(Arc::clone(&history), history_rx, clock.now(), config.history.retention)
             .map_err(AppError::Thread)?;
@@ -139,6 +142,7 @@ impl App {
             job_tasks,
             writer,
             history,
+            control,
             ingest_channels,
             changed: changed_rx,
             warm_starts: warm_rx,
@@ -190,6 +194,13 @@ impl App {
             stages.spawn(async move {
                 source.run(intake).await;
                 "southbound"
+            });
+        }
+        if let Some(control) = self.control {
+            let (history, stopping) = (Arc::clone(&self.history), intake.clone());
+            stages.spawn(async move {
+                control.serve(history, stopping).await;
+                "control"
             });
         }
         // Without any PLC the input stays open until the stop all the same.
@@ -329,6 +340,15 @@ async fn open_history(
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder, &names, options)).await;
     let store = opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??;
     Ok(Arc::new(store))
+}
+
+/// For `uatwin history backup`. The twins do without it.
+fn control(store: Store, data_dir: &Path) -> Option<Control> {
+    if store == Store::Memory {
+        return None;
+    }
+    let bound = Control::bind(data_dir);
+    bound.map_err(|error| warn!(%error, "no control socket: there are no backups while the service runs")).ok()
 }
 
 /// Fails early and clearly where nothing can be stored.

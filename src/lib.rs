@@ -26,6 +26,7 @@ pub mod northbound;
 pub mod plant;
 pub mod config;
 pub mod telemetry;
+pub mod control;
 pub mod app;
 // people
 pub mod cli;

@@ -82,6 +82,9 @@ impl SledStore {
     /// Merges small blocks, looking at about so many samples.
     pub(super) fn compact_some(&self, samples: usize) -> Result<Compacted, Cause> {
         let (mut done, mut left) = (Compacted::default(), samples);
+        if self.copying.is_busy() {
+            return Ok(done); // when the backup is made
+        }
         while left > 0 {
             let Some((index, from)) = self.compaction().take() else { break };
             if let Err(cause) = self.compact_series(index, from, &mut left, &mut done) {
@@ -145,6 +148,9 @@ impl SledStore {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(false) };
         // Nobody reads or seals this series meanwhile: a reader between two blocks would miss one or see it twice.
         let _head = self.head_mut(index);
+        if self.copying.is_frozen(index) {
+            return Ok(false);
+        }
         let mut blocks = Vec::with_capacity(group.len());
         for entry in self.blocks.tree.range(first.key.clone()..=last.key.clone()) {
             blocks.push(entry?);

@@ -2,6 +2,8 @@
 //!
 //! A store is anything that passes the contract in `tests/` of [`HistoryStore`]; which one, the config says.
 
+mod archive;
+pub mod backup;
 pub mod block;
 mod block_values;
 mod blocks;
@@ -27,6 +29,7 @@ pub mod writer;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
+pub use backup::{BackupProgress, BackupReport};
 pub use summary::{ClassSummary, Summary};
 
 use crate::{
@@ -85,6 +88,12 @@ pub enum HistoryError {
         /// Bytes that must stay free.
         floor: u64,
     },
+    /// Copying history while it is in use.
+    #[error("backing up history")]
+    Backup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Putting a backup in its place.
+    #[error("restoring history")]
+    Restore(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A series that the store was not opened with.
     #[error("series {} is not one of the {count} that this history was opened with", series.0)]
     UnknownSeries {
@@ -247,6 +256,16 @@ pub trait HistoryStore: Send + Sync {
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
         let _ = before;
         Ok(0)
+    }
+
+    /// Writes everything appended before the call into a file of its own, which must not be there yet, while the store is
+    /// in use. `progress` may stop it.
+    fn backup(
+        &self,
+        _to: &std::path::Path,
+        _progress: &mut dyn FnMut(BackupProgress) -> std::ops::ControlFlow<()>,
+    ) -> Result<BackupReport, HistoryError> {
+        Err(HistoryError::Backup("it is not on a disk".into()))
     }
 }
 

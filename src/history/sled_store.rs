@@ -14,7 +14,7 @@
 use std::{
     collections::VecDeque,
     fs::{self, File},
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard},
 };
@@ -22,7 +22,8 @@ use std::{
 use sled::{Batch, Db, Tree};
 
 use super::{
-    Compacted, Direction, HistoryError, HistoryStore, Summary,
+    BackupProgress, BackupReport, Compacted, Direction, HistoryError, HistoryStore, Summary,
+    backup::Copying,
     block::SAMPLES_MAX,
     blocks::{Blocks, Cause, PAGE_SAMPLES, Sizes},
     compact::Compaction,
@@ -98,6 +99,8 @@ pub struct SledStore {
     pub(super) annotations: Shelf,
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
+    pub(super) copying: Copying,
+    block_db: Db,
     log_db: Db,
     folder: File,
     pub(super) floor: DiskFloor,
@@ -180,12 +183,24 @@ impl SledStore {
             floor,
             _lock: lock,
         };
+        let compaction = Mutex::new(Compaction::all(names.len()));
+        let (folder, copying) = (folder_file, Copying::default());
+        let store =
+            Self { options, ids, heads, blocks, log, compaction, copying, block_db, log_db, folder, floor, _lock: lock };
         store.replay().map_err(fail)?;
         Ok(store)
     }
 
     pub(super) fn compaction(&self) -> MutexGuard<'_, Compaction> {
         self.compaction.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn databases(&self) -> [&Db; 2] {
+        [&self.block_db, &self.log_db]
+    }
+
+    pub(super) fn log_tree(&self) -> Tree {
+        self.log().tree.clone()
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
@@ -252,6 +267,9 @@ impl SledStore {
     }
 
     pub(super) fn seal(&self, log: &mut Log, index: usize, head: &mut Head) -> Result<(), Cause> {
+        if self.copying.is_frozen(index) {
+            return Ok(()); // sealed when its blocks are copied
+        }
         if !head.removed.is_empty() {
             // What is taken out of the blocks must not be gone before the log knows what came in its place.
             self.flush_log()?;
@@ -316,6 +334,9 @@ impl SledStore {
     /// Deletes the records that no head needs. Only after everything that was sealed is on the disk. The newest record
     /// stays whatever it holds: it keeps the numbers going up, which blocks refer to.
     fn trim(&self, log: &mut Log) -> Result<(), Cause> {
+        if self.copying.is_busy() {
+            return Ok(());
+        }
         let needed = (0..self.heads.len()).filter_map(|index| self.head_mut(index).oldest_record).min();
         let needed = needed.unwrap_or(log.next);
         let mut batch = Batch::default();
@@ -512,5 +533,11 @@ impl HistoryStore for SledStore {
         limit: usize,
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.annotations_in(series, times, direction, (skip, limit))
+    fn backup(
+        &self,
+        to: &Path,
+        progress: &mut dyn FnMut(BackupProgress) -> ControlFlow<()>,
+    ) -> Result<BackupReport, HistoryError> {
+        self.backup_to(to, progress).map_err(HistoryError::Backup)
     }
 }

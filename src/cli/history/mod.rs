@@ -1,6 +1,7 @@
 //! `uatwin history …`: what an operator does with stored history. The commands work on the data folder that the config
 //! names, while the service does not run on it; `backup` also while it does.
 
+mod backup;
 pub mod export;
 pub mod import;
 pub mod row;
@@ -60,6 +61,27 @@ pub enum HistoryCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Everything into one file, also while the service runs
+    Backup {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+        /// The file to write; it must not be there yet
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// A backup in the place of the history, after checking all of it
+    Restore {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
+        /// The backup
+        #[arg(long)]
+        from: PathBuf,
+        /// Also where there is a history already; that is moved aside
+        #[arg(long)]
+        force: bool,
+    },
     /// Look at every block and log record, and say what is damaged (exit code 1)
     Verify {
         /// The config file
@@ -84,6 +106,9 @@ pub enum CommandError {
     /// The store.
     #[error(transparent)]
     History(HistoryError),
+    /// The running service says no.
+    #[error("the service says: {0}")]
+    Service(String),
     /// A pattern means no series.
     #[error("there is no series `{0}`")]
     NoSuchSeries(String),
@@ -149,6 +174,8 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
             let options = import::ImportOptions { skip_unknown: *skip_unknown, dry_run: *dry_run };
             run_import(&config, file, options)
         }
+        HistoryCommand::Backup { config, to } => backup::backup(&load(config, env)?, to),
+        HistoryCommand::Restore { config, from, force } => backup::restore(&folder(&load(config, env)?)?, from, *force),
         HistoryCommand::Verify { config } => verify::run(&folder(&load(config, env)?)?),
     }
 }
@@ -164,7 +191,7 @@ fn folder(config: &Config) -> Result<PathBuf, CommandError> {
     }
 }
 
-fn options(config: &Config) -> SledOptions {
+fn store_options(config: &Config) -> SledOptions {
     SledOptions { renames: config.renames.clone(), ..SledOptions::default() }
 }
 
@@ -177,7 +204,7 @@ fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
     // An old name whose history goes on under the new one is no series of its own.
     known.extend(config.renames.iter().filter(|(_, new)| !stored.contains(new)).map(|(old, _)| old.clone()));
     names.extend(stored.into_iter().filter(|name| !known.contains(name)));
-    let store = SledStore::open(&folder, &names, options(config))?;
+    let store = SledStore::open(&folder, &names, store_options(config))?;
     Ok((store, names))
 }
 
@@ -189,7 +216,7 @@ fn run_import(config: &Config, file: &Path, what: import::ImportOptions) -> Resu
         ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left").expect("the template is right"),
     );
     let names = config.twins.series_names();
-    let store = SledStore::open(&folder(config)?, &names, options(config))?;
+    let store = SledStore::open(&folder(config)?, &names, store_options(config))?;
     let mut row = 0_u32;
     let imported = import::import(&store, &names, BufReader::new(input), what, &mut |bytes| {
         row = row.wrapping_add(1);

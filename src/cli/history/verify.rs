@@ -20,11 +20,15 @@ pub(super) fn run(folder: &Path) -> Result<bool, CommandError> {
         }
     })?;
     bar.finish_and_clear();
+    say(&report);
+    Ok(report.is_whole())
+}
+
+pub(super) fn say(report: &VerifyReport) {
     for damage in &report.damages {
         println!("{}", line(damage));
     }
-    println!("{}", summary(&report));
-    Ok(report.is_whole())
+    println!("{}", summary(report));
 }
 
 fn line(damage: &Damage) -> String {
