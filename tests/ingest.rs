@@ -288,3 +288,48 @@ fn every_series_is_found_again_from_its_number() {
         assert_eq!(twins.series(twin, facet), SeriesId(series));
     }
 }
+
+/// An hour back in the middle: what the writer is told makes it flush on, everything is stored once, the present goes on.
+#[test]
+fn a_host_clock_that_steps_back_holds_nothing_up() {
+    let mut stage = Stage::new();
+    let mut times = Vec::new();
+    for (now, value) in [(3600.0, 1.0), (3601.0, 2.0), (1.0, 3.0), (2.0, 4.0), (3.0, 5.0)] {
+        let series = stage.series(POWER);
+        // The PLC is this host: its clock steps with ours.
+        let sample = Sample::good(at(now), value);
+        let mut output = Output::default();
+        stage.ingest.on_event(
+            at(now),
+            Event::Samples { received: at(now), samples: vec![(series, sample.clone())] },
+            &mut output,
+        );
+        stage.ingest.tick(at(now), true, &mut output);
+        times.extend(output.history.iter().filter_map(|message| match message {
+            HistoryMessage::Tick(at) => Some(*at),
+            _ => None,
+        }));
+        stage.take(output);
+        assert_eq!(stage.live(POWER), sample, "the present goes on");
+    }
+    let promised: Vec<Timestamp> = [3600.0, 3601.0, 1.0, 2.0, 3.0].map(|now| at(now - 0.1)).to_vec();
+    assert_eq!(times, promised, "time goes on for the writer");
+    assert_eq!(stage.stored(POWER).len(), 5, "stored once each");
+    // Late is not set back: the server says that it has it now.
+    stage.samples(4.0, vec![(POWER, Sample { server_timestamp: at(4.0), ..Sample::good(at(2.5), 9.0) })]);
+    assert_eq!(stage.live(POWER), Sample::good(at(3.0), 5.0));
+    assert_eq!(stage.stored(POWER).len(), 6);
+}
+
+#[test]
+fn a_gap_ends_after_it_began_whatever_the_clock_does_meanwhile() {
+    let mut stage = Stage::new();
+    let unchanged = Sample { server_timestamp: Timestamp::NULL, ..Sample::good(at(3600.0), 50.0) };
+    stage.samples(3600.0, vec![(POWER, unchanged.clone())]);
+    stage.lost(3605.0);
+    stage.samples(9.0, vec![(POWER, unchanged)]);
+    let marker = stage.stored(POWER).into_iter().find(|sample| sample.status.is_bad()).unwrap();
+    let end =
+        stage.stored(POWER).into_iter().filter(|sample| !sample.status.is_bad()).map(|s| s.source_timestamp).max();
+    assert!(end > Some(marker.source_timestamp), "{:?}", stage.stored(POWER));
+}

@@ -204,6 +204,9 @@ impl Replay {
         if record.len() < HEADER_BYTES {
             return Err(LogError::Short);
         }
+        if record.len() > RECORD_BYTES_MAX {
+            return Err(LogError::Malformed);
+        }
         if record[0] != VERSION {
             return Err(LogError::Version(record[0]));
         }
@@ -222,11 +225,13 @@ impl Replay {
                 let mut whole = std::mem::take(&mut self.parts);
                 whole.extend_from_slice(body);
                 // One entry and nothing else; parts that don't belong together are hardly ever that.
-                let mut entries = Vec::new();
-                read_entries(&whole, &mut |entry| entries.push(entry)).ok_or(LogError::Malformed)?;
-                let [_] = &entries[..] else { return Err(LogError::Malformed) };
-                entries.into_iter().for_each(take);
-                Ok(())
+                let (mut first, mut count) = (None, 0_usize);
+                let mut keep = |entry| {
+                    count += 1;
+                    first.get_or_insert(entry);
+                };
+                read_entries(&whole, &mut keep).ok_or(LogError::Malformed)?;
+                first.filter(|_| count == 1).map(take).ok_or(LogError::Malformed)
             }
             kind if kind == Kind::Entries as u8 => {
                 (self.parts, self.is_broken) = (Vec::new(), false);

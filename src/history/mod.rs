@@ -273,6 +273,8 @@ pub trait HistoryStore: Send + Sync {
 pub type SharedStore = Arc<dyn HistoryStore>;
 
 #[cfg(test)]
+mod backup_tests;
+#[cfg(test)]
 mod codec_tests;
 #[cfg(test)]
 mod contract;

@@ -209,3 +209,28 @@ fn what_is_past_retention_goes_and_a_jump_of_the_clock_costs_nothing() {
     drop(to_writer);
     writer.join().unwrap();
 }
+
+/// Set back by an hour: each batch is durable within a second of the new time, and what is promised stays true.
+#[test]
+fn a_clock_that_steps_back_does_not_keep_the_writer_from_flushing() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    let mut watermark = writer.watermark();
+    let mut wait_for = |until: Timestamp| {
+        while watermark.borrow_and_update().durable_until != until {
+            wait_for_change(&mut watermark);
+        }
+    };
+    to_writer.blocking_send(batch(at(3600), 1)).unwrap();
+    to_writer.blocking_send(HistoryMessage::Tick(at(3601))).unwrap();
+    wait_for(just_before(at(3601)));
+    for second in 1..4 {
+        to_writer.blocking_send(batch(at(second * 2), 1)).unwrap();
+        to_writer.blocking_send(HistoryMessage::Tick(at(second * 2 + 1))).unwrap();
+        wait_for(just_before(at(second * 2 + 1)));
+        assert_eq!(store.flushes.load(Ordering::SeqCst), 1 + second as u32);
+    }
+    drop(to_writer);
+    assert_eq!(writer.join().unwrap().samples, 4);
+    assert_eq!(store.read(A, at(0)..at(9999), Direction::Forward, 99).unwrap().len(), 4);
+}

@@ -73,9 +73,10 @@ impl LiveModel {
         self.warm_start = Some(at);
     }
 
-    /// Whether that time has come; true once.
+    /// Whether that time has come, or is far off because the clock was set back; true once.
     pub(super) fn warm_start_due(&mut self, now: Timestamp) -> bool {
-        self.warm_start.take_if(|at| *at <= now).is_some()
+        const FAR: Duration = Duration::from_secs(10);
+        self.warm_start.take_if(|at| *at <= now || *at > now + FAR).is_some()
     }
 
     /// Takes in a sample of any of the twin's variables; gives the Simulated and Residual samples that follow from it.

@@ -101,6 +101,9 @@ pub struct Ingest {
 /// A sample is stamped as received a moment before it gets here; the promise stays that far behind.
 const IN_FLIGHT: Duration = Duration::from_millis(100);
 
+/// How far back a time must be for the clock to have been set back.
+const STEP_BACK: Duration = Duration::from_secs(2);
+
 /// How long after the last backfilled sample a live model is started from history.
 const WARM_START_AFTER: Duration = Duration::from_millis(1500);
 
@@ -248,7 +251,9 @@ impl Ingest {
     fn close_gap(&mut self, series: SeriesId, sample: &Sample, received: Timestamp) {
         let Some(gap) = self.gaps.get(series) else { return };
         if sample.source_timestamp <= gap.marker && !sample.status.is_bad() {
+            // Our clock may have been set back since the gap began: its end comes after its begin all the same.
             let vouched = if sample.server_timestamp > gap.marker { sample.server_timestamp } else { received };
+            let vouched = vouched.max(gap.marker + Duration::from_nanos(100));
             self.keep(series, Sample { source_timestamp: vouched, ..sample.clone() });
         }
         self.gaps.live_again(series);
@@ -287,7 +292,15 @@ impl Ingest {
         let mut live = self.state.write(twin);
         let current = live.sample(twin_type, facet);
         if sample.source_timestamp < current.source_timestamp && !current.status.is_bad() {
-            return; // late: history has it, the present goes on
+            // What is only late comes with a ServerTimestamp of now. Where that is older too a clock was set back, and the
+            // present must not stand still until it has caught up.
+            let is_set_back = !sample.server_timestamp.is_null() && sample.server_timestamp < current.server_timestamp;
+            if !is_set_back {
+                return; // late: history has it, the present goes on
+            }
+            if let Some(rolling) = &mut live.statistics[variable] {
+                rolling.reset();
+            }
         }
         if let Some(rolling) = &mut live.statistics[variable] {
             match sample.usable() {
@@ -351,8 +364,13 @@ impl Ingest {
         }
     }
 
+    /// Sources overtake each other by less than `STEP_BACK`; beyond that the host's clock was set back, and the writer must
+    /// learn it: with a time that stands still for as long it would not flush.
     fn settle(&mut self, received: Timestamp) {
-        self.settled = self.settled.max(received - IN_FLIGHT);
+        let settled = received - IN_FLIGHT;
+        if settled > self.settled || settled + STEP_BACK < self.settled {
+            self.settled = settled;
+        }
     }
 
     fn flush_store(&mut self, output: &mut Output) {

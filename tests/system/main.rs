@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
+mod history_command;
 mod history_kill;
 mod history_power_cut;
