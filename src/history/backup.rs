@@ -124,7 +124,7 @@ impl Copy<'_> {
         for pair in pairs {
             let (key, value) = pair?;
             self.out.put(database, tree, &key, &value)?;
-            if self.out.pairs.is_multiple_of(256) {
+            if self.out.pairs.is_multiple_of(16) {
                 self.report()?;
             }
         }

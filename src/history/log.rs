@@ -194,7 +194,8 @@ impl Replay {
         let result = self.sound_record(record, take);
         if matches!(result, Err(LogError::Short | LogError::Checksum)) {
             let is_part = [Kind::Part, Kind::LastPart].iter().any(|&kind| record.get(1) == Some(&(kind as u8)));
-            self.is_broken |= self.is_within() || is_part;
+            // Only the last part is shorter than a whole record.
+            self.is_broken = (self.is_broken || self.is_within() || is_part) && record.len() == RECORD_BYTES_MAX;
             self.parts.clear();
         }
         result
