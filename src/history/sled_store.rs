@@ -100,7 +100,6 @@ pub struct SledStore {
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
     pub(super) copying: Copying,
-    block_db: Db,
     log_db: Db,
     folder: File,
     pub(super) floor: DiskFloor,
@@ -175,6 +174,7 @@ impl SledStore {
             blocks,
             log,
             compaction: Mutex::new(Compaction::all(names.len())),
+            copying: Copying::default(),
             edits,
             annotations,
             block_db,
@@ -183,10 +183,6 @@ impl SledStore {
             floor,
             _lock: lock,
         };
-        let compaction = Mutex::new(Compaction::all(names.len()));
-        let (folder, copying) = (folder_file, Copying::default());
-        let store =
-            Self { options, ids, heads, blocks, log, compaction, copying, block_db, log_db, folder, floor, _lock: lock };
         store.replay().map_err(fail)?;
         Ok(store)
     }
@@ -533,6 +529,8 @@ impl HistoryStore for SledStore {
         limit: usize,
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.annotations_in(series, times, direction, (skip, limit))
+    }
+
     fn backup(
         &self,
         to: &Path,
