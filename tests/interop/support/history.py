@@ -62,8 +62,8 @@ async def at_times(node, times, simple_bounds=False):
     return await pages(node, ua.ReadAtTimeDetails(ReqTimes=times, UseSimpleBounds=simple_bounds))
 
 
-def data_value(value, at, status=0):
-    variant = ua.Variant(None) if value is None else ua.Variant(value, ua.VariantType.Double)
+def data_value(value, at, status=0, kind=ua.VariantType.Double):
+    variant = ua.Variant(None) if value is None else ua.Variant(value, kind)
     return ua.DataValue(variant, ua.StatusCode(status), SourceTimestamp=at, ServerTimestamp=at)
 
 
@@ -81,9 +81,9 @@ async def send(node, details):
     return result.StatusCode.value, [code.value for code in result.OperationResults or []]
 
 
-async def insert(node, samples, chunk=5000):
+async def insert(node, samples, kind=ua.VariantType.Double, chunk=5000):
     """Samples as (ms, value, status); every one is new."""
     for start in range(0, len(samples), chunk):
-        values = [data_value(value, at_ms(at), status) for at, value, status in samples[start:start + chunk]]
+        values = [data_value(value, at_ms(at), status, kind) for at, value, status in samples[start:start + chunk]]
         status, results = await update(node, ua.PerformUpdateType.Insert, values)
         assert status == 0 and set(results) == {ua.StatusCodes.GoodEntryInserted}, (status, set(results))
