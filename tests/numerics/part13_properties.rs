@@ -91,46 +91,59 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * (1.0 + a.abs().max(b.abs()))
 }
 
+/// Samples every millisecond in runs of 100 of one status: the next usable one may lie pages away.
+fn long_runs() -> impl Strategy<Value = Memory> {
+    let kind = prop_oneof![3 => Just(0_usize), 1 => Just(1), 3 => Just(2)];
+    (prop::collection::vec(kind, 6), prop::collection::vec(-3..4_i32, 600)).prop_map(|(kinds, xs)| {
+        let samples: Vec<_> = (0..).zip(xs).map(|(ms, x)| (ms, x, kinds[usize::try_from(ms / 100).unwrap()])).collect();
+        memory(&samples)
+    })
+}
+
+fn agrees_with_reference(history: &Memory, request: &Request) -> Result<(), TestCaseError> {
+    let ms = |time: Timestamp| (time.ticks() - EPOCH) / MS;
+    let (start, end, back) = (ms(request.start), ms(request.end), request.start > request.end);
+    let width = if request.interval == 0 { i64::MAX / 4 } else { request.interval / MS };
+    for (number, sample) in (0_i64..).zip(results(history, request)) {
+        let (near, far) = (number * width, (number + 1) * width);
+        let (low, high) =
+            if back { ((start - far).max(end), start - near) } else { (start + near, (start + far).min(end)) };
+        let naive = Naive { samples: &history.0, request, low, high, shift: i64::from(back) };
+        let context = format!("{number} {sample:?}\n{request:?}\n{:?}", history.0);
+        prop_assert_eq!(sample.source_timestamp, at(if back { high } else { low }), "{}", context);
+        match naive.result(request.aggregate) {
+            None => prop_assert_eq!(code(&sample), StatusCode::BadNoData, "{}", context),
+            Some((_, status)) if status.is_bad() => {
+                prop_assert_eq!((code(&sample), &sample.value), (StatusCode::Bad, &Value::Null), "{}", context);
+            }
+            Some((x, status)) => {
+                prop_assert_eq!(code(&sample), status, "{}", context);
+                prop_assert!(sample.value.as_f64().is_some_and(|y| close(x, y)), "expected {}: {}", x, context);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn turned(request: Request, back: bool) -> Request {
+    let (start, end) = if back { (request.end, request.start) } else { (request.start, request.end) };
+    Request { start, end, ..request }
+}
+
 proptest! {
     #[test]
     fn aggregates_agree_with_a_walk_in_milliseconds(
         history in histories(), request in requests(), back in any::<bool>(),
     ) {
-        let (start, end) = if back { (request.end, request.start) } else { (request.start, request.end) };
-        let ms = |time: Timestamp| (time.ticks() - EPOCH) / MS;
         for aggregate in REFERENCED {
-            let request = Request { aggregate, start, end, ..request };
-            let width = if request.interval == 0 { i64::MAX / 4 } else { request.interval / MS };
-            for (number, sample) in (0_i64..).zip(results(&history, &request)) {
-                let (low, high) = if back {
-                    (ms(start) - (number + 1) * width, ms(start) - number * width)
-                } else {
-                    (ms(start) + number * width, ms(start) + (number + 1) * width)
-                };
-                let (low, high) = if back { (low.max(ms(end)), high) } else { (low, high.min(ms(end))) };
-                let naive =
-                    Naive { samples: &history.0, request: &request, low, high, shift: i64::from(back) };
-                let context = format!("{aggregate:?} {number} {sample:?}\n{request:?}\n{:?}", history.0);
-                prop_assert_eq!(sample.source_timestamp, at(if back { high } else { low }), "{}", context);
-                match naive.result(aggregate) {
-                    None => prop_assert_eq!(code(&sample), StatusCode::BadNoData, "{}", context),
-                    Some((_, status)) if status.is_bad() => {
-                        prop_assert_eq!((code(&sample), &sample.value), (StatusCode::Bad, &Value::Null), "{}", context);
-                    }
-                    Some((x, status)) => {
-                        prop_assert_eq!(code(&sample), status, "{}", context);
-                        prop_assert!(sample.value.as_f64().is_some_and(|y| close(x, y)), "expected {}: {}", x, context);
-                    }
-                }
-            }
+            agrees_with_reference(&history, &Request { aggregate, ..turned(request, back) })?;
         }
     }
 
     #[test]
     fn a_read_in_pieces_gives_the_same(history in histories(), request in requests(), cut in 0..20_u64, back in any::<bool>()) {
         for &aggregate in Aggregate::ALL {
-            let (start, end) = if back { (request.end, request.start) } else { (request.start, request.end) };
-            let request = Request { aggregate, start, end, ..request };
+            let request = Request { aggregate, ..turned(request, back) };
             let (Ok(mut pieces), Ok(rest)) = (
                 compute(&request, &history, 0..cut.min(request.intervals())),
                 compute(&request, &history, cut.min(request.intervals())..u64::MAX),
@@ -193,6 +206,21 @@ proptest! {
                     _ => prop_assert_eq!(&here.value, &there.value),
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn pages_and_long_runs_of_bad_samples_change_nothing(
+        history in long_runs(), request in requests(), back in any::<bool>(),
+    ) {
+        let stretch = |t: Timestamp| Timestamp::from_ticks(EPOCH + (t.ticks() - EPOCH) * 9);
+        let (start, end) = (stretch(request.start), stretch(request.end));
+        for aggregate in [Aggregate::TimeAverage, Aggregate::TimeAverage2] {
+            agrees_with_reference(&history, &turned(Request { aggregate, start, end, ..request }, back))?;
         }
     }
 }

@@ -78,12 +78,17 @@ impl Naive<'_> {
         self.status(count(Grade::Good), count(Grade::Bad), all.len() as f64)
     }
 
+    /// How many samples lie at `t` or before.
+    fn place(&self, t: i64) -> usize {
+        self.samples.partition_point(|sample| Self::ms(sample) <= t)
+    }
+
     fn before(&self, t: i64) -> Option<&Sample> {
-        self.samples.iter().rev().find(|sample| Self::ms(sample) <= t)
+        self.samples[..self.place(t)].last()
     }
 
     fn after(&self, t: i64) -> Option<&Sample> {
-        self.samples.iter().find(|sample| Self::ms(sample) > t)
+        self.samples.get(self.place(t))
     }
 
     /// Value and grade of each known millisecond with simple bounding values.
@@ -131,9 +136,10 @@ impl Naive<'_> {
                 return (Some(Self::x(p) + slope * middle), Grade::Uncertain);
             };
             let slope = (Self::x(n) - Self::x(p)) / (Self::ms(n) - Self::ms(p)) as f64;
-            let is_between = |sample: &Sample| Self::ms(sample) > Self::ms(p) && Self::ms(sample) < Self::ms(n);
-            let is_good =
-                !self.samples.iter().any(is_between) && self.grade(p) == Grade::Good && self.grade(n) == Grade::Good;
+            // Neighbours: no Bad one lies between.
+            let is_good = self.place(Self::ms(p)) + 1 == self.place(Self::ms(n))
+                && self.grade(p) == Grade::Good
+                && self.grade(n) == Grade::Good;
             (Some(Self::x(p) + slope * middle), if is_good { Grade::Good } else { Grade::Uncertain })
         };
         (self.low..self.high).map(cell).collect()
