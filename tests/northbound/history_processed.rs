@@ -232,10 +232,11 @@ async fn the_servers_defaults_are_the_nodes_own() {
     for twin in ["Heater1", "Bare1"] {
         let facet = if twin == "Bare1" { Facet::Variable(0) } else { Facet::Variable(TEMPERATURE) };
         let series = fixture.series(twin, facet);
-        let all = [Sample::good(at(0), 1.0), Sample::good(at(1), 1.0), bad(2), bad(3), Sample::good(at(4), 1.0)];
-        fixture.store.append(&all.map(|sample| (series, sample))).unwrap();
+        let all = [0, 1, 2, 4].map(|i| Sample::good(at(i), 1.0)).into_iter().chain([bad(3)]);
+        let all: Vec<_> = all.map(|sample| (series, sample)).collect();
+        fixture.store.append(&all).unwrap();
     }
-    // Two of four seconds are Good. Temperature is Good from 50 % on, Level (Part 13's defaults) from 100 %.
+    // Two of four seconds are Good, none is surely so before the Bad sample. Temperature is Good from 50 % on, Level (Part 13's defaults) from 100 %.
     let time_average: NodeId = ObjectId::AggregateFunction_TimeAverage2.into();
     let wanted = details(at(0), at(4), 0.0, &[time_average.clone(), time_average]);
     let results = read(&client, &wanted, vec![node(&client, T), node(&client, "Bare1.Level")]).await;

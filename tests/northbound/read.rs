@@ -162,7 +162,10 @@ async fn what_the_server_can_do_is_said_truly() {
         let references = client.references(&folder.into(), 0).await;
         let organised = references.iter().filter(|r| r.is_forward && r.reference_type_id == ReferenceTypeId::Organizes);
         let names: Vec<&str> = organised.clone().map(|r| r.browse_name.name.as_ref()).collect();
-        assert_eq!(names, Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect::<Vec<_>>());
+        assert_eq!(
+            names,
+            uatwin::aggregate::Aggregate::ALL.iter().map(|aggregate| aggregate.name()).collect::<Vec<_>>()
+        );
         for reference in organised {
             let id = &reference.node_id.node_id;
             assert_eq!(reference.type_definition.node_id, ObjectTypeId::AggregateFunctionType);

@@ -19,12 +19,13 @@ const NOTES_MAX: usize = 64;
 /// Addresses of other managers' nodes, by request.
 #[derive(Default)]
 pub(in crate::northbound) struct Places {
-    notes: Mutex<VecDeque<(usize, Vec<usize>)>>,
+    /// With a clone of its context, so that no later request has the same one.
+    notes: Mutex<VecDeque<(RequestContext, Vec<usize>)>>,
 }
 
-/// All managers get the same one.
-fn request(context: &RequestContext) -> usize {
-    std::ptr::from_ref(&**context).addr()
+/// All managers get clones of one context.
+fn is_same(a: &RequestContext, b: &RequestContext) -> bool {
+    std::ptr::eq(&**a, &**b)
 }
 
 fn addresses(nodes: &[&mut HistoryNode]) -> Vec<usize> {
@@ -38,18 +39,16 @@ impl Places {
         if notes.len() >= NOTES_MAX {
             notes.pop_front();
         }
-        notes.push_back((request(context), addresses(nodes)));
+        notes.push_back((context.clone(), addresses(nodes)));
     }
 
     /// The place of each of our nodes in a request of `len` nodes; `None`: it had another number of them.
     pub(super) fn of(&self, context: &RequestContext, nodes: &[&mut HistoryNode], len: usize) -> Option<Vec<usize>> {
-        let request = request(context);
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let noted: Vec<usize> =
-            notes.iter().filter(|(of, _)| *of == request).flat_map(|(_, addresses)| addresses.clone()).collect();
-        notes.retain(|(of, _)| *of != request);
-        let ours = addresses(nodes);
-        places(&ours, &[], len).or_else(|| places(&ours, &noted, len))
+            notes.iter().filter(|(of, _)| is_same(of, context)).flat_map(|(_, addresses)| addresses.clone()).collect();
+        notes.retain(|(of, _)| !is_same(of, context));
+        places(&addresses(nodes), &noted, len)
     }
 }
 
