@@ -11,7 +11,7 @@ use std::{
 
 use uatwin::{
     history::{
-        Direction, HistoryStore,
+        Direction, HistoryStore, Summary,
         sled_store::{SledOptions, SledStore},
     },
     sample::{Sample, SeriesId, StatusCode, Value},
@@ -19,7 +19,7 @@ use uatwin::{
 };
 
 pub(crate) const FOLDER: &str = "UATWIN_TEST_HISTORY_KILL_FOLDER";
-const KILLS: u32 = 12;
+const KILLS: u32 = 25;
 const SERIES: u32 = 40;
 /// A gap's marker stands at every one of these instants until the round's second half replaces it.
 const GAP_EVERY: i64 = 50;
@@ -29,9 +29,11 @@ fn names() -> Vec<String> {
 }
 
 fn options() -> SledOptions {
-    // Small, so that seals, budget, forced seals and trims all happen within a second.
+    // Small, so that seals, budget, forced seals, trims and compaction all happen within a second.
     SledOptions {
-        head_samples_max: 64,
+        head_samples_max: 32,
+        page_samples: 32,
+        block_samples: 100,
         head_bytes_max: 40_000,
         log_bytes_max: 200_000,
         flushes_per_trim: 3,
@@ -79,6 +81,7 @@ fn write_for_ever(folder: &Path) -> ! {
         if step % (3 * GAP_EVERY) == 0 {
             store.flush().unwrap();
         }
+        let merged = store.compact(4 * live.len()).unwrap().blocks;
         for series in (0..SERIES).map(SeriesId) {
             let gap = Timestamp::from_ticks(step * 10)..Timestamp::from_ticks((step + 5) * 10);
             store.remove(series, gap).unwrap();
@@ -89,7 +92,7 @@ fn write_for_ever(folder: &Path) -> ! {
         store.append(&late).unwrap();
         store.flush().unwrap();
         step += GAP_EVERY;
-        writeln!(stdout, "safe {step}").and_then(|()| stdout.flush()).unwrap();
+        writeln!(stdout, "merged {merged}\nsafe {step}").and_then(|()| stdout.flush()).unwrap();
     }
 }
 
@@ -101,8 +104,9 @@ fn child_that_writes_history() {
     }
 }
 
-/// Lets a child write until it has acknowledged something and `after` has passed, then kills it.
-fn run_and_kill(folder: &Path, after: Duration) -> i64 {
+/// Lets a child write until it has acknowledged something and `after` has passed, then kills it. Returns how far it is
+/// safe, and how many blocks the child merged.
+fn run_and_kill(folder: &Path, after: Duration) -> (i64, u64) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "history_kill::child_that_writes_history", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
@@ -110,13 +114,15 @@ fn run_and_kill(folder: &Path, after: Duration) -> i64 {
         .spawn()
         .unwrap();
     let started = Instant::now();
-    let mut safe = None;
+    let (mut safe, mut merged) = (None, 0);
     let mut killed = false;
     // To the end of the pipe: what was said before the kill counts.
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        if let Some(step) = line.unwrap_or_default().strip_prefix("safe ") {
+        let line = line.unwrap_or_default();
+        if let Some(step) = line.strip_prefix("safe ") {
             safe = Some(step.parse::<i64>().unwrap());
         }
+        merged += line.strip_prefix("merged ").map_or(0, |blocks| blocks.parse::<u64>().unwrap());
         if safe.is_some() && !killed && started.elapsed() >= after {
             child.kill().unwrap();
             killed = true;
@@ -124,7 +130,7 @@ fn run_and_kill(folder: &Path, after: Duration) -> i64 {
     }
     let status = child.wait().unwrap();
     assert!(killed, "the child ended by itself: {status}");
-    safe.expect("something was acknowledged")
+    (safe.expect("something was acknowledged"), merged)
 }
 
 pub(crate) fn verify(folder: &Path, safe: i64) {
@@ -139,6 +145,10 @@ pub(crate) fn verify(folder: &Path, safe: i64) {
             assert_eq!(**sample, expected(series, step as i64), "series {series}");
         }
         assert!(after.is_sorted_by_key(|sample| sample.source_timestamp));
+        let mut summary = Summary::default();
+        samples.iter().for_each(|sample| summary.add(sample));
+        let told = store.summary(SeriesId(series), all.clone()).unwrap();
+        assert_eq!((told.good.usable, told.bad), (summary.good.usable, summary.bad), "series {series}");
         for sample in after {
             // Not acknowledged: there or not, but never something else.
             let step = sample.source_timestamp.ticks() / 10;
@@ -164,11 +174,13 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut most = 0;
+    let (mut most, mut all_merged) = (0, 0);
     for kill in 0..KILLS {
-        let safe = run_and_kill(folder.path(), Duration::from_millis(u64::from(60 + kill * 37 % 250)));
+        let (safe, merged) = run_and_kill(folder.path(), Duration::from_millis(u64::from(60 + kill * 37 % 250)));
         most = most.max(safe);
+        all_merged += merged;
         verify(folder.path(), most);
     }
-    println!("{KILLS} kills, {} samples acknowledged, 0 lost", most * i64::from(SERIES));
+    assert!(all_merged > 0, "no block was merged in {KILLS} runs: nothing is said of compaction");
+    println!("{KILLS} kills, {all_merged} blocks merged, {} samples acknowledged, 0 lost", most * i64::from(SERIES));
 }
