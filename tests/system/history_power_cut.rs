@@ -14,16 +14,16 @@ use super::history_kill::{FOLDER, verify};
 const CUTS: usize = 5;
 const IMAGE_BYTES: u64 = 96 << 20;
 
-fn run(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 
 /// An image mounted on a folder until it goes out of scope.
-struct Mounted<'a>(&'a str);
+pub(crate) struct Mounted<'a>(&'a str);
 
 impl<'a> Mounted<'a> {
-    fn new(image: &str, folder: &'a str) -> Option<Self> {
+    pub(crate) fn new(image: &str, folder: &'a str) -> Option<Self> {
         fs::create_dir_all(folder).unwrap();
         run("mount", &["-o", "loop", image, folder]).then_some(Self(folder))
     }

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
 mod history_command;
+mod history_disk_full;
 mod history_kill;
 mod history_power_cut;
