@@ -77,7 +77,7 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         load: u32,
     },
-    /// Stored history: export, import, verify, backup, restore
+    /// Stored history: export, import, verify, compact, backup, restore
     History {
         #[command(subcommand)]
         command: HistoryCommand,

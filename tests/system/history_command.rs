@@ -67,6 +67,7 @@ fn what_is_imported_is_exported_again_to_the_letter() {
     assert_eq!(String::from_utf8(history("export", &config, &[]).stdout).unwrap(), ROWS);
     let some = history("export", &config, &["--series", "*.Level", "--start", "2026-01-01T00:00:02Z"]);
     assert_eq!(String::from_utf8(some.stdout).unwrap().lines().count(), 2);
+    expect(&history("compact", &config, &[]), 0, "merged into");
     expect(&history("export", &config, &["--series", "Tank2.*"]), 1, "no series `Tank2.*`");
     expect(&history("export", &config, &["--start", "yesterday"]), 2, "RFC 3339");
     expect(&history("verify", &config, &[]), 0, "no damage");

@@ -2,6 +2,7 @@
 //! names, while the service does not run on it; `backup` also while it does.
 
 mod backup;
+mod compact;
 pub mod export;
 pub mod import;
 pub mod row;
@@ -60,6 +61,12 @@ pub enum HistoryCommand {
         /// Only check
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Merge small blocks, as the service does in the background
+    Compact {
+        /// The config file
+        #[arg(long)]
+        config: PathBuf,
     },
     /// Everything into one file, also while the service runs
     Backup {
@@ -174,6 +181,7 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
             let options = import::ImportOptions { skip_unknown: *skip_unknown, dry_run: *dry_run };
             run_import(&config, file, options)
         }
+        HistoryCommand::Compact { config } => compact::run(&open(&load(config, env)?)?.0),
         HistoryCommand::Backup { config, to } => backup::backup(&load(config, env)?, to),
         HistoryCommand::Restore { config, from, force } => backup::restore(&folder(&load(config, env)?)?, from, *force),
         HistoryCommand::Verify { config } => verify::run(&folder(&load(config, env)?)?),
