@@ -170,7 +170,7 @@ fn with_right_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn hostile_blocks(random: &mut Random) {
     for case in 0..4000 {
-        let mut bytes = block::encode(&samples(random).iter().collect::<Columns>(), 7, 1024).unwrap();
+        let mut bytes = block::encode(&samples(random).iter().collect::<Columns>(), 1024, 7).unwrap();
         assert!(limited(bytes.len(), || block::decode(&bytes).is_ok()), "case {case}: unharmed");
         let version = bytes[0];
         if case % 8 == 0 {
