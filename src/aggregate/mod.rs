@@ -7,6 +7,7 @@ mod average;
 mod bound;
 mod catalogue;
 mod count;
+mod cursor;
 mod deviation;
 mod extremum;
 mod interval;

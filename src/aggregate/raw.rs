@@ -8,12 +8,12 @@ use super::{
     average::Average,
     bound::Ends,
     count::{Count, transitions},
+    cursor::Cursor,
     deviation::Deviation,
     extremum::Extremum,
     interval::{CALCULATED, Interval, Shares, with_info},
     quality::Worst,
     quantile::Quantile,
-    timeline::Cursor,
 };
 use crate::{
     history::Summary,
