@@ -103,9 +103,16 @@ impl SledStore {
             let (group, samples, is_whole) = self.next_group(index, start)?;
             *left = left.saturating_sub(group.len() * HEADER_COST);
             let Some(last) = group.last().filter(|_| is_whole) else {
-                // The last ones wait for more.
+                // The last ones wait for more; crumbs among them become one page meanwhile.
+                let (crumbs, samples, left_over) = self.crumbs(&group);
+                if crumbs.len() > 1 && self.merge_blocks(index, crumbs)? {
+                    *left = left.saturating_sub(samples);
+                    done.blocks += crumbs.len() as u64;
+                    done.made += 1;
+                    done.samples += samples as u64;
+                }
                 let first = group.first().map_or(start, Found::first);
-                self.compaction().put_back(index, first, samples, false);
+                self.compaction().put_back(index, first, left_over, false);
                 return Ok(());
             };
             if group.len() > 1 && self.merge_blocks(index, &group)? {
@@ -120,6 +127,25 @@ impl SledStore {
                 return Ok(());
             }
         }
+    }
+
+    /// Of the last blocks of a series: those to be made into a page, if together they are one; their samples; and how
+    /// many samples are in crumbs then.
+    fn crumbs<'a>(&self, group: &'a [Found]) -> (&'a [Found], usize, usize) {
+        let page = self.blocks.sizes.page;
+        let samples = |found: &Found| found.header.as_ref().map_or(page, |header| header.count.into());
+        let large = group.iter().rposition(|found| samples(found) >= page.div_ceil(2));
+        let crumbs = &group[large.map_or(0, |large| large + 1)..];
+        let all: usize = crumbs.iter().map(samples).sum();
+        if all < page {
+            return (&[], 0, all);
+        }
+        let (mut count, mut taken) = (0, 0);
+        while taken < crumbs.len() && count + samples(&crumbs[taken]) <= page {
+            count += samples(&crumbs[taken]);
+            taken += 1;
+        }
+        (&crumbs[..taken], count, all - count)
     }
 
     /// The next blocks from `start` that fit into one, how many samples they have, and whether no more would fit.

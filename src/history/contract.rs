@@ -386,6 +386,22 @@ fn small_blocks_become_large_ones() {
     assert_eq!(all(&store, A).len(), 500);
 }
 
+/// A series that is slow, or one of many, is sealed a few samples at a time.
+#[test]
+fn crumbs_become_pages_before_there_is_a_whole_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = SledOptions { head_samples_max: 300, page_samples: 1024, block_samples: 8192, ..small() };
+    let options = SledOptions { head_bytes_max: 1 << 20, log_bytes_max: 1 << 20, ..sizes };
+    let store = SledStore::open(folder.path(), &names(), options).unwrap();
+    for i in 0..60 {
+        append(&store, A, (i * 100..(i + 1) * 100).map(|i| good(i, i as f64)));
+        store.compact(50).unwrap();
+    }
+    let after = blocks_of(&store);
+    assert!(after.len() <= 10, "not 20 blocks of 300: {after:?}");
+    assert_eq!(ticks_of(&store, A, 0, 9999, Forward, usize::MAX), (0..6000).collect::<Vec<_>>());
+}
+
 #[test]
 fn a_damaged_block_stays_a_damaged_block() {
     let folder = tempfile::tempdir().unwrap();

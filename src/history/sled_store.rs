@@ -272,7 +272,7 @@ impl SledStore {
         }
         self.blocks.seal(self.ids[index], head, log.complete)?;
         if let Some((first, _)) = head.extent() {
-            self.compaction().sealed(index, first, head.len(), self.blocks.sizes.block);
+            self.compaction().sealed(index, first, head.len(), self.blocks.sizes.page);
         }
         log.head_bytes = log.head_bytes.saturating_sub(head.bytes());
         *head = Head::after_seal();
