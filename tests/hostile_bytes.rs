@@ -172,6 +172,7 @@ fn hostile_blocks(random: &mut Random) {
     for case in 0..4000 {
         let mut bytes = block::encode(&samples(random).iter().collect::<Columns>(), 1024, 7).unwrap();
         assert!(limited(bytes.len(), || block::decode(&bytes).is_ok()), "case {case}: unharmed");
+        assert!(block::decode(&with_right_checksums(bytes.clone())).is_ok(), "case {case}: the checksums are right");
         let version = bytes[0];
         if case % 8 == 0 {
             let len = 1 + random.below(2000);

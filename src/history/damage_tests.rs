@@ -199,3 +199,15 @@ fn a_damaged_part_of_a_long_value_costs_that_value_alone() {
         }
     }
 }
+
+#[test]
+fn verify_finds_a_block_that_reads_would_not_find() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, block, ..) = with_blocks(folder.path());
+    store.blocks.headers.remove(&block.0).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let report = SledStore::verify(folder.path(), &mut |_| {}).unwrap();
+    assert_eq!(report.damaged, 1);
+    assert!(report.damages[0].what.contains("header"), "{report:?}");
+}

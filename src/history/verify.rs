@@ -102,7 +102,9 @@ impl SledStore {
         let names = series_names(&block_db).map_err(fail)?;
         report.series = names.len() as u64;
         if let Some(tree) = existing(&block_db, "b").map_err(fail)? {
-            blocks(&tree, &names, &mut report, progress);
+            // Absent until the first open after a restore, which makes it.
+            let headers = existing(&block_db, "s").map_err(fail)?;
+            blocks(&tree, headers.as_ref(), &names, &mut report, progress);
         }
         if let Some(tree) = existing(&block_db, "damaged").map_err(fail)? {
             report.set_aside = tree.len() as u64;
@@ -153,6 +155,7 @@ fn series_names(block_db: &Db) -> Result<HashMap<PersistentId, String>, Cause> {
 
 fn blocks(
     tree: &Tree,
+    headers: Option<&Tree>,
     names: &HashMap<PersistentId, String>,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(VerifyProgress),
@@ -186,6 +189,9 @@ fn blocks(
                     if before.is_some_and(|before| first <= before) {
                         report.damage(place(id), span(first, last), &"it overlaps the block before it");
                     }
+                    if headers.is_some_and(|headers| !has_header(headers, &key, &bytes)) {
+                        report.damage(place(id), span(first, last), &"the copy of its header is missing or damaged");
+                    }
                     last
                 }
                 Err((last, what)) => {
@@ -197,6 +203,11 @@ fn blocks(
             progress(VerifyProgress { blocks: report.blocks, records: report.records });
         }
     }
+}
+
+/// Reads find blocks by the copies of their headers.
+fn has_header(headers: &Tree, key: &[u8], bytes: &[u8]) -> bool {
+    matches!(headers.get(key), Ok(Some(header)) if bytes.get(..block::HEADER_BYTES) == Some(&*header))
 }
 
 fn span(first: i64, last: i64) -> (Option<Timestamp>, Option<Timestamp>) {
