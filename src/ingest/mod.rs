@@ -292,9 +292,10 @@ impl Ingest {
         let mut live = self.state.write(twin);
         let current = live.sample(twin_type, facet);
         if sample.source_timestamp < current.source_timestamp && !current.status.is_bad() {
-            // What is only late comes with a ServerTimestamp of now. Where that is older too a clock was set back, and the
+            // What is only late comes with a ServerTimestamp of about now. Where that is old too a clock was set back, and the
             // present must not stand still until it has caught up.
-            let is_set_back = !sample.server_timestamp.is_null() && sample.server_timestamp < current.server_timestamp;
+            let server = sample.server_timestamp;
+            let is_set_back = !server.is_null() && server + STEP_BACK < current.server_timestamp;
             if !is_set_back {
                 return; // late: history has it, the present goes on
             }
