@@ -288,8 +288,14 @@ mod tests {
             Value::LocalizedText(Arc::new(("de".into(), "Grad".into()))),
             Value::StatusCode(StatusCode::BadNoData),
             Value::Array(Arc::new(Array { element_type: 11, elements: [].into() })),
-            Value::Array(Arc::new(Array { element_type: 11, elements: [Value::Double(0.5), Value::Double(-0.0)].into() })),
-            Value::Array(Arc::new(Array { element_type: 12, elements: [Value::Null, Value::String("é".into())].into() })),
+            Value::Array(Arc::new(Array {
+                element_type: 11,
+                elements: [Value::Double(0.5), Value::Double(-0.0)].into(),
+            })),
+            Value::Array(Arc::new(Array {
+                element_type: 12,
+                elements: [Value::Null, Value::String("é".into())].into(),
+            })),
         ]
     }
 
@@ -315,7 +321,8 @@ mod tests {
 
     #[test]
     fn what_we_cannot_hold_is_bad_and_a_worse_reason_is_kept() {
-        let matrix = opcua::types::Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0)], vec![1, 1]);
+        let matrix =
+            opcua::types::Array::new_multi(VariantScalarTypeId::Double, vec![Variant::Double(1.0)], vec![1, 1]);
         let matrix = Variant::Array(Box::new(matrix.unwrap()));
         let matrix = DataValue { value: Some(matrix), ..DataValue::default() };
         let ours = sample(&matrix, Timestamp::from_ticks(3));

@@ -28,8 +28,8 @@ pub mod writer;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
 pub use backup::{BackupProgress, BackupReport};
+pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
 pub use summary::{ClassSummary, Summary};
 
 use crate::{

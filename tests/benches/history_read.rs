@@ -61,13 +61,8 @@ impl Service {
     /// CPU time of the process so far, in seconds.
     fn cpu_s(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
-        let fields: Vec<f64> = stat
-            .rsplit(") ")
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .filter_map(|field| field.parse().ok())
-            .collect();
+        let fields: Vec<f64> =
+            stat.rsplit(") ").next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
         (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
     }
 }
@@ -93,13 +88,8 @@ async fn connect(port: u16, folder: &Path) -> std::sync::Arc<Session> {
         .client()
         .expect("a client");
     let url = format!("opc.tcp://127.0.0.1:{port}");
-    let endpoint: EndpointDescription = (
-        url.as_str(),
-        SecurityPolicy::None.to_str(),
-        MessageSecurityMode::None,
-        UserTokenPolicy::anonymous(),
-    )
-        .into();
+    let endpoint: EndpointDescription =
+        (url.as_str(), SecurityPolicy::None.to_str(), MessageSecurityMode::None, UserTokenPolicy::anonymous()).into();
     let (session, event_loop) =
         client.connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous).expect("an endpoint");
     #[expect(clippy::disallowed_methods, reason = "a client for as long as the process lives")]
@@ -112,11 +102,8 @@ async fn connect(port: u16, folder: &Path) -> std::sync::Arc<Session> {
 async fn read(session: &Session, node: &NodeId, action: impl Fn() -> HistoryReadAction) -> usize {
     let (mut point, mut seen) = (ByteString::null(), 0);
     loop {
-        let wanted = HistoryReadValueId {
-            node_id: node.clone(),
-            continuation_point: point,
-            ..HistoryReadValueId::default()
-        };
+        let wanted =
+            HistoryReadValueId { node_id: node.clone(), continuation_point: point, ..HistoryReadValueId::default() };
         let mut results =
             session.history_read(action(), TimestampsToReturn::Source, false, &[wanted]).await.expect("an answer");
         let result = results.remove(0);

@@ -290,7 +290,8 @@ mod tests {
             any::<u32>().prop_map(|bits| Value::StatusCode(StatusCode::from(bits))),
             ("[a;\\\\-]{0,6}", ".{0,8}").prop_map(|text| Value::LocalizedText(Arc::new(text))),
             prop::collection::vec(prop::option::of(".{0,6}"), 0..5).prop_map(|texts| {
-                let elements = texts.into_iter().map(|text| text.map_or(Value::Null, |text| Value::String(text.into())));
+                let elements =
+                    texts.into_iter().map(|text| text.map_or(Value::Null, |text| Value::String(text.into())));
                 Value::Array(Arc::new(Array { element_type: Tag::String as u8, elements: elements.collect() }))
             }),
         ]
