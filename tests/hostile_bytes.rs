@@ -64,7 +64,7 @@ fn writable_memory() -> u64 {
 fn limited<T>(len: usize, work: impl FnOnce() -> T) -> T {
     let all = getrlimit(Resource::Data);
     let most = writable_memory() + TIMES * len as u64 + FIXED;
-    setrlimit(Resource::Data, Rlimit { current: Some(most), ..all.clone() }).unwrap();
+    setrlimit(Resource::Data, Rlimit { current: Some(most), ..all }).unwrap();
     let result = work();
     setrlimit(Resource::Data, all).unwrap();
     result
@@ -77,7 +77,7 @@ fn value(random: &mut Random, kind: usize) -> Value {
         1 => Value::Double((bits % 1000) as f64 * 0.01),
         2 => Value::Int32(bits as i32),
         3 => Value::UInt64(bits),
-        4 => Value::Boolean(bits % 2 == 0),
+        4 => Value::Boolean(bits.is_multiple_of(2)),
         5 => Value::Float(f32::from_bits(bits as u32)),
         6 => Value::String("x".repeat(random.below(40)).into()),
         7 => Value::ByteString(random.bytes((bits % 40) as usize).into()),
@@ -160,7 +160,7 @@ fn with_right_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     for entry in directory.clone().step_by(26) {
         let Some(length) = bytes.get(entry + 16..entry + 20) else { break };
         let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
-        put_crc(&mut bytes, entry + 20, &[page..page.saturating_add(length)]);
+        put_crc(&mut bytes, entry + 20, std::slice::from_ref(&(page..page.saturating_add(length))));
         page = page.saturating_add(length);
     }
     put_crc(&mut bytes, 108, &[directory]);

@@ -21,6 +21,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The databases of a history, by the names of their folders.
 pub(super) const DATABASES: [&str; 2] = ["blk", "log"];
 
+/// Takes pairs of a tree: which database, the tree's name, keys and values.
+type TakePairs<'a> = dyn FnMut(usize, &[u8], &[(&[u8], &[u8])]) -> Result<(), Cause> + 'a;
+
 /// Writes pairs.
 pub(super) struct ArchiveWriter<W> {
     out: W,
@@ -79,10 +82,7 @@ impl<W: Write> ArchiveWriter<W> {
 }
 
 /// Reads a whole archive; gives each chunk's pairs to `take` as (database, tree, pairs). Returns the number of pairs.
-pub(super) fn read(
-    mut input: impl Read,
-    take: &mut dyn FnMut(usize, &[u8], &[(&[u8], &[u8])]) -> Result<(), Cause>,
-) -> Result<u64, Cause> {
+pub(super) fn read(mut input: impl Read, take: &mut TakePairs<'_>) -> Result<u64, Cause> {
     let mut start = [0; 9];
     input.read_exact(&mut start).map_err(|_| "this is no backup of a history")?;
     if &start[..8] != MAGIC {
@@ -116,10 +116,7 @@ pub(super) fn read(
     }
 }
 
-fn chunk(
-    mut reader: Reader<'_>,
-    take: &mut dyn FnMut(usize, &[u8], &[(&[u8], &[u8])]) -> Result<(), Cause>,
-) -> Result<u64, Cause> {
+fn chunk(mut reader: Reader<'_>, take: &mut TakePairs<'_>) -> Result<u64, Cause> {
     const MALFORMED: &str = "a chunk of the backup is malformed";
     let database = usize::from(reader.byte().ok_or(MALFORMED)?);
     let name_len = usize::from(reader.byte().ok_or(MALFORMED)?);

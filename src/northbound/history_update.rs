@@ -49,7 +49,8 @@ impl Outcome {
 #[derive(Clone, Copy, Debug)]
 struct Target {
     series: SeriesId,
-    data_type: DataType,
+    /// What a value must be, and whether an array of it.
+    kind: (DataType, bool),
     /// The node is the variable's `Annotations`.
     is_annotations: bool,
 }
@@ -98,8 +99,9 @@ fn target(space: &AddressSpace, role: Role, id: &NodeId) -> Result<Target, Statu
     if role < Role::Engineer {
         return Err(StatusCode::BadUserAccessDenied);
     }
-    let data_type = space.twin_type(owner).variables[v as usize].data_type;
-    Ok(Target { series: space.configured().series(TwinId(t), live.facet()), data_type, is_annotations })
+    let variable = &space.twin_type(owner).variables[v as usize];
+    let kind = (variable.data_type, variable.array);
+    Ok(Target { series: space.configured().series(TwinId(t), live.facet()), kind, is_annotations })
 }
 
 fn change(
@@ -130,20 +132,20 @@ fn update_data(
         PerformUpdateType::Remove => return Err(StatusCode::BadHistoryOperationInvalid),
     };
     let values = given(details.update_values.as_deref())?;
-    let checked: Vec<_> = values.iter().map(|value| sample(value, target.data_type, by.at)).collect();
+    let checked: Vec<_> = values.iter().map(|value| sample(value, target.kind, by.at)).collect();
     let results = of_those_taken(checked, |samples| store.edit(target.series, kind, samples, by))?;
     Ok(Outcome::each(results))
 }
 
 /// A value as it would be stored.
-fn sample(given: &DataValue, data_type: DataType, now: Timestamp) -> Result<Sample, StatusCode> {
+fn sample(given: &DataValue, (data_type, array): (DataType, bool), now: Timestamp) -> Result<Sample, StatusCode> {
     let source_timestamp = given.source_timestamp.map_or(Timestamp::NULL, ua::timestamp);
     check_time(source_timestamp)?;
     let status = given.status.unwrap_or(StatusCode::Good);
     let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
     let fits = match value {
         Value::Null => status.is_bad(),
-        _ => ua::data_type_of(&value) == Some(standard(data_type)),
+        _ => ua::data_type_of(&value) == Some(standard(data_type)) && matches!(value, Value::Array(_)) == array,
     };
     if !fits {
         return Err(StatusCode::BadTypeMismatch);
