@@ -3,9 +3,9 @@
 //! Why the copy is consistent, though it is not made at one instant:
 //! - Blocks plus the log, replayed over them, are the history: that is how a store opens after a crash. Replaying is
 //!   idempotent, so it does no harm that the log says again what blocks hold already.
-//! - While it is made the log is not cut ([`Copying::is_busy`]). Every log record that was needed when it began is still
+//! - While it is made the log is not cut (`Copying::is_busy`). Every log record that was needed when it began is still
 //!   there when the log is copied, which is after all blocks.
-//! - While the blocks of a series are copied they do not change ([`Copying::is_frozen`]): its head just grows. So what is
+//! - While the blocks of a series are copied they do not change (`Copying::is_frozen`): its head just grows. So what is
 //!   copied of a series is what it was at one instant, with the log record up to which its last block says that blocks hold
 //!   everything; that record was written before, and all records from there on are in the log's copy.
 //! - The log is copied up to the record that was its last, between two batches, after the last block was copied.
