@@ -19,12 +19,13 @@ use tracing::error;
 
 use super::{
     Role,
-    address_space::{AddressSpace, Live, Node, Owner, Part, Property, standard},
+    address_space::{AddressSpace, Live, Node, Owner, Part, Property},
     audit,
+    values::fitting,
 };
 use crate::{
     history::{Annotation, AnnotationEdit, EditKind, Editor, HistoryError, HistoryStore},
-    sample::{Sample, SeriesId, TwinId, Value},
+    sample::{Sample, SeriesId, TwinId},
     time::Timestamp,
     twin::DataType,
     ua,
@@ -141,15 +142,7 @@ fn update_data(
 fn sample(given: &DataValue, (data_type, array): (DataType, bool), now: Timestamp) -> Result<Sample, StatusCode> {
     let source_timestamp = given.source_timestamp.map_or(Timestamp::NULL, ua::timestamp);
     check_time(source_timestamp)?;
-    let status = given.status.unwrap_or(StatusCode::Good);
-    let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
-    let fits = match value {
-        Value::Null => status.is_bad(),
-        _ => ua::data_type_of(&value) == Some(standard(data_type)) && matches!(value, Value::Array(_)) == array,
-    };
-    if !fits {
-        return Err(StatusCode::BadTypeMismatch);
-    }
+    let (value, status) = fitting(given, data_type, array)?;
     let server_timestamp = given.server_timestamp.map(ua::timestamp).filter(|time| !time.is_null()).unwrap_or(now);
     Ok(Sample { source_timestamp, server_timestamp, status, value })
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     sample::{Sample, TwinId, Value},
+    twin::DataType,
     ua,
 };
 
@@ -94,18 +95,21 @@ pub(super) fn check_write(
     if write.index_range != NumericRange::None {
         return Err(StatusCode::BadIndexRangeInvalid);
     }
-    let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
-    let status = given.status.unwrap_or(StatusCode::Good);
     let variable = &space.twin_type(owner).variables[v as usize];
-    let wanted = standard(variable.data_type);
-    let fits = match value {
-        Value::Null => status.is_bad(),
-        _ => ua::data_type_of(&value) == Some(wanted) && matches!(value, Value::Array(_)) == variable.array,
-    };
-    if !fits {
-        return Err(StatusCode::BadTypeMismatch);
-    }
+    let (value, status) = fitting(given, variable.data_type, variable.array)?;
     let now = space.world.clock.now();
     let source_timestamp = given.source_timestamp.map(ua::timestamp).filter(|time| !time.is_null()).unwrap_or(now);
     Ok((TwinId(t), v as usize, Sample { source_timestamp, server_timestamp: now, status, value }))
+}
+
+/// Value and status that a client gives, for the present or for history: of the variable's type (an `array` of it or one),
+/// and none only where the status is Bad.
+pub(super) fn fitting(given: &DataValue, data_type: DataType, array: bool) -> Result<(Value, StatusCode), StatusCode> {
+    let value = ua::value(given.value.as_ref().unwrap_or(&Variant::Empty)).ok_or(StatusCode::BadTypeMismatch)?;
+    let status = given.status.unwrap_or(StatusCode::Good);
+    let fits = match value {
+        Value::Null => status.is_bad(),
+        _ => ua::data_type_of(&value) == Some(standard(data_type)) && matches!(value, Value::Array(_)) == array,
+    };
+    if fits { Ok((value, status)) } else { Err(StatusCode::BadTypeMismatch) }
 }
