@@ -17,7 +17,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, BufWriter},
-    ops::{ControlFlow, Range},
+    ops::{ControlFlow, Range, RangeBounds},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -30,10 +30,11 @@ use sled::{Db, IVec};
 use super::{
     HistoryError,
     archive::{self, ArchiveWriter, DATABASES},
-    blocks::Cause,
+    blocks::{Blocks, Cause, PAGE_SAMPLES, key},
     guards::{self, FolderLock},
-    log::PersistentId,
+    records::{self, Records},
     sled_store::SledStore,
+    slots::Slots,
     verify::VerifyReport,
 };
 
@@ -41,8 +42,8 @@ use super::{
 const GROUP: usize = 64;
 const BLOCKS: &[u8] = b"b";
 const LOG: &[u8] = b"l";
-/// Made again from the blocks where it is missing.
-const DERIVED: [&[u8]; 1] = [b"s"];
+/// Where blocks are: a copy has them by their time.
+const HEADERS: &[u8] = b"s";
 const CACHE_BYTES: u64 = 4 << 20;
 
 /// How far a backup or a restore is.
@@ -169,10 +170,13 @@ impl SledStore {
         drop(self.log());
         self.copy_blocks(&mut copy)?;
         let end = self.log().next;
-        copy.pairs(1, LOG, self.log_tree().range(..end.to_be_bytes()))?;
+        let trees = self.log().records.snapshot();
+        let is_before =
+            |item: &sled::Result<(IVec, IVec)>| item.as_ref().map_or(true, |(key, _)| **key < end.to_be_bytes()[..]);
+        copy.pairs(1, LOG, records::iter(&trees).take_while(is_before))?;
         for (database, db) in self.databases().into_iter().enumerate() {
             for name in db.tree_names() {
-                if [BLOCKS, LOG].contains(&&*name) || DERIVED.contains(&&*name) {
+                if [BLOCKS, HEADERS].contains(&&*name) || database == 1 {
                     continue;
                 }
                 copy.pairs(database, &name, db.open_tree(&name)?.iter())?;
@@ -185,7 +189,6 @@ impl SledStore {
     }
 
     fn copy_blocks(&self, copy: &mut Copy<'_>) -> Result<(), Cause> {
-        let prefix = |id: PersistentId| id.to_be_bytes();
         for group in (0..self.ids.len()).step_by(GROUP) {
             let group = group..(group + GROUP).min(self.ids.len());
             self.copying.set_frozen(group.clone());
@@ -193,7 +196,8 @@ impl SledStore {
             drop(self.log());
             for index in group {
                 drop(self.head_mut(index));
-                copy.pairs(0, BLOCKS, self.blocks.tree.scan_prefix(prefix(self.ids[index])))?;
+                let id = self.ids[index];
+                copy.pairs(0, BLOCKS, self.blocks_in(key(id, i64::MIN)..=key(id, i64::MAX)))?;
             }
         }
         self.copying.set_frozen(0..0);
@@ -203,14 +207,23 @@ impl SledStore {
         let mut from = Some(0);
         for id in ids {
             if let Some(from) = from.filter(|&from| from < id) {
-                copy.pairs(0, BLOCKS, self.blocks.tree.range(prefix(from)..prefix(id)))?;
+                copy.pairs(0, BLOCKS, self.blocks_in(key(from, i64::MIN)..key(id, i64::MIN)))?;
             }
             from = id.checked_add(1);
         }
         if let Some(from) = from {
-            copy.pairs(0, BLOCKS, self.blocks.tree.range(prefix(from)..))?;
+            copy.pairs(0, BLOCKS, self.blocks_in(key(from, i64::MIN)..))?;
         }
         Ok(())
+    }
+
+    /// Blocks by series and first instant. One that is not where it should be is copied as empty: that it is lost stays known.
+    fn blocks_in<R: RangeBounds<[u8; 12]>>(&self, range: R) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> + '_ {
+        self.blocks.headers.range(range).map(|entry| {
+            let found = self.blocks.found(entry?)?;
+            let bytes = self.blocks.bytes(&found)?.unwrap_or_default();
+            Ok((found.key, bytes))
+        })
     }
 
     /// Puts what the backup `from` holds in the place of the history in `folder`, after checking all of it. Where there is
@@ -258,17 +271,22 @@ fn unpack(from: &Path, staging: &Path, progress: OnProgress<'_>) -> Result<(), C
         .iter()
         .map(|name| guards::open(&staging.join(name), CACHE_BYTES))
         .collect::<Result<_, HistoryError>>()?;
-    let mut last: Option<(usize, Vec<u8>, sled::Tree)> = None;
+    let [block_db, log_db] = &databases[..] else { return Err("a history has two databases".into()) };
+    let blocks = Blocks {
+        slots: Slots::new(block_db.open_tree(BLOCKS)?),
+        headers: block_db.open_tree(HEADERS)?,
+        damaged: block_db.open_tree("damaged")?,
+        page: PAGE_SAMPLES,
+    };
+    let mut log = Records::open(log_db)?;
     archive::read(open()?, &mut |database, name, pairs| {
-        let tree = match &last {
-            Some((of, known, tree)) if (*of, &known[..]) == (database, name) => tree.clone(),
-            _ => databases[database].open_tree(name)?,
-        };
-        // One by one: a transaction of a whole chunk would go to a file of its own that sled never syncs.
-        for (key, value) in pairs {
-            tree.insert(key, *value)?;
+        for &(key, value) in pairs {
+            match (database, name) {
+                (0, BLOCKS) => blocks.commit(&[], &[(key.try_into()?, value.to_vec())])?,
+                (1, LOG) => log.put(records::number(key)?, value)?,
+                _ => drop(databases[database].open_tree(name)?.insert(key, value)?),
+            }
         }
-        last = Some((database, name.to_vec(), tree));
         report(pairs)
     })?;
     for database in &databases {

@@ -1,21 +1,17 @@
-//! A sealed block: samples of one series, compressed, in pages that are read one by one. Pure. The format is for ever:
-//! byte 0 is its version.
+//! A sealed block: samples of one series, compressed. Pure. The format is for ever: byte 0 is its version.
 //!
 //! ```text
-//! 0   u8  version (2)                      8  i64 first ticks      24 u64 bits of the first value
+//! 0   u8  version (3)                      8  i64 first ticks      24 u64 bits of the first value
 //! 1   u8  tag | 0x40 last is null | 0x80 first is null
 //!                                          16 i64 last ticks       32 u64 bits of the last value
 //! 2   u16 samples                          40 Good:      u16 usable, u16 all, f64 min, max, sum
 //! 4   u32 CRC-32 of the header's other     68 Uncertain: the same
-//!         bytes                            104 u16 pages, u16 zero, u32 CRC-32 of the directory
+//!         bytes                            104 u32 length and u32 CRC-32 of the columns
 //! 96  u64 log record: those before it hold nothing of this series that blocks do not (0: not known)
-//! 112 directory, of each page: i64 first and i64 last ticks, u32 length, u32 CRC-32, u16 samples
-//!     pages: see `page.rs`
+//! 112 columns: see `page.rs`
 //! ```
 //! Integers are little-endian. The header answers the questions of whole-block aggregates without decoding, and is kept
-//! a second time where it is found without its block. Damage costs the page that it is in.
-
-use std::ops::Range;
+//! a second time where it is found without its block.
 
 use super::{
     Summary,
@@ -26,12 +22,11 @@ use super::{
 use crate::{sample::Value, time::Timestamp};
 
 /// The version that this code writes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const FIRST_IS_NULL: u8 = 0x80;
 const LAST_IS_NULL: u8 = 0x40;
-/// Bytes before the directory.
+/// Bytes before the columns.
 pub const HEADER_BYTES: usize = 112;
-const PAGE_ENTRY_BYTES: usize = 26;
 /// No block holds more; with that, decoding never asks for more than about half a MiB of fixed width columns.
 pub const SAMPLES_MAX: usize = 8192;
 
@@ -75,29 +70,6 @@ pub struct Header {
     pub summary: Summary,
     /// What the log holds of this series in records before this one is in blocks; 0 if that isn't known.
     pub log_record: u64,
-}
-
-/// A page as the directory has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Ticks of its oldest sample.
-    pub first: i64,
-    /// Ticks of its newest sample.
-    pub last: i64,
-    /// Samples.
-    pub count: u16,
-    crc: u32,
-    bytes: Range<usize>,
-}
-
-/// A block whose header and directory are whole. Its pages may be damaged.
-#[derive(Debug)]
-pub struct Block<'a> {
-    /// What it says of itself.
-    pub header: Header,
-    /// Its pages, oldest first.
-    pub pages: Vec<Page>,
-    bytes: &'a [u8],
 }
 
 pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], BlockError> {
@@ -144,23 +116,7 @@ impl Header {
         })
     }
 
-    /// Of both, one after the other.
-    fn joined(mut self, later: Self) -> Result<Self, BlockError> {
-        self.count = self.count.checked_add(later.count).ok_or(BlockError::Count)?;
-        (self.tag, self.last, self.last_value) = match (self.tag, later.tag) {
-            (Tag::Null, tag) | (tag, Tag::Null) => (tag, later.last, later.last_value),
-            (tag, same) if tag == same => (tag, later.last, later.last_value),
-            _ => (Tag::Any, later.last, None),
-        };
-        if self.tag == Tag::Any {
-            self.first_value = None;
-        }
-        self.summary.merge(&later.summary);
-        self.log_record = self.log_record.max(later.log_record);
-        Ok(self)
-    }
-
-    fn write(&self, pages: u16, directory: &[u8], out: &mut Vec<u8>) {
+    fn write(&self, columns: &[u8], out: &mut Vec<u8>) {
         let null = |value: &Option<Value>, flag| if value.is_none() { flag } else { 0 };
         let nulls = null(&self.first_value, FIRST_IS_NULL) | null(&self.last_value, LAST_IS_NULL);
         out.extend([VERSION, self.tag as u8 | nulls]);
@@ -174,9 +130,9 @@ impl Header {
         write_class(out, &self.summary.good);
         write_class(out, &self.summary.uncertain);
         out.extend(self.log_record.to_le_bytes());
-        out.extend(pages.to_le_bytes());
-        out.extend([0; 2]);
-        out.extend(crc32fast::hash(directory).to_le_bytes());
+        let len = u32::try_from(columns.len()).expect("at most 8192 bounded values are below 4 GiB");
+        out.extend(len.to_le_bytes());
+        out.extend(crc32fast::hash(columns).to_le_bytes());
         debug_assert_eq!(out.len(), HEADER_BYTES);
         let crc = checksum(out);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -231,178 +187,39 @@ pub fn header(bytes: &[u8]) -> Result<Header, BlockError> {
     })
 }
 
-/// Puts a block together, page by page.
-#[derive(Default)]
-struct Builder {
-    pages: u16,
-    directory: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl Builder {
-    /// Compresses the samples in `indices` into one page.
-    fn compress(&mut self, columns: &Columns, indices: Range<usize>) {
-        let start = self.body.len();
-        let (first, last) = (columns.ticks[indices.start], columns.ticks[indices.end - 1]);
-        let count = u16::try_from(indices.len()).expect("a block counted its samples before");
-        page::encode(columns, indices, &mut self.body);
-        let crc = crc32fast::hash(&self.body[start..]);
-        self.enter(first, last, count, crc, self.body.len() - start);
-    }
-
-    /// Compresses all, in pages of equal length of at most `page_samples`.
-    fn compress_all(&mut self, columns: &Columns, page_samples: usize) {
-        let pages = columns.len().div_ceil(page_samples).max(1);
-        let each = columns.len().div_ceil(pages).max(1);
-        for start in (0..columns.len()).step_by(each) {
-            self.compress(columns, start..(start + each).min(columns.len()));
-        }
-    }
-
-    fn copy(&mut self, page: &Page, bytes: &[u8]) {
-        self.body.extend_from_slice(bytes);
-        self.enter(page.first, page.last, page.count, page.crc, bytes.len());
-    }
-
-    fn enter(&mut self, first: i64, last: i64, count: u16, crc: u32, len: usize) {
-        self.directory.extend(first.to_le_bytes());
-        self.directory.extend(last.to_le_bytes());
-        let len = u32::try_from(len).expect("a page of at most 8192 bounded values is below 4 GiB");
-        self.directory.extend(len.to_le_bytes());
-        self.directory.extend(crc.to_le_bytes());
-        self.directory.extend(count.to_le_bytes());
-        self.pages += 1;
-    }
-
-    fn finish(self, header: &Header) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES + self.directory.len() + self.body.len());
-        header.write(self.pages, &self.directory, &mut out);
-        out.extend(self.directory);
-        out.extend(self.body);
-        out
-    }
-}
-
-/// Compresses 1 to [`SAMPLES_MAX`] samples, in pages of at most `page_samples`. `log_record`: see [`Header`].
+/// Compresses 1 to [`SAMPLES_MAX`] samples. `log_record`: see [`Header`].
 ///
 /// # Errors
 /// If there are none or too many.
-pub fn encode(columns: &Columns, page_samples: usize, log_record: u64) -> Result<Vec<u8>, BlockError> {
+pub fn encode(columns: &Columns, log_record: u64) -> Result<Vec<u8>, BlockError> {
     if columns.len() > SAMPLES_MAX {
         return Err(BlockError::Count);
     }
     let header = Header::of(columns, log_record)?;
-    let mut builder = Builder::default();
-    builder.compress_all(columns, page_samples);
-    Ok(builder.finish(&header))
+    let mut body = Vec::with_capacity(columns.len() * 4);
+    page::encode(columns, 0..columns.len(), &mut body);
+    let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    header.write(&body, &mut out);
+    out.extend(body);
+    Ok(out)
 }
 
-/// One block of several that follow one another. Pages at least half full are taken as they are, with their checksums
-/// (damage stays as plain as it was); shorter neighbours become one.
-///
-/// # Errors
-/// If a block's header or one of its short pages is damaged, or all together are too many samples.
-pub fn join(blocks: &[&[u8]], page_samples: usize) -> Result<Vec<u8>, BlockError> {
-    let mut builder = Builder::default();
-    let mut whole: Option<Header> = None;
-    let mut crumbs = Columns::default();
-    for bytes in blocks {
-        let block = Block::parse(bytes)?;
-        for page in &block.pages {
-            let count = usize::from(page.count);
-            if count >= page_samples.div_ceil(2) {
-                builder.compress_all(&std::mem::take(&mut crumbs), page_samples);
-                builder.copy(page, &bytes[page.bytes.clone()]);
-            } else {
-                if crumbs.len() + count > page_samples {
-                    builder.compress_all(&std::mem::take(&mut crumbs), page_samples);
-                }
-                block.decode(page)?.to_samples().iter().for_each(|sample| {
-                    crumbs.push(sample);
-                });
-            }
-        }
-        whole = Some(match whole {
-            None => block.header,
-            Some(earlier) => earlier.joined(block.header)?,
-        });
-    }
-    builder.compress_all(&crumbs, page_samples);
-    let header = whole.filter(|header| usize::from(header.count) <= SAMPLES_MAX).ok_or(BlockError::Count)?;
-    Ok(builder.finish(&header))
-}
-
-impl<'a> Block<'a> {
-    /// Reads header and directory.
-    ///
-    /// # Errors
-    /// If one of them is damaged.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, BlockError> {
-        let header = header(bytes)?;
-        let pages = usize::from(u16::from_le_bytes(array(bytes, 104)?));
-        let start = HEADER_BYTES + pages * PAGE_ENTRY_BYTES;
-        let directory = bytes.get(HEADER_BYTES..start).ok_or(BlockError::Short)?;
-        if u32::from_le_bytes(array(bytes, 108)?) != crc32fast::hash(directory) {
-            return Err(BlockError::Checksum);
-        }
-        let (mut found, mut next) = (Vec::with_capacity(pages), start);
-        for entry in directory.chunks_exact(PAGE_ENTRY_BYTES) {
-            let len = u32::from_le_bytes(array(entry, 16)?) as usize;
-            found.push(Page {
-                first: i64::from_le_bytes(array(entry, 0)?),
-                last: i64::from_le_bytes(array(entry, 8)?),
-                count: u16::from_le_bytes(array(entry, 24)?),
-                crc: u32::from_le_bytes(array(entry, 20)?),
-                bytes: next..next.checked_add(len).ok_or(BlockError::Short)?,
-            });
-            next += len;
-        }
-        let (first, last) = (found.first().map(|page| page.first), found.last().map(|page| page.last));
-        if found.iter().map(|page| usize::from(page.count)).sum::<usize>() != usize::from(header.count)
-            || found.iter().any(|page| page.first > page.last || page.count == 0)
-            || found.windows(2).any(|pair| pair[0].last >= pair[1].first)
-            || first != Some(header.first.ticks())
-            || last != Some(header.last.ticks())
-        {
-            return Err(BlockError::Malformed("directory"));
-        }
-        Ok(Self { header, pages: found, bytes })
-    }
-
-    /// The samples of one of its pages.
-    ///
-    /// # Errors
-    /// If the page is damaged.
-    pub fn decode(&self, page: &Page) -> Result<Columns, BlockError> {
-        let bytes = self.bytes.get(page.bytes.clone()).ok_or(BlockError::Short)?;
-        if crc32fast::hash(bytes) != page.crc {
-            return Err(BlockError::Checksum);
-        }
-        let columns = page::decode(bytes, page.count.into())?;
-        let is_as_told = columns.first() == Some(page.first) && columns.last() == Some(page.last);
-        if is_as_told && columns.is_sorted() { Ok(columns) } else { Err(BlockError::Malformed("time")) }
-    }
-}
-
-/// Decompresses a whole block.
+/// Decompresses a block.
 ///
 /// # Errors
 /// If the bytes are not exactly what [`encode`] made.
 pub fn decode(bytes: &[u8]) -> Result<Columns, BlockError> {
-    let block = Block::parse(bytes)?;
-    if block.pages.last().is_none_or(|page| page.bytes.end != bytes.len()) {
-        return Err(BlockError::Malformed("last"));
+    let header = header(bytes)?;
+    let body = &bytes[HEADER_BYTES..];
+    let len = u32::from_le_bytes(array(bytes, 104)?) as usize;
+    if body.len() != len {
+        return Err(if body.len() < len { BlockError::Short } else { BlockError::Malformed("last") });
     }
-    let mut columns = Columns::default();
-    for page in &block.pages {
-        let page = block.decode(page)?;
-        if columns.is_empty() {
-            columns = page;
-        } else {
-            page.to_samples().iter().for_each(|sample| {
-                columns.push(sample);
-            });
-        }
+    if crc32fast::hash(body) != u32::from_le_bytes(array(bytes, 108)?) {
+        return Err(BlockError::Checksum);
     }
-    Ok(columns)
+    let columns = page::decode(body, header.count.into())?;
+    let ends = (columns.first(), columns.last());
+    let is_as_told = ends == (Some(header.first.ticks()), Some(header.last.ticks()));
+    if is_as_told && columns.is_sorted() { Ok(columns) } else { Err(BlockError::Malformed("time")) }
 }

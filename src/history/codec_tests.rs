@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    block::{self, Block, BlockError, HEADER_BYTES, SAMPLES_MAX},
+    block::{self, BlockError, HEADER_BYTES, SAMPLES_MAX},
     columns::{Columns, bits_of},
     log::{self, LogEntry, RECORD_BYTES_MAX, Replay},
 };
@@ -76,7 +76,7 @@ fn exact(samples: &[Sample]) -> Vec<String> {
 }
 
 fn encode(samples: &[Sample]) -> Vec<u8> {
-    block::encode(&samples.iter().collect(), 100, 42).unwrap()
+    block::encode(&samples.iter().collect(), 42).unwrap()
 }
 
 /// Makes all checksums right as far as there are any, so that what is behind them is put to the test too.
@@ -84,20 +84,8 @@ fn with_right_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.len() < HEADER_BYTES {
         return bytes;
     }
-    let pages = usize::from(u16::from_le_bytes([bytes[104], bytes[105]]));
-    let start = HEADER_BYTES + pages * 26;
-    let mut next = start;
-    for page in 0..pages {
-        let entry = HEADER_BYTES + page * 26;
-        let Some(len) = bytes.get(entry + 16..entry + 20).filter(|_| entry + 26 <= bytes.len()) else { break };
-        let len = u32::from_le_bytes(len.try_into().unwrap()) as usize;
-        let Some(crc) = bytes.get(next..next + len).map(crc32fast::hash) else { break };
-        bytes[entry + 20..entry + 24].copy_from_slice(&crc.to_le_bytes());
-        next += len;
-    }
-    if let Some(crc) = bytes.get(HEADER_BYTES..start).map(crc32fast::hash) {
-        bytes[108..112].copy_from_slice(&crc.to_le_bytes());
-    }
+    let columns = crc32fast::hash(&bytes[HEADER_BYTES..]);
+    bytes[108..112].copy_from_slice(&columns.to_le_bytes());
     let mut crc = crc32fast::Hasher::new();
     crc.update(&bytes[..4]);
     crc.update(&bytes[8..HEADER_BYTES]);
@@ -169,7 +157,7 @@ proptest! {
         let record = Replay::default().record(&bytes, drop);
         prop_assert!(record.is_err());
         if bytes.len() > HEADER_BYTES {
-            bytes[0] = 2;
+            bytes[0] = 3;
             let _ = block::decode(&with_right_checksums(bytes.clone()));
         }
         if bytes.len() > 8 {
@@ -228,53 +216,11 @@ fn a_block_holds_one_sample_to_the_most_and_no_more() {
         let samples: Vec<_> = (0..count).map(|i| Sample::good(Timestamp::from_ticks(i as i64), 0.5)).collect();
         samples.iter().collect()
     };
-    assert_eq!(block::encode(&columns(0), 1024, 0), Err(BlockError::Count));
-    assert_eq!(block::encode(&columns(SAMPLES_MAX + 1), 1024, 0), Err(BlockError::Count));
+    assert_eq!(block::encode(&columns(0), 0), Err(BlockError::Count));
+    assert_eq!(block::encode(&columns(SAMPLES_MAX + 1), 0), Err(BlockError::Count));
     for count in [1, SAMPLES_MAX] {
-        assert_eq!(block::decode(&block::encode(&columns(count), 1024, 0).unwrap()).unwrap().len(), count);
+        assert_eq!(block::decode(&block::encode(&columns(count), 0).unwrap()).unwrap().len(), count);
     }
-}
-
-#[test]
-fn damage_in_one_page_costs_that_page_only() {
-    let samples: Vec<_> = (0..400).map(|i| Sample::good(Timestamp::from_ticks(i * i), i as f64)).collect();
-    let mut bytes = encode(&samples);
-    let middle = HEADER_BYTES + 4 * 26 + (bytes.len() - HEADER_BYTES - 4 * 26) / 2;
-    bytes[middle] ^= 1;
-    assert!(block::decode(&bytes).is_err());
-    let block = Block::parse(&bytes).unwrap();
-    let read: Vec<_> = block.pages.iter().map(|page| block.decode(page).map(|columns| columns.to_samples())).collect();
-    assert_eq!(read.iter().filter(|page| page.is_err()).count(), 1, "{} pages", read.len());
-    for (page, expected) in read.iter().zip(samples.chunks(100)) {
-        assert!(page.as_ref().map_or(true, |page| page == expected));
-    }
-}
-
-/// Damaged pages stay damaged: with new checksums nobody would know.
-#[test]
-fn joined_blocks_hold_what_each_held() {
-    let samples: Vec<_> = (0..330)
-        .map(|i| Sample {
-            value: if i < 200 { Value::Int32(i as i32 % 7) } else { Value::Double(i as f64) },
-            ..Sample::good(Timestamp::from_ticks(i * i), 0.0)
-        })
-        .collect();
-    let parts = [0..90, 90..110, 110..115, 115..200, 200..330];
-    let mut blocks: Vec<_> = parts.map(|part| encode(&samples[part])).to_vec();
-    let join = |blocks: &[Vec<u8>]| block::join(&blocks.iter().map(Vec::as_slice).collect::<Vec<_>>(), 100);
-    let joined = join(&blocks).unwrap();
-    assert_eq!(block::decode(&joined).unwrap().to_samples(), samples);
-    let header = block::header(&joined).unwrap();
-    assert_eq!((header.count, header.first_value.clone()), (330, None));
-    assert_eq!(header.summary.good.sum, samples.iter().filter_map(|sample| sample.value.as_f64()).sum::<f64>());
-    assert!(Block::parse(&joined).unwrap().pages.len() <= 5);
-    *blocks[0].last_mut().unwrap() ^= 1;
-    let joined = join(&blocks).unwrap();
-    let block = Block::parse(&joined).unwrap();
-    let damaged = |page| block.decode(page).is_err();
-    assert_eq!(block.pages.iter().map(damaged).filter(|&is| is).count(), 1);
-    *blocks[1].last_mut().unwrap() ^= 1;
-    assert_eq!(join(&blocks), Err(BlockError::Checksum));
 }
 
 /// A format on disk is for ever.
@@ -291,7 +237,7 @@ fn what_older_releases_wrote_is_still_read() {
         let hex = hex.trim();
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     };
-    let block = block::decode(&bytes(include_str!("../../tests/fixtures/history/block_v2.hex"))).unwrap();
+    let block = block::decode(&bytes(include_str!("../../tests/fixtures/history/block_v3.hex"))).unwrap();
     assert_eq!(block.to_samples(), samples);
     let mut back = Vec::new();
     let record = bytes(include_str!("../../tests/fixtures/history/log_record_v1.hex"));

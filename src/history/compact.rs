@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use sled::IVec;
 use tracing::warn;
 
 use super::{
@@ -35,6 +34,16 @@ struct Progress {
     /// Samples sealed since the last look.
     samples: usize,
     is_queued: bool,
+}
+
+/// Small blocks of a series.
+#[derive(Debug, Default)]
+struct Group {
+    blocks: Vec<Found>,
+    samples: usize,
+    /// Where the next begins; `None`: more may come and fit.
+    next: Option<i64>,
+    looked_at: usize,
 }
 
 impl Compaction {
@@ -96,32 +105,25 @@ impl SledStore {
         Ok(done)
     }
 
-    /// Goes through a series' blocks from the one at or before `from`, and merges neighbours that fit together.
+    /// Goes through a series' blocks from the one at or before `from`, and makes whole ones of small neighbours.
     fn compact_series(&self, index: usize, from: i64, left: &mut usize, done: &mut Compacted) -> Result<(), Cause> {
         let mut start = self.blocks.at_or_before(self.ids[index], from)?.map_or(from, |found| found.first());
         loop {
-            let (group, samples, is_whole) = self.next_group(index, start)?;
-            *left = left.saturating_sub(group.len() * HEADER_COST);
-            let Some(last) = group.last().filter(|_| is_whole) else {
-                // The last ones wait for more; crumbs among them become one page meanwhile.
-                let (crumbs, samples, left_over) = self.crumbs(&group);
-                if crumbs.len() > 1 && self.merge_blocks(index, crumbs)? {
-                    *left = left.saturating_sub(samples);
-                    done.blocks += crumbs.len() as u64;
-                    done.made += 1;
-                    done.samples += samples as u64;
-                }
-                let first = group.first().map_or(start, Found::first);
-                self.compaction().put_back(index, first, left_over, false);
+            let Group { blocks, samples, next, looked_at } = self.next_group(index, start)?;
+            *left = left.saturating_sub(looked_at * HEADER_COST);
+            let Some(next) = next else {
+                // The last ones wait for more.
+                let first = blocks.first().map_or(start, Found::first);
+                self.compaction().put_back(index, first, samples, false);
                 return Ok(());
             };
-            if group.len() > 1 && self.merge_blocks(index, &group)? {
+            if blocks.len() > 1 && self.merge_blocks(index, &blocks)? {
                 *left = left.saturating_sub(samples);
-                done.blocks += group.len() as u64;
+                done.blocks += blocks.len() as u64;
                 done.made += 1;
                 done.samples += samples as u64;
             }
-            start = last.first().saturating_add(1);
+            start = next;
             if *left == 0 {
                 self.compaction().put_back(index, start, 0, true);
                 return Ok(());
@@ -129,43 +131,26 @@ impl SledStore {
         }
     }
 
-    /// Of the last blocks of a series: those to be made into a page, if together they are one; their samples; and how
-    /// many samples are in crumbs then.
-    fn crumbs<'a>(&self, group: &'a [Found]) -> (&'a [Found], usize, usize) {
-        let page = self.blocks.sizes.page;
-        let samples = |found: &Found| found.header.as_ref().map_or(page, |header| header.count.into());
-        let large = group.iter().rposition(|found| samples(found) >= page.div_ceil(2));
-        let crumbs = &group[large.map_or(0, |large| large + 1)..];
-        let all: usize = crumbs.iter().map(samples).sum();
-        if all < page {
-            return (&[], 0, all);
-        }
-        let (mut count, mut taken) = (0, 0);
-        while taken < crumbs.len() && count + samples(&crumbs[taken]) <= page {
-            count += samples(&crumbs[taken]);
-            taken += 1;
-        }
-        (&crumbs[..taken], count, all - count)
-    }
-
-    /// The next blocks from `start` that fit into one, how many samples they have, and whether no more would fit.
-    fn next_group(&self, index: usize, start: i64) -> Result<(Vec<Found>, usize, bool), Cause> {
-        let enough = self.blocks.sizes.block;
-        let (mut group, mut count) = (Vec::new(), 0);
+    /// The next small blocks from `start` that follow one another and fit into one. A block that is half full stays as it
+    /// is, and so does a damaged one.
+    fn next_group(&self, index: usize, start: i64) -> Result<Group, Cause> {
+        let page = self.blocks.page;
+        let mut group = Group::default();
         for found in self.blocks.starting_in(self.ids[index], start, i64::MAX) {
             let found = found?;
-            // A damaged block stays as it is, alone.
-            let samples = found.header.as_ref().map_or(enough, |header| header.count.into());
-            if !group.is_empty() && count + samples > enough {
-                return Ok((group, count, true));
+            group.looked_at += 1;
+            let samples = found.header.as_ref().map_or(page, |header| header.count.into());
+            let is_small = samples < page.div_ceil(2);
+            if !group.blocks.is_empty() && (!is_small || group.samples + samples > page) {
+                group.next = Some(found.first());
+                break;
             }
-            group.push(found);
-            count += samples;
-            if count >= enough {
-                return Ok((group, count, true));
+            if is_small {
+                group.samples += samples;
+                group.blocks.push(found);
             }
         }
-        Ok((group, count, false))
+        Ok(group)
     }
 
     /// One block in the place of several. Whether it was done: not if they changed since they were looked at, and not if
@@ -177,23 +162,24 @@ impl SledStore {
         if self.copying.is_frozen(index) {
             return Ok(false);
         }
-        let mut blocks = Vec::with_capacity(group.len());
-        for entry in self.blocks.tree.range(first.key.clone()..=last.key.clone()) {
-            blocks.push(entry?);
-        }
-        if !blocks.iter().map(|(key, _)| key).eq(group.iter().map(|found| &found.key)) {
+        let now = self.blocks.starting_in(self.ids[index], first.first(), last.first());
+        let now = now.collect::<sled::Result<Vec<Found>>>()?;
+        if !now.iter().map(|found| (&found.key, found.place)).eq(group.iter().map(|found| (&found.key, found.place))) {
             return Ok(false);
         }
-        let bytes: Vec<&[u8]> = blocks.iter().map(|(_, bytes)| bytes.as_ref()).collect();
-        let joined = match block::join(&bytes, self.blocks.sizes.page) {
-            Ok(joined) => joined,
-            Err(damage) => {
-                warn!(first = %Timestamp::from_ticks(first.first()), %damage, "blocks of history are not merged");
-                return Ok(false);
+        let (mut samples, mut log_record) = (Vec::new(), 0);
+        for found in &now {
+            let bytes = self.blocks.bytes(found)?.unwrap_or_default();
+            match block::decode(&bytes) {
+                Ok(columns) => columns.append_to(0..columns.len(), &mut samples),
+                Err(damage) => {
+                    warn!(first = %Timestamp::from_ticks(found.first()), %damage, "blocks of history are not merged");
+                    return Ok(false);
+                }
             }
-        };
-        let old: Vec<IVec> = blocks.into_iter().map(|(key, _)| key).collect();
-        self.blocks.commit(&old, &[(first.key.clone(), joined.into())])?;
+            log_record = log_record.max(found.header.as_ref().map_or(0, |header| header.log_record));
+        }
+        self.blocks.replace(self.ids[index], &now, &samples, log_record)?;
         Ok(true)
     }
 

@@ -27,8 +27,7 @@ fn names() -> Vec<String> {
 fn small() -> SledOptions {
     SledOptions {
         head_samples_max: 8,
-        page_samples: 8,
-        block_samples: 30,
+        page_samples: 32,
         head_bytes_max: 4096,
         log_bytes_max: 2048,
         flushes_per_trim: 2,
@@ -356,8 +355,8 @@ fn compact_all(store: &dyn HistoryStore) -> Compacted {
 
 /// Samples per block, of all series.
 fn blocks_of(store: &SledStore) -> Vec<usize> {
-    let blocks = &store.blocks.tree;
-    blocks.iter().values().map(|bytes| block::header(&bytes.unwrap()).unwrap().count.into()).collect()
+    let headers = store.blocks.headers.iter().values();
+    headers.map(|entry| block::header(&entry.unwrap()).unwrap().count.into()).collect()
 }
 
 #[test]
@@ -371,8 +370,8 @@ fn small_blocks_become_large_ones() {
     let done = compact_all(&store);
     let after = blocks_of(&store);
     assert!(after.len() as u64 == before.len() as u64 - done.blocks + done.made, "{before:?} {after:?} {done:?}");
-    // All but the last ones are as full as whole pieces of 8 make them.
-    assert!(after[..after.len() - 4].iter().all(|&count| count >= 22), "{after:?}");
+    // All but the last ones are at least half full.
+    assert!(after[..after.len() - 4].iter().all(|&count| count >= 16), "{after:?}");
     assert_eq!(all(&store, A), expected);
     assert_eq!(compact_all(&store), Compacted::default());
     // What has come since a start is found without looking at everything, and what was before at the start.
@@ -390,7 +389,7 @@ fn small_blocks_become_large_ones() {
 #[test]
 fn crumbs_become_pages_before_there_is_a_whole_block() {
     let folder = tempfile::tempdir().unwrap();
-    let sizes = SledOptions { head_samples_max: 300, page_samples: 1024, block_samples: 8192, ..small() };
+    let sizes = SledOptions { head_samples_max: 300, page_samples: 1024, ..small() };
     let options = SledOptions { head_bytes_max: 1 << 20, log_bytes_max: 1 << 20, ..sizes };
     let store = SledStore::open(folder.path(), &names(), options).unwrap();
     for i in 0..60 {
@@ -407,13 +406,14 @@ fn a_damaged_block_stays_a_damaged_block() {
     let folder = tempfile::tempdir().unwrap();
     let store = SledStore::open(folder.path(), &names(), small()).unwrap();
     append(&store, A, (0..100).map(|i| good(i, i as f64)));
-    let (key, bytes) = store.blocks.tree.iter().nth(3).unwrap().unwrap();
+    let slots = &store.blocks.slots.tree;
+    let (key, bytes) = slots.iter().filter(|item| !item.as_ref().unwrap().1.is_empty()).nth(3).unwrap().unwrap();
     let mut bytes = bytes.to_vec();
     *bytes.last_mut().unwrap() ^= 1;
-    store.blocks.tree.insert(&key, bytes).unwrap();
+    slots.insert(&key, bytes).unwrap();
     let before = all(&store, A);
-    let lost: Vec<_> = before.iter().filter(|sample| sample.status == StatusCode::BadDataLost).collect();
-    assert_eq!((lost.len(), before.len()), (2, 100 - 8 + 2));
+    let lost = before.iter().filter(|sample| sample.status == StatusCode::BadDataLost).count();
+    assert_eq!((lost, before.len()), (8, 100), "as many as there were");
     compact_all(&store);
     assert_eq!(all(&store, A), before);
 }
@@ -434,25 +434,6 @@ fn what_is_past_retention_goes_block_by_block() {
     assert_eq!(store.summary(A, at(0)..at(300)).unwrap().count(), 200 - gone);
     // Of what no block holds yet nothing goes.
     assert_eq!(all(&store, B), [good(3, 0.0)]);
-}
-
-#[test]
-fn without_its_headers_history_makes_them_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || SledStore::open(folder.path(), &names(), small()).unwrap();
-    let store = open();
-    append(&store, A, (0..300).map(|i| good(i, i as f64)));
-    append(&store, B, (0..50).map(|i| Sample::bad(at(i), StatusCode::BadNoData)));
-    store.flush().unwrap();
-    let summaries = |store: &SledStore| [A, B].map(|series| store.summary(series, at(7)..at(271)).unwrap());
-    let (expected, samples) = (summaries(&store), all(&store, A));
-    assert_eq!((expected[0].good.sum, expected[1].bad), ((7..271).sum::<i64>() as f64, 43));
-    store.blocks.headers.clear().unwrap();
-    assert_ne!(summaries(&store), expected, "headers are what a summary is made of");
-    drop(store);
-    let store = open();
-    assert_eq!(summaries(&store), expected);
-    assert_eq!(all(&store, A), samples);
 }
 
 #[derive(Clone, Debug)]

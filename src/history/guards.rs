@@ -5,7 +5,7 @@
 //! - [`DiskFloor`]: on a full disk it cannot open again, so it must never see one.
 //! - [`FolderLock`]: one process per folder, said clearly.
 //!
-//! The fourth guard, records of at most 14 KB, is in `log.rs`.
+//! The fourth guard, no value above 7 KB, is in `slots.rs` and `log.rs`.
 
 use std::{
     error::Error,

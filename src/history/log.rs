@@ -1,7 +1,7 @@
 //! The head log's records: what was appended, in order, until blocks hold it. Pure codec.
 //!
-//! A record is at most [`RECORD_BYTES_MAX`] long: sled spills longer values to files of their own, and 14 KB keeps its
-//! leaves clear of that. One too long (a long text) is cut into parts.
+//! A record is at most [`RECORD_BYTES_MAX`] long: sled spills large leaves to files of their own,
+//! and 16 records of this length are not one (see `slots.rs`). One too long (a long text) is cut into parts.
 //!
 //! ```text
 //! 0  u8  version (1)      1  u8 kind      2  u32 CRC-32 of all other bytes      6  body
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// No record is longer.
-pub const RECORD_BYTES_MAX: usize = 14 * 1024;
+pub const RECORD_BYTES_MAX: usize = 7 * 1024;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 6;
 const BODY_BYTES_MAX: usize = RECORD_BYTES_MAX - HEADER_BYTES;

@@ -18,12 +18,16 @@ pub mod memory_store;
 mod rename;
 mod names;
 mod page;
+mod records;
 mod replay;
 mod shelf;
 mod sled_edit;
+mod sled_log;
 pub mod sled_store;
+mod slots;
 mod summary;
 pub mod verify;
+mod visit;
 pub mod writer;
 
 use std::{ops::Range, sync::Arc, time::Duration};

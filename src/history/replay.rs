@@ -8,7 +8,9 @@ use super::{
     blocks::{Cause, PAGE_SAMPLES},
     head::Head,
     log::{LogEntry, LogError, PersistentId, Replay},
-    sled_store::{Log, SledStore},
+    records,
+    sled_log::Log,
+    sled_store::SledStore,
 };
 use crate::sample::Sample;
 
@@ -24,9 +26,10 @@ impl SledStore {
         let (mut replay, mut samples, mut damaged) = (Replay::default(), 0_u64, 0_u64);
         // Cut records count from their first part, so every entry gets the oldest record that can hold it.
         let mut first_part = None;
-        for item in log.tree.clone().iter() {
+        let trees = log.records.snapshot();
+        for item in records::iter(&trees) {
             let (key, record) = item?;
-            let number = u64::from_be_bytes(key.as_ref().try_into()?);
+            let number = records::number(&key)?;
             log.keep(number, u32::try_from(record.len())?);
             log.next = log.next.max(number + 1);
             let from = *first_part.get_or_insert(number);

@@ -15,7 +15,8 @@ use super::{
         Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
     },
     shelf::{self, Shelf},
-    sled_store::{Log, SledStore},
+    sled_log::Log,
+    sled_store::SledStore,
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode},

@@ -9,31 +9,32 @@
 //! - Open: the log is replayed into the heads; what blocks hold already is dropped. Everything is idempotent on
 //!   (series, SourceTimestamp).
 //!
-//! Series are known on the disk by name, so a config may reorder, add and drop them.
+//! Series are known on the disk by name, so a config may reorder, add and drop them. Appending is in `sled_log`.
 
 use std::{
-    collections::VecDeque,
     fs::{self, File},
     ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard},
 };
 
-use sled::{Batch, Db, Tree};
+use sled::Db;
 
 use super::{
     BackupProgress, BackupReport, Compacted, Direction, HistoryError, HistoryStore, Summary,
     backup::Copying,
     block::SAMPLES_MAX,
-    blocks::{Blocks, Cause, PAGE_SAMPLES, Sizes},
+    blocks::{Blocks, Cause, PAGE_SAMPLES},
     compact::Compaction,
     edit::{Annotation, AnnotationEdit, EditKind, Editor, Modified},
     guards::{self, DiskFloor, FolderLock},
     head::{Head, merge},
-    log::{self, PersistentId},
+    log::PersistentId,
     names::persistent_ids,
     rename,
     shelf::Shelf,
+    sled_log::Log,
+    slots::Slots,
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode},
@@ -50,10 +51,8 @@ pub struct SledOptions {
     pub head_bytes_max: usize,
     /// A head with this many samples is sealed.
     pub head_samples_max: usize,
-    /// What a small read decodes. At most [`head_samples_max`](Self::head_samples_max) samples are one such page.
+    /// Samples per block: what a small read decodes. Smaller ones are merged in the background.
     pub page_samples: usize,
-    /// Blocks are merged in the background up to this many samples.
-    pub block_samples: usize,
     /// Log kept at most (about): heads that would pin more are sealed. sled keeps most of the log in memory, whatever its
     /// cache is set to: 64 MiB here cost 60 MiB more than 16 MiB, which makes blocks of some 120 samples at 10,000 × 1 Hz.
     pub log_bytes_max: u64,
@@ -75,7 +74,6 @@ impl Default for SledOptions {
             head_bytes_max: 32 << 20,
             head_samples_max: PAGE_SAMPLES,
             page_samples: PAGE_SAMPLES,
-            block_samples: 4 * PAGE_SAMPLES,
             log_bytes_max: 16 << 20,
             block_cache_bytes: 4 << 20,
             log_cache_bytes: 1 << 20,
@@ -100,26 +98,10 @@ pub struct SledStore {
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
     pub(super) copying: Copying,
-    log_db: Db,
-    folder: File,
+    pub(super) log_db: Db,
+    pub(super) folder: File,
     pub(super) floor: DiskFloor,
     _lock: FolderLock,
-}
-
-/// What only one thread at a time may do: append, seal, flush.
-#[derive(Debug)]
-pub(super) struct Log {
-    pub(super) tree: Tree,
-    /// Number of the next record.
-    pub(super) next: u64,
-    /// What the records before this one hold is in the heads, or was.
-    pub(super) complete: u64,
-    /// Number and size of the records kept.
-    pub(super) kept: VecDeque<(u64, u32)>,
-    pub(super) kept_bytes: u64,
-    /// Memory of all heads, about.
-    pub(super) head_bytes: usize,
-    flushes_since_trim: u32,
 }
 
 impl SledStore {
@@ -141,20 +123,17 @@ impl SledStore {
         };
         let block_db = database("blk", options.block_cache_bytes)?;
         let log_db = database("log", options.log_cache_bytes)?;
+        if log_db.tree_names().iter().any(|name| name.as_ref() == b"l") {
+            return Err(fail("it was written by a version before the first release".into()));
+        }
         let tree = |db: &Db, name: &str| db.open_tree(name).map_err(|cause| fail(cause.into()));
-        let sizes = Sizes { page: options.page_samples.max(1), block: options.block_samples.clamp(1, SAMPLES_MAX) };
-        let (headers, damaged) = (tree(&block_db, "s")?, tree(&block_db, "damaged")?);
-        let blocks = Blocks { tree: tree(&block_db, "b")?, headers, damaged, sizes };
-        blocks.complete_headers().map_err(&fail)?;
-        let log = Log {
-            tree: tree(&log_db, "l")?,
-            next: 0,
-            complete: 0,
-            kept: VecDeque::new(),
-            kept_bytes: 0,
-            head_bytes: 0,
-            flushes_since_trim: 0,
+        let blocks = Blocks {
+            slots: Slots::new(tree(&block_db, "b")?),
+            headers: tree(&block_db, "s")?,
+            damaged: tree(&block_db, "damaged")?,
+            page: options.page_samples.clamp(1, SAMPLES_MAX),
         };
+        let log = Log::open(&log_db).map_err(&fail)?;
         let edits = Shelf { tree: tree(&block_db, "edits")? };
         let annotations = Shelf { tree: tree(&block_db, "annotations")? };
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
@@ -193,10 +172,6 @@ impl SledStore {
 
     pub(super) fn databases(&self) -> [&Db; 2] {
         [&self.block_db, &self.log_db]
-    }
-
-    pub(super) fn log_tree(&self) -> Tree {
-        self.log().tree.clone()
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
@@ -247,163 +222,6 @@ impl SledStore {
 
     pub(super) fn head_mut(&self, index: usize) -> RwLockWriteGuard<'_, Head> {
         self.heads[index].write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a sample into its head, sealing that when it is full.
-    pub(super) fn push(&self, log: &mut Log, index: usize, sample: &Sample, record: u64) -> Result<(), Cause> {
-        let mut head = self.head_mut(index);
-        let before = head.bytes();
-        head.push(sample);
-        head.oldest_record.get_or_insert(record);
-        log.head_bytes = (log.head_bytes + head.bytes()).saturating_sub(before);
-        // Heads that start together must not all fill together: the first block of a series is shorter.
-        let full = self.options.head_samples_max;
-        let shorter = if head.was_sealed { 0 } else { index.wrapping_mul(2_654_435_761) % (full / 2).max(1) };
-        if head.len() + shorter >= full { self.seal(log, index, &mut head) } else { Ok(()) }
-    }
-
-    pub(super) fn seal(&self, log: &mut Log, index: usize, head: &mut Head) -> Result<(), Cause> {
-        if self.copying.is_frozen(index) {
-            return Ok(()); // sealed when its blocks are copied
-        }
-        if !head.removed.is_empty() {
-            // What is taken out of the blocks must not be gone before the log knows what came in its place.
-            self.flush_log()?;
-        }
-        self.blocks.seal(self.ids[index], head, log.complete)?;
-        if let Some((first, _)) = head.extent() {
-            self.compaction().sealed(index, first, head.len(), self.blocks.sizes.page);
-        }
-        log.head_bytes = log.head_bytes.saturating_sub(head.bytes());
-        *head = Head::after_seal();
-        Ok(())
-    }
-
-    pub(super) fn flush_log(&self) -> Result<(), Cause> {
-        self.log_db.flush()?;
-        Ok(guards::sync(&self.folder)?)
-    }
-
-    pub(super) fn flush_blocks(&self) -> Result<(), Cause> {
-        self.block_db.flush()?;
-        Ok(guards::sync(&self.folder)?)
-    }
-
-    /// Seals the largest heads until an eighth of the budget is free again.
-    pub(super) fn hold_budget(&self, log: &mut Log) -> Result<(), Cause> {
-        if log.head_bytes <= self.options.head_bytes_max {
-            return Ok(());
-        }
-        let mut largest: Vec<(usize, usize)> =
-            (0..self.heads.len()).map(|index| (self.head_mut(index).bytes(), index)).collect();
-        largest.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, index) in largest {
-            if log.head_bytes <= self.options.head_bytes_max / 8 * 7 {
-                break;
-            }
-            self.seal(log, index, &mut self.head_mut(index))?;
-        }
-        Ok(())
-    }
-
-    /// Seals the heads that would keep more log than is wanted: slow series.
-    fn hold_log(&self, log: &mut Log) -> Result<(), Cause> {
-        if log.kept_bytes <= self.options.log_bytes_max {
-            return Ok(());
-        }
-        let mut too_much = log.kept_bytes - self.options.log_bytes_max / 4 * 3;
-        let Some(&(oldest_kept, _)) = log.kept.iter().find(|&&(_, bytes)| {
-            too_much = too_much.saturating_sub(bytes.into());
-            too_much == 0
-        }) else {
-            return Ok(());
-        };
-        for index in 0..self.heads.len() {
-            let mut head = self.head_mut(index);
-            if head.oldest_record.is_some_and(|oldest| oldest <= oldest_kept) {
-                self.seal(log, index, &mut head)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes the records that no head needs. Only after everything that was sealed is on the disk. The newest record
-    /// stays whatever it holds: it keeps the numbers going up, which blocks refer to.
-    fn trim(&self, log: &mut Log) -> Result<(), Cause> {
-        if self.copying.is_busy() {
-            return Ok(());
-        }
-        let needed = (0..self.heads.len()).filter_map(|index| self.head_mut(index).oldest_record).min();
-        let needed = needed.unwrap_or(log.next);
-        let mut batch = Batch::default();
-        while let Some(&(record, bytes)) = log.kept.front()
-            && record < needed
-            && log.kept.len() > 1
-        {
-            batch.remove(&record.to_be_bytes());
-            log.kept_bytes = log.kept_bytes.saturating_sub(bytes.into());
-            log.kept.pop_front();
-        }
-        log.tree.apply_batch(batch)?;
-        Ok(())
-    }
-
-    pub(super) fn append_locked(&self, log: &mut Log, samples: &[(SeriesId, Sample)]) -> Result<(), Cause> {
-        let first = log.next;
-        let mut batch = Batch::default();
-        let named = samples.iter().map(|(series, sample)| (self.ids[series.index()], sample));
-        log::encode(named, |record, _| log.put(&mut batch, record));
-        log.tree.apply_batch(batch)?;
-        for (series, sample) in samples {
-            self.push(log, series.index(), sample, first)?;
-        }
-        log.complete = log.next;
-        self.hold_budget(log)
-    }
-
-    pub(super) fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
-        let mut batch = Batch::default();
-        let record = log.next;
-        log.put(&mut batch, log::encode_remove(self.ids[index], start, end));
-        log.tree.apply_batch(batch)?;
-        self.take_out(log, index, start, end, record);
-        log.complete = log.next;
-        let mut head = self.head_mut(index);
-        if head.removed.len() >= 16 { self.seal(log, index, &mut head) } else { Ok(()) }
-    }
-
-    pub(super) fn take_out(&self, log: &mut Log, index: usize, start: i64, end: i64, record: u64) {
-        let mut head = self.head_mut(index);
-        let before = head.bytes();
-        head.remove(start, end);
-        head.oldest_record.get_or_insert(record);
-        log.head_bytes = (log.head_bytes + head.bytes()).saturating_sub(before);
-    }
-
-    fn flush_locked(&self, log: &mut Log) -> Result<(), Cause> {
-        log.flushes_since_trim += 1;
-        if log.flushes_since_trim < self.options.flushes_per_trim && log.kept_bytes <= self.options.log_bytes_max {
-            return self.flush_log();
-        }
-        self.hold_log(log)?;
-        self.block_db.flush()?;
-        self.flush_log()?;
-        log.flushes_since_trim = 0;
-        self.trim(log)
-    }
-}
-
-impl Log {
-    fn put(&mut self, batch: &mut Batch, record: Vec<u8>) {
-        let bytes = u32::try_from(record.len()).expect("a record is at most 14 KB");
-        self.keep(self.next, bytes);
-        batch.insert(&self.next.to_be_bytes(), record);
-        self.next += 1;
-    }
-
-    pub(super) fn keep(&mut self, record: u64, bytes: u32) {
-        self.kept.push_back((record, bytes));
-        self.kept_bytes += u64::from(bytes);
     }
 }
 

@@ -7,10 +7,12 @@ use sled::{Db, IVec, Tree};
 
 use super::{
     HistoryError, block,
-    blocks::{Cause, first_ticks, key},
+    blocks::{Blocks, Cause, PAGE_SAMPLES, first_ticks, key, series_of},
     guards::{self, FolderLock},
     log::{LogEntry, PersistentId, Replay},
+    records,
     sled_store::SledStore,
+    slots::Slots,
 };
 use crate::time::Timestamp;
 
@@ -101,18 +103,16 @@ impl SledStore {
         let block_db = guards::open(&folder.join("blk"), CACHE_BYTES)?;
         let names = series_names(&block_db).map_err(fail)?;
         report.series = names.len() as u64;
-        if let Some(tree) = existing(&block_db, "b").map_err(fail)? {
-            // Absent until the first open after a restore, which makes it.
-            let headers = existing(&block_db, "s").map_err(fail)?;
-            blocks(&tree, headers.as_ref(), &names, &mut report, progress);
+        let tree = |name| existing(&block_db, name).map_err(fail);
+        if let (Some(slots), Some(headers), Some(damaged)) = (tree("b")?, tree("s")?, tree("damaged")?) {
+            let stored = Blocks { slots: Slots::new(slots), headers, damaged, page: PAGE_SAMPLES };
+            blocks(&stored, &names, &mut report, progress);
         }
-        if let Some(tree) = existing(&block_db, "damaged").map_err(fail)? {
+        if let Some(tree) = tree("damaged")? {
             report.set_aside = tree.len() as u64;
         }
         let log_db = guards::open(&folder.join("log"), CACHE_BYTES)?;
-        if let Some(tree) = existing(&log_db, "l").map_err(fail)? {
-            records(&tree, &mut report, progress);
-        }
+        log_records(&records::stored(&log_db).map_err(fail)?, &mut report, progress);
         Ok(report)
     }
 
@@ -154,8 +154,7 @@ fn series_names(block_db: &Db) -> Result<HashMap<PersistentId, String>, Cause> {
 }
 
 fn blocks(
-    tree: &Tree,
-    headers: Option<&Tree>,
+    stored: &Blocks,
     names: &HashMap<PersistentId, String>,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(VerifyProgress),
@@ -165,8 +164,8 @@ fn blocks(
     // What sled cannot read ends its walk: go on with the next series.
     while let Some(first_id) = from.take() {
         let mut previous: Option<(PersistentId, i64)> = None;
-        for item in tree.range(key(first_id, i64::MIN)..) {
-            let (key, bytes) = match item {
+        for item in stored.headers.range(key(first_id, i64::MIN)..) {
+            let (key, entry) = match item {
                 Ok(pair) => pair,
                 Err(cause) => {
                     let (id, last) = previous.unwrap_or((first_id, i64::MIN));
@@ -176,12 +175,19 @@ fn blocks(
                 }
             };
             report.blocks += 1;
-            let Some(id) = key.get(..4).and_then(|id| id.try_into().ok()).filter(|_| key.len() == 12) else {
+            if key.len() != 12 {
                 report.damage(Place::Block(None), (None, None), &"its key is malformed");
                 continue;
+            }
+            let (id, first) = (series_of(&key), first_ticks(&key));
+            let is_entry_whole = block::header(&entry).is_ok();
+            let bytes = match stored.found((key, entry)).and_then(|found| stored.bytes(&found)) {
+                Ok(bytes) => bytes.unwrap_or_default(),
+                Err(cause) => {
+                    report.damage(place(id), span(first, first), &cause);
+                    continue;
+                }
             };
-            let id = PersistentId::from_be_bytes(id);
-            let first = first_ticks(&key);
             let before = previous.filter(|(known, _)| *known == id).map(|(_, last)| last);
             let last = match whole_block(first, &bytes) {
                 Ok((last, samples)) => {
@@ -189,8 +195,8 @@ fn blocks(
                     if before.is_some_and(|before| first <= before) {
                         report.damage(place(id), span(first, last), &"it overlaps the block before it");
                     }
-                    if headers.is_some_and(|headers| !has_header(headers, &key, &bytes)) {
-                        report.damage(place(id), span(first, last), &"the copy of its header is missing or damaged");
+                    if !is_entry_whole {
+                        report.damage(place(id), span(first, last), &"the copy of its header is damaged");
                     }
                     last
                 }
@@ -203,11 +209,6 @@ fn blocks(
             progress(VerifyProgress { blocks: report.blocks, records: report.records });
         }
     }
-}
-
-/// Reads find blocks by the copies of their headers.
-fn has_header(headers: &Tree, key: &[u8], bytes: &[u8]) -> bool {
-    matches!(headers.get(key), Ok(Some(header)) if bytes.get(..block::HEADER_BYTES) == Some(&*header))
 }
 
 fn span(first: i64, last: i64) -> (Option<Timestamp>, Option<Timestamp>) {
@@ -226,12 +227,12 @@ fn whole_block(first: i64, bytes: &[u8]) -> Result<(i64, u64), (i64, String)> {
     }
 }
 
-fn records(tree: &Tree, report: &mut VerifyReport, progress: &mut dyn FnMut(VerifyProgress)) {
+fn log_records(trees: &[Tree], report: &mut VerifyReport, progress: &mut dyn FnMut(VerifyProgress)) {
     let mut replay = Replay::default();
     let mut before = None;
     // Damages whose next readable record is still to come.
     let mut open_from = report.damages.len();
-    for item in tree.iter() {
+    for item in records::iter(trees) {
         let (key, record) = match item {
             Ok(pair) => pair,
             Err(cause) => {
@@ -240,7 +241,7 @@ fn records(tree: &Tree, report: &mut VerifyReport, progress: &mut dyn FnMut(Veri
             }
         };
         report.records += 1;
-        let number = key.as_ref().try_into().map_or(u64::MAX, u64::from_be_bytes);
+        let number = records::number(&key).unwrap_or(u64::MAX);
         let mut times = Vec::new();
         let result = replay.record(&record, |entry| {
             if let LogEntry::Sample(_, sample) = entry {

@@ -33,7 +33,6 @@ fn options() -> SledOptions {
     SledOptions {
         head_samples_max: 32,
         page_samples: 32,
-        block_samples: 100,
         head_bytes_max: 40_000,
         log_bytes_max: 200_000,
         flushes_per_trim: 3,
