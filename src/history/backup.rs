@@ -273,7 +273,7 @@ fn unpack(from: &Path, staging: &Path, progress: OnProgress<'_>) -> Result<(), C
         .collect::<Result<_, HistoryError>>()?;
     let [block_db, log_db] = &databases[..] else { return Err("a history has two databases".into()) };
     let blocks = Blocks {
-        slots: Slots::new(block_db.open_tree(BLOCKS)?),
+        slots: Slots::open(block_db.open_tree(BLOCKS)?)?,
         headers: block_db.open_tree(HEADERS)?,
         damaged: block_db.open_tree("damaged")?,
         page: PAGE_SAMPLES,

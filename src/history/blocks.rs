@@ -49,10 +49,6 @@ impl Found {
     pub(super) fn last(&self) -> i64 {
         self.header.as_ref().map_or(self.first(), |header| header.last.ticks())
     }
-
-    fn id(&self) -> PersistentId {
-        series_of(&self.key)
-    }
 }
 
 /// Ticks with the sign flipped sort as bytes.
@@ -88,7 +84,9 @@ impl Blocks {
             batch.remove(&found.key);
         }
         for (key, bytes) in new {
-            let place = self.slots.put(series_of(key), bytes)?;
+            let id = series_of(key);
+            let last = || Ok(self.at_or_before(id, i64::MAX)?.and_then(|last| last.place));
+            let place = self.slots.put(id, bytes, last)?;
             let mut entry = bytes.get(..HEADER_BYTES).unwrap_or(bytes).to_vec();
             entry.extend(place.to_bytes());
             batch.insert(key, entry);
@@ -96,7 +94,7 @@ impl Blocks {
         self.headers.apply_batch(batch)?;
         for found in old {
             if let Some(place) = found.place {
-                self.slots.free(found.id(), place)?;
+                self.slots.free(place)?;
             }
         }
         Ok(())
@@ -114,7 +112,7 @@ impl Blocks {
 
     /// The block as it was written. `None`: it is not where it should be.
     pub(super) fn bytes(&self, found: &Found) -> sled::Result<Option<IVec>> {
-        found.place.map_or(Ok(None), |place| self.slots.get(found.id(), place))
+        found.place.map_or(Ok(None), |place| self.slots.get(place))
     }
 
     /// The block that starts at `ticks` or is the last to start before.

@@ -47,10 +47,10 @@ fn blocks_of(store: &SledStore, series: SeriesId) -> Vec<Stored> {
 }
 
 /// The key of a block's only slot.
-fn slot(found: &Found) -> Vec<u8> {
+fn slot(found: &Found) -> [u8; 4] {
     let place = found.place.unwrap();
     assert_eq!(place.parts, 1);
-    [&found.key[..4], &place.slot.to_be_bytes()].concat()
+    place.slot.to_be_bytes()
 }
 
 fn flip(store: &SledStore, (found, bytes): &Stored, at: usize) {

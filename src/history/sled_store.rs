@@ -44,6 +44,9 @@ use crate::{
 /// About 150 samples of a Double.
 const HEAD_BYTES_MIN: usize = 2400;
 
+/// Log of about as many.
+const LOG_BYTES_MIN: u64 = 1600;
+
 /// The sizes that bound a store's memory and disk.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
@@ -53,8 +56,8 @@ pub struct SledOptions {
     pub head_samples_max: usize,
     /// Samples per block: what a small read decodes. Smaller ones are merged in the background.
     pub page_samples: usize,
-    /// Log kept at most (about): heads that would pin more are sealed. sled keeps most of the log in memory, whatever its
-    /// cache is set to: 64 MiB here cost 60 MiB more than 16 MiB, which makes blocks of some 120 samples at 10,000 × 1 Hz.
+    /// Log kept at most (about), never less than 1,600 bytes per series: heads that would pin more are sealed. Blocks of less
+    /// than half a page, which this makes of slow series, are merged later and so written twice.
     pub log_bytes_max: u64,
     /// sled's page cache for blocks. sled takes about three times this.
     pub block_cache_bytes: u64,
@@ -71,10 +74,10 @@ pub struct SledOptions {
 impl Default for SledOptions {
     fn default() -> Self {
         Self {
-            head_bytes_max: 32 << 20,
+            head_bytes_max: 64 << 20,
             head_samples_max: PAGE_SAMPLES,
             page_samples: PAGE_SAMPLES,
-            log_bytes_max: 16 << 20,
+            log_bytes_max: 64 << 20,
             block_cache_bytes: 4 << 20,
             log_cache_bytes: 1 << 20,
             free_space_floor: None,
@@ -115,6 +118,7 @@ impl SledStore {
         fs::create_dir_all(folder).map_err(|cause| fail(cause.into()))?;
         if options.head_samples_max >= PAGE_SAMPLES {
             options.head_bytes_max = options.head_bytes_max.max(names.len() * HEAD_BYTES_MIN);
+            options.log_bytes_max = options.log_bytes_max.max(names.len() as u64 * LOG_BYTES_MIN);
         }
         let lock = FolderLock::take(folder)?;
         let database = |name: &str, cache: u64| {
@@ -128,7 +132,7 @@ impl SledStore {
         }
         let tree = |db: &Db, name: &str| db.open_tree(name).map_err(|cause| fail(cause.into()));
         let blocks = Blocks {
-            slots: Slots::new(tree(&block_db, "b")?),
+            slots: Slots::open(tree(&block_db, "b")?).map_err(&fail)?,
             headers: tree(&block_db, "s")?,
             damaged: tree(&block_db, "damaged")?,
             page: options.page_samples.clamp(1, SAMPLES_MAX),

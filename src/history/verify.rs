@@ -105,7 +105,7 @@ impl SledStore {
         report.series = names.len() as u64;
         let tree = |name| existing(&block_db, name).map_err(fail);
         if let (Some(slots), Some(headers), Some(damaged)) = (tree("b")?, tree("s")?, tree("damaged")?) {
-            let stored = Blocks { slots: Slots::new(slots), headers, damaged, page: PAGE_SAMPLES };
+            let stored = Blocks { slots: Slots::open(slots).map_err(fail)?, headers, damaged, page: PAGE_SAMPLES };
             blocks(&stored, &names, &mut report, progress);
         }
         if let Some(tree) = tree("damaged")? {

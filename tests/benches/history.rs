@@ -210,11 +210,12 @@ impl Run {
         // sled lets go of its files a moment after the store is dropped.
         std::thread::park_timeout(Duration::from_millis(500));
         let database = sled::open(self.folder.path().join("blk")).expect("the run's blocks");
-        let tree = database.open_tree("b").expect("the run's blocks");
-        let (mut bytes, mut samples, mut blocks) = (0, 0.0, 0);
-        for block in tree.iter().values().flatten() {
-            bytes += block.len() + 12;
-            samples += f64::from(uatwin::history::block::header(&block).expect("a whole block").count);
+        let tree = |name: &str| database.open_tree(name).expect("the run's blocks");
+        let bytes: usize = tree("b").iter().flatten().map(|(key, block)| key.len() + block.len()).sum();
+        let (mut bytes, mut samples, mut blocks) = (bytes, 0.0, 0);
+        for (key, entry) in tree("s").iter().flatten() {
+            bytes += key.len() + entry.len();
+            samples += f64::from(uatwin::history::block::header(&entry).expect("a whole header").count);
             blocks += 1;
         }
         println!(
