@@ -15,10 +15,19 @@ use crate::{
     time::Timestamp,
 };
 
+/// The last second of the year 9999, the end of time. The library has it too, but works it out anew each time.
+const END_TICKS: i64 = 2_650_467_743_990_000_000;
+
 /// As the wire has it. The ends of the range are the wire's own: 0 is null, beyond the year 9999 is `MaxValue`.
 #[must_use]
 pub fn date_time(time: Timestamp) -> DateTime {
-    DateTime::from(time.ticks().clamp(0, DateTime::endtimes_ticks()))
+    DateTime::from(time.ticks().clamp(0, END_TICKS))
+}
+
+/// The same as a number (OPC 10000-6 §5.2.2.5): the end of time and beyond is the largest one.
+#[must_use]
+pub fn ticks(time: Timestamp) -> i64 {
+    if time.ticks() >= END_TICKS { i64::MAX } else { time.ticks().max(0) }
 }
 
 /// From the wire.
@@ -343,6 +352,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_stay_inside_the_wire() {
+        assert_eq!(END_TICKS, DateTime::endtimes_ticks());
         assert_eq!(timestamp(date_time(Timestamp::MAX)), timestamp(DateTime::endtimes()));
         assert_eq!(timestamp(date_time(Timestamp::from_ticks(-5))), Timestamp::NULL);
         assert!(date_time(Timestamp::NULL).is_null());

@@ -21,6 +21,7 @@ use super::{
     access::Access,
     certificates,
     core::{Decorate, server_values},
+    history_read::POINTS_MAX,
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
     publish::Watches,
@@ -29,6 +30,8 @@ use super::{
 const SESSIONS_MAX: usize = 200;
 /// How long clients have to hear of a shutdown.
 const GOODBYE: Duration = Duration::from_millis(300);
+/// MaxMessageSize, of requests and of answers.
+pub(super) const MESSAGE_SIZE_MAX: usize = 16 << 20;
 /// How long connections have to close.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -232,8 +235,8 @@ fn with_limits(builder: ServerBuilder) -> ServerBuilder {
         .max_array_length(100_000)
         .max_string_length(1 << 20)
         .max_byte_string_length(1 << 20)
-        // 16 MiB, in chunks of 64 KiB: 10,000 values of history are 0.3 MiB, 100,000 points of Simulate 1.6.
-        .max_message_size(16 << 20)
+        // In chunks of 64 KiB: 10,000 values of history are 0.3 MiB, 100,000 points of Simulate 1.6.
+        .max_message_size(MESSAGE_SIZE_MAX)
         .max_chunk_count(512)
         // Ours are fewer, and the oldest goes (`history_read`); this bounds what a session leaves lying in the library.
         .max_history_continuation_points(100_000)
@@ -255,7 +258,7 @@ fn with_limits(builder: ServerBuilder) -> ServerBuilder {
     operations.max_references_per_browse_node = 10_000;
     operations.max_monitored_items_per_call = 20_000;
     operations.max_subscriptions_per_call = 100;
-    operations.max_nodes_per_history_read_data = 1_000;
+    operations.max_nodes_per_history_read_data = POINTS_MAX; // each may go on
     operations.max_nodes_per_history_update = 1_000;
     builder
 }

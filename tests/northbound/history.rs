@@ -3,7 +3,7 @@
 use opcua::{client::HistoryReadAction, types::*};
 use uatwin::{
     history::HistoryStore,
-    sample::{Sample, SeriesId},
+    sample::{Sample, SeriesId, Value},
     time::Timestamp,
     twin::Facet,
     ua,
@@ -122,6 +122,47 @@ async fn start_end_number_and_bounds_choose_what_comes() {
     }
     let nothing = page(&client, &raw(at(100), at(200), 0, false), "Heater1.Temperature", ByteString::null()).await;
     assert_eq!((nothing.status_code, values(&nothing).len()), (StatusCode::GoodNoData, 0));
+    fixture.stop().await;
+}
+
+/// All values of many nodes at once, and how many requests that took.
+async fn all_of(client: &Client, path: &str, nodes: usize, details: ReadRawModifiedDetails) -> (Vec<usize>, usize) {
+    let (mut counts, mut requests) = (vec![0; nodes], 0);
+    let node = |point| HistoryReadValueId {
+        node_id: client.id(path),
+        continuation_point: point,
+        ..HistoryReadValueId::default()
+    };
+    let mut wanted: Vec<(usize, HistoryReadValueId)> = (0..nodes).map(|i| (i, node(ByteString::null()))).collect();
+    while !wanted.is_empty() {
+        let (places, asked): (Vec<usize>, Vec<_>) = wanted.drain(..).unzip();
+        let action = HistoryReadAction::ReadRawModifiedDetails(details.clone());
+        let results = client.history_read(action, TimestampsToReturn::Both, false, &asked).await.unwrap();
+        requests += 1;
+        for (i, result) in places.into_iter().zip(results) {
+            assert_eq!(result.status_code, StatusCode::Good, "node {i}");
+            counts[i] += values(&result).len();
+            if !result.continuation_point.is_null_or_empty() {
+                wanted.push((i, node(result.continuation_point)));
+            }
+        }
+    }
+    (counts, requests)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_for_one_message_comes_in_more_pages() {
+    let (fixture, client) = with_history(600).await;
+    // 1,000 × 600 × 30 bytes are 18 MB: more than any message may have.
+    let (counts, requests) = all_of(&client, "Heater1.Temperature", 1_000, raw(at(0), at(600), 0, false)).await;
+    assert_eq!((counts, requests), (vec![600; 1_000], 3));
+    // Of texts it is not known beforehand: 400 of 60 kB, 24 MB.
+    let series = fixture.series("Heater1", Facet::Variable(6));
+    let text: std::sync::Arc<str> = "x".repeat(60_000).into();
+    let sample = |i| (series, Sample { value: Value::String(text.clone()), ..Sample::good(at(i), 0.0) });
+    fixture.store.append(&(0..400).map(sample).collect::<Vec<_>>()).unwrap();
+    let (counts, requests) = all_of(&client, "Heater1.Batch", 1, raw(at(0), at(600), 0, false)).await;
+    assert_eq!((counts, requests), (vec![400], 3));
     fixture.stop().await;
 }
 

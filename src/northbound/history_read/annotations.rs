@@ -10,7 +10,6 @@ use opcua::types::{
 };
 
 use super::{
-    PAGE,
     modified::Progress,
     raw::{self, Query},
 };
@@ -51,11 +50,15 @@ impl Cursor {
         }
     }
 
-    pub(super) fn page(self, store: &dyn HistoryStore) -> Result<(Vec<DataValue>, Option<Self>), HistoryError> {
+    pub(super) fn page(
+        self,
+        store: &dyn HistoryStore,
+        limit: usize,
+    ) -> Result<(Vec<DataValue>, Option<Self>), HistoryError> {
         match self {
             Self::Range { query, mut at } => {
                 let (found, more) = at.page(
-                    &query,
+                    (&query, limit),
                     |times, direction, skip, limit| store.annotations(query.series(), times, direction, skip, limit),
                     |annotation| annotation.at,
                 )?;
@@ -63,7 +66,7 @@ impl Cursor {
                 Ok((values.collect(), more.then_some(Self::Range { query, at })))
             }
             Self::Times { series, times, next } => {
-                let end = times.len().min(next + PAGE as usize);
+                let end = times.len().min(next + limit);
                 let values = times[next..end].iter().map(|at| at_time(store, series, *at)).collect::<Result<_, _>>()?;
                 let more = end < times.len();
                 Ok((values, more.then_some(Self::Times { series, times, next: end })))

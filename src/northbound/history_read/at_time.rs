@@ -63,8 +63,12 @@ impl Cursor {
         (self.rule, &self.times) == (begin.rule, &begin.times)
     }
 
-    pub(super) fn page(mut self, store: &dyn HistoryStore) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
-        let end = self.times.len().min(self.next + PAGE);
+    pub(super) fn page(
+        mut self,
+        store: &dyn HistoryStore,
+        limit: usize,
+    ) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
+        let end = self.times.len().min(self.next + PAGE.min(limit));
         let times = self.times[self.next..end].iter();
         let samples = times.map(|at| self.rule.value(store, *at)).collect::<Result<_, _>>()?;
         self.next = end;

@@ -1,5 +1,5 @@
 //! HistoryRead (OPC 10000-11 §6.5). A request for one node becomes a [`Cursor`], a cursor gives pages and where to go on.
-//! Reading the store blocks: that is done where it is allowed, one page per node of a request.
+//! Reading the store blocks: that is done where it is allowed, one page per node of a request; it is encoded there too.
 //!
 //! Where the specification leaves a choice:
 //! - a continuation point is good once, for its node and its details only; the session's oldest goes when there are too many;
@@ -9,7 +9,9 @@
 //! - DataEncoding: `Default Binary` only; the other standard ones are Bad_DataEncodingUnsupported, others Invalid.
 
 mod annotations;
+mod answer;
 mod at_time;
+mod encoded;
 mod modified;
 mod places;
 mod points;
@@ -21,14 +23,16 @@ use std::sync::Arc;
 use opcua::{
     server::node_manager::{HistoryNode, RequestContext},
     types::{
-        DataValue, HistoryData, HistoryModifiedData, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, Variant,
+        DataValue, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadProcessedDetails,
+        ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 use tracing::error;
 
 pub(super) use places::Places;
 pub(super) use points::{POINTS_MAX, Points};
+
+use answer::{Answer, Form};
 
 use super::{
     address_space::{AddressSpace, Live, Node, Owner, Part, Property},
@@ -77,30 +81,40 @@ impl Cursor {
         }
     }
 
-    /// The next page, and where to go on.
-    fn page(self, store: &dyn HistoryStore) -> Result<(Page, Option<Self>), HistoryError> {
+    /// The next page of at most `limit` values, and where to go on.
+    fn page(self, store: &dyn HistoryStore, limit: usize) -> Result<(Page, Option<Self>), HistoryError> {
         Ok(match self {
             Self::Raw(cursor) => {
-                let (samples, next) = cursor.page(store)?;
+                let (samples, next) = cursor.page(store, limit)?;
                 (Page::Samples(samples), next.map(Self::Raw))
             }
             Self::Modified(cursor) => {
-                let (records, next) = cursor.page(store)?;
+                let (records, next) = cursor.page(store, limit)?;
                 (Page::Modified(records), next.map(Self::Modified))
             }
             Self::AtTime(cursor) => {
-                let (samples, next) = cursor.page(store)?;
+                let (samples, next) = cursor.page(store, limit)?;
                 (Page::Samples(samples), next.map(Self::AtTime))
             }
             Self::Processed(cursor) => {
-                let (samples, next) = cursor.page(store)?;
+                let (samples, next) = cursor.page(store, limit)?;
                 (Page::Samples(samples), next.map(Self::Processed))
             }
             Self::Annotations(cursor) => {
-                let (values, next) = cursor.page(store)?;
+                let (values, next) = cursor.page(store, limit)?;
                 (Page::Values(values), next.map(Self::Annotations))
             }
         })
+    }
+}
+
+impl Page {
+    fn len(&self) -> usize {
+        match self {
+            Self::Samples(samples) => samples.len(),
+            Self::Modified(records) => records.len(),
+            Self::Values(values) => values.len(),
+        }
     }
 }
 
@@ -303,68 +317,26 @@ async fn serve(
             }
         })
         .collect();
-    let store = Arc::clone(&space.world.history);
-    let pages = tokio::task::spawn_blocking(move || -> Vec<_> {
-        cursors.into_iter().map(|cursor| cursor.map(|cursor| cursor.page(&*store))).collect()
+    let (store, bytes_max) = (Arc::clone(&space.world.history), answer::BYTES_MAX / nodes.len().max(1));
+    let forms: Vec<_> = nodes.iter().map(|node| Form::new(stamps, node.index_range().clone())).collect();
+    let answers = tokio::task::spawn_blocking(move || -> Vec<_> {
+        let asked = cursors.into_iter().zip(forms);
+        asked.map(|(cursor, form)| Ok(Answer::new(&cursor?, &*store, &form, bytes_max))).collect()
     });
-    let pages = pages.await.map_err(|_| StatusCode::BadInternalError)?;
-    for (node, page) in nodes.iter_mut().zip(pages) {
-        match page {
+    let answers = answers.await.map_err(|_| StatusCode::BadInternalError)?;
+    for (node, answer) in nodes.iter_mut().zip(answers) {
+        match answer {
             Err(status) => node.set_status(status),
             Ok(Err(cause)) => {
                 error!(%cause, node = %node.node_id(), "history could not be read");
                 node.set_status(StatusCode::BadInternalError);
             }
-            Ok(Ok((page, next))) => {
-                let is_empty = answer(node, page, stamps) == 0 && next.is_none();
+            Ok(Ok(mut answer)) => {
+                let next = answer.next.take();
+                answer.give(node);
                 node.set_next_continuation_point(next.map(|cursor| points.keep(context.session_id, cursor)));
-                node.set_status(if is_empty { StatusCode::GoodNoData } else { StatusCode::Good });
             }
         }
     }
     Ok(())
-}
-
-/// Puts a page into the answer; returns how long it was.
-fn answer(node: &mut HistoryNode, page: Page, stamps: TimestampsToReturn) -> usize {
-    let values = |samples: &mut dyn Iterator<Item = &Sample>| samples.map(ua::data_value).collect();
-    let (mut values, infos): (Vec<DataValue>, _) = match page {
-        Page::Values(values) => (values, None),
-        Page::Samples(samples) => (values(&mut samples.iter()), None),
-        Page::Modified(records) => (
-            values(&mut records.iter().map(|record| &record.sample)),
-            Some(records.iter().map(modified::info).collect::<Vec<_>>()),
-        ),
-    };
-    let (source, server) = (stamps != TimestampsToReturn::Server, stamps != TimestampsToReturn::Source);
-    let range = node.index_range();
-    for value in &mut values {
-        value.source_timestamp = value.source_timestamp.filter(|_| source);
-        value.server_timestamp = value.server_timestamp.filter(|_| server);
-        if *range != NumericRange::None {
-            cut(value, range);
-        }
-    }
-    let len = values.len();
-    match infos {
-        None => node.set_result(HistoryData { data_values: Some(values) }),
-        Some(infos) => {
-            node.set_result(HistoryModifiedData { data_values: Some(values), modification_infos: Some(infos) });
-        }
-    }
-    len
-}
-
-/// Only the elements of a value that were asked for.
-fn cut(value: &mut DataValue, range: &NumericRange) {
-    match value.value.take().unwrap_or_default() {
-        Variant::Empty => value.value = Some(Variant::Empty),
-        whole => match whole.range_of(range) {
-            Ok(part) => value.value = Some(part),
-            Err(_) => {
-                value.value = Some(Variant::Empty);
-                value.status = Some(StatusCode::BadIndexRangeNoData);
-            }
-        },
-    }
 }

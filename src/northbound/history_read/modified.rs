@@ -42,9 +42,13 @@ impl Cursor {
         self.query == begin.query
     }
 
-    pub(super) fn page(mut self, store: &dyn HistoryStore) -> Result<(Vec<Modified>, Option<Self>), HistoryError> {
+    pub(super) fn page(
+        mut self,
+        store: &dyn HistoryStore,
+        limit: usize,
+    ) -> Result<(Vec<Modified>, Option<Self>), HistoryError> {
         let (records, more) = self.at.page(
-            &self.query,
+            (&self.query, limit),
             |times, direction, skip, limit| store.modified(self.query.series(), times, direction, skip, limit),
             |record| record.sample.source_timestamp,
         )?;
@@ -57,14 +61,14 @@ impl Progress {
         Self { last: None, left: query.left() }
     }
 
-    /// The next page of `read`, and whether there are more.
+    /// The next page of `read`, of `limit` at most, and whether there are more.
     pub(super) fn page<T>(
         &mut self,
-        query: &Query,
+        (query, limit): (&Query, usize),
         read: impl Fn(Range<Timestamp>, Direction, usize, usize) -> Result<Vec<T>, HistoryError>,
         instant: impl Fn(&T) -> Timestamp,
     ) -> Result<(Vec<T>, bool), HistoryError> {
-        let wanted = query.page_len(self.left);
+        let wanted = query.page_len(self.left).min(limit);
         let direction = query.direction();
         let mut times = query.range(query.first());
         let skip = self.last.map_or(0, |(last, count)| {

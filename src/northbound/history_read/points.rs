@@ -12,8 +12,8 @@ use opcua::server::ContinuationPoint;
 
 use super::Cursor;
 
-/// MaxHistoryContinuationPoints: those of a session that can be used at one time.
-pub(in crate::northbound) const POINTS_MAX: usize = 500;
+/// MaxHistoryContinuationPoints: those of a session that can be used at one time. As many as the nodes of one request.
+pub(in crate::northbound) const POINTS_MAX: usize = 1_000;
 
 type Slot = Mutex<Option<Cursor>>;
 

@@ -8,7 +8,7 @@ use std::{
 
 use opcua::types::{AggregateConfiguration, ReadProcessedDetails, StatusCode};
 
-use super::{Historian, PAGE};
+use super::Historian;
 use crate::{
     aggregate::{self, Aggregate, Configuration, Request},
     history::{Direction, HistoryError, HistoryStore, Summary},
@@ -88,9 +88,13 @@ impl Cursor {
         (self.series, &self.request) == (begin.series, &begin.request)
     }
 
-    pub(super) fn page(mut self, store: &dyn HistoryStore) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
+    pub(super) fn page(
+        mut self,
+        store: &dyn HistoryStore,
+        limit: usize,
+    ) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
         let (all, began) = (self.request.intervals(), Instant::now());
-        let page_end = all.min(self.next + u64::from(PAGE));
+        let page_end = all.min(self.next + limit as u64);
         let series = Series { store, series: self.series };
         let (mut samples, mut round) = (Vec::new(), ROUND);
         while self.next < page_end && began.elapsed() < PAGE_TIME {

@@ -117,9 +117,13 @@ impl Cursor {
     }
 
     /// The next page, and where to go on.
-    pub(super) fn page(mut self, store: &dyn HistoryStore) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
+    pub(super) fn page(
+        mut self,
+        store: &dyn HistoryStore,
+        limit: usize,
+    ) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
         let query = self.query;
-        let wanted = query.page_len(self.left);
+        let wanted = query.page_len(self.left).min(limit);
         let mut samples: Vec<Sample> = Vec::new();
         if self.stage == Stage::StartBound {
             let bound = self.start_bound(store)?;
