@@ -9,6 +9,7 @@ from support.history import at_ms, data_value, insert, pages, read, send, update
 
 START = 1_700_000_000_000
 S = ua.StatusCodes
+EXTRA = 0x408  # InfoType DataValue with ExtraData: the value hides another one of its instant
 INSERT, REPLACE, UPDATE = ua.PerformUpdateType.Insert, ua.PerformUpdateType.Replace, ua.PerformUpdateType.Update
 
 
@@ -45,7 +46,7 @@ async def test_insert_replace_and_update_say_what_became_of_each_value(service):
         assert (await update(load, INSERT, values((t, 9.0), (t + 2000, 3.0))))[1] == [S.BadEntryExists, S.GoodEntryInserted]
         assert (await update(load, REPLACE, values((t, 1.5), (t + 500, 9.0))))[1] == [S.GoodEntryReplaced, S.BadNoEntryExists]
         assert (await update(load, UPDATE, values((t + 1000, 2.5), (t + 3000, 4.0))))[1] == [S.GoodEntryReplaced, S.GoodEntryInserted]
-        assert await stored(load, t, t + 60_000) == [(1.5, 0), (2.5, 0), (3.0, 0), (4.0, 0)]
+        assert await stored(load, t, t + 60_000) == [(1.5, EXTRA), (2.5, EXTRA), (3.0, 0), (4.0, 0)]
 
 
 async def test_what_was_replaced_can_be_read_with_who_and_when(service):
@@ -58,7 +59,7 @@ async def test_what_was_replaced_can_be_read_with_who_and_when(service):
         old = [(value.Value.Value, info) for value, info in await modified(load, t, t + 500) if info.UpdateType == ua.HistoryUpdateType.Replace]
         assert sorted(value for value, _ in old) == [1.0, 1.5]
         assert all(info.UserName and info.ModificationTime > at_ms(t) for _, info in old)
-        assert await stored(load, t, t + 60_000) == [(1.75, 0), (2.0, 0)]
+        assert await stored(load, t, t + 60_000) == [(1.75, EXTRA), (2.0, 0)]
 
 
 async def test_deletion_by_range_and_by_time(service):

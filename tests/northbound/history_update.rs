@@ -187,6 +187,47 @@ async fn what_was_there_reads_back_as_modified_with_who_and_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_hides_another_says_so() {
+    use PerformUpdateType as K;
+    let (fixture, client) = with_history(500).await;
+    let extra = StatusCode::from(0x0408);
+    let marked = async |start, end, bounds| {
+        let found = values(&page(&client, &raw(start, end, 0, bounds), T, ByteString::null()).await);
+        let marked = found.iter().filter(|value| value.status == Some(extra)).cloned().collect::<Vec<_>>();
+        assert!(found.len() > marked.len(), "the others are as they were");
+        numbers(&marked)
+    };
+    assert!(marked(at(0), at(500), false).await.is_empty());
+    update(&client, data(&client, T, K::Replace, vec![value(1, 1001.0)])).await;
+    update(&client, times(&client, T, &[0, 2, 3])).await;
+    update(&client, data(&client, T, K::Insert, vec![value(2, 1002.0), value(900, 900.0)])).await;
+    // Replaced, and deleted and inserted anew; not deleted, not only inserted.
+    assert_eq!(marked(at(0), at(901), false).await, [1001, 1002]);
+    assert_eq!(marked(at(901), at(0), true).await, [1002, 1001]);
+    // Many that were deleted between few do not change that.
+    update(&client, range(&client, T, at(5), at(495), false)).await;
+    assert_eq!(marked(at(0), at(901), false).await, [1001, 1002]);
+    // At times too, where the value is a stored one.
+    let req_times = Some([1, 2, 3, 4, 900].map(|i| ua::date_time(at(i))).to_vec());
+    let details = ReadAtTimeDetails { req_times, use_simple_bounds: false };
+    let wanted = HistoryReadValueId { node_id: client.id(T), ..HistoryReadValueId::default() };
+    let details = ExtensionObject::from_message(details);
+    let found = client.read_history(details, TimestampsToReturn::Both, false, vec![wanted]).await.remove(0);
+    let statuses: Vec<u32> = values(&found).iter().map(|value| value.status.unwrap().bits()).collect();
+    assert_eq!(statuses, [0x408, 0x408, 0x402, 0x400, 0x400]);
+    // A bound that is not there hides nothing, though a value was deleted there.
+    update(&client, times(&client, T, &[1, 2])).await;
+    let bound = values(&page(&client, &raw(at(0), at(5), 0, true), T, ByteString::null()).await).remove(0);
+    assert_eq!(bound.status, Some(StatusCode::BadBoundNotFound));
+    // What is forgotten is hidden no longer.
+    update(&client, data(&client, T, K::Replace, vec![value(4, 1004.0)])).await;
+    assert_eq!(marked(at(0), at(901), false).await, [1004]);
+    update(&client, range(&client, T, at(0), at(901), true)).await;
+    assert!(marked(at(0), at(901), false).await.is_empty());
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_an_engineer_changes_history() {
     for role in [Role::Observer, Role::Operator, Role::Engineer] {
         let fixture = Fixture::start_as(role).await;

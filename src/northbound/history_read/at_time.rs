@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Historian, raw::next};
+use super::{Historian, extra, raw::next};
 use crate::{
     history::{Direction, HistoryError, HistoryStore},
     sample::{Sample, SeriesId, StatusCode, Value},
@@ -78,8 +78,13 @@ impl Cursor {
 
 impl Rule {
     fn value(&self, store: &dyn HistoryStore, at: Timestamp) -> Result<Sample, HistoryError> {
-        if let Some(stored) = store.read(self.series, at..next(at), Direction::Forward, 1)?.pop() {
-            return Ok(Sample { status: with_bits(stored.status, 0), ..stored });
+        let mut stored = store.read(self.series, at..next(at), Direction::Forward, 1)?;
+        if let Some(sample) = stored.first_mut() {
+            sample.status = with_bits(sample.status, 0);
+            extra::mark(store, self.series, &mut stored);
+        }
+        if let Some(stored) = stored.pop() {
+            return Ok(stored);
         }
         let (before, passed_before) = self.neighbour(store, at, Direction::Backward)?;
         let Some(before) = before.filter(|before| !before.status.is_bad()) else {

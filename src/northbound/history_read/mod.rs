@@ -12,6 +12,7 @@ mod annotations;
 mod answer;
 mod at_time;
 mod encoded;
+mod extra;
 mod modified;
 mod places;
 mod points;

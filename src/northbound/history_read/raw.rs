@@ -3,7 +3,7 @@
 
 use opcua::types::{ReadRawModifiedDetails, StatusCode};
 
-use super::PAGE;
+use super::{PAGE, extra};
 use crate::{
     history::{Direction, HistoryError, HistoryStore},
     sample::{Sample, SeriesId},
@@ -118,10 +118,17 @@ impl Cursor {
 
     /// The next page, and where to go on.
     pub(super) fn page(
-        mut self,
+        self,
         store: &dyn HistoryStore,
         limit: usize,
     ) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
+        let series = self.query.series;
+        let (mut samples, next) = self.samples(store, limit)?;
+        extra::mark(store, series, &mut samples);
+        Ok((samples, next))
+    }
+
+    fn samples(mut self, store: &dyn HistoryStore, limit: usize) -> Result<(Vec<Sample>, Option<Self>), HistoryError> {
         let query = self.query;
         let wanted = query.page_len(self.left).min(limit);
         let mut samples: Vec<Sample> = Vec::new();
