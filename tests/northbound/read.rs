@@ -195,3 +195,22 @@ async fn a_unit_is_looked_up_and_none_is_one() {
     assert_eq!(client.value("Heater1.Counter").await.value, Some(Variant::UInt32(7)));
     fixture.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_says_how_often_it_is_written() {
+    let fixture = Fixture::start().await;
+    let client = fixture.connect().await;
+    for (path, ms) in [
+        ("Heater1.Temperature", 100.0),
+        ("Heater1.Temperature.Residual", 100.0),
+        ("Heater1.Setpoint", 0.0), // clients write it
+        ("Heater1.Model.Parameters.C", 0.0),
+    ] {
+        let interval = client.value(&format!("{path}.HA Configuration.MinTimeInterval")).await;
+        assert_eq!((interval.value, interval.status), (Some(Variant::Double(ms)), Some(StatusCode::Good)), "{path}");
+    }
+    // Nothing true could stand there.
+    let none = client.value("Heater1.Temperature.HA Configuration.MaxTimeInterval").await;
+    assert_eq!(none.status, Some(StatusCode::BadNodeIdUnknown));
+    fixture.stop().await;
+}

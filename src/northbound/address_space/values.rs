@@ -217,7 +217,16 @@ impl AddressSpace {
                     None => Figure::good(Variant::Empty), // nothing stored yet
                 }
             }
+            Archive::MinInterval => Figure::good(self.recorded_every_ms(owner, live)),
         }
+    }
+
+    /// How far apart the recorder's samples are meant to be at least: as the PLC is asked to sample, and what is simulated
+    /// stands at the same instants. 0: as they come, which is how clients write and parameters change.
+    fn recorded_every_ms(&self, owner: Owner, live: Live) -> f64 {
+        let Some(v) = self.variable_of(owner, live) else { return 0.0 };
+        let is_sampled = matches!(owner, Owner::Twin(t) if self.configured().twins[t as usize].sources[v].is_some());
+        if is_sampled { self.twin_type(owner).variables[v].sampling_interval.as_secs_f64() * 1e3 } else { 0.0 }
     }
 
     fn link(&self, plc: PlcId, member: Link) -> Figure {
