@@ -145,8 +145,8 @@ fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
     let document = Document::new(file_name, text);
     let tree = document.parse(context.sink)?;
     let root = Table::root(Source { document: &document, sink: context.sink }, &tree, "");
-    let (server, data_dir) = server::server(context, &root);
-    let history = server::history(&root);
+    let (mut server, data_dir) = server::server(context, &root);
+    let history = server::history(&root, &mut server);
     let plcs = server::plcs(context, &root);
     let (twins, renames) = checked::twins(context, &root, &plcs);
     root.finish();

@@ -31,6 +31,7 @@ pub(super) fn defaults(context: &Context<'_>) -> (ServerConfig, PathBuf) {
         twins_namespace: "urn:uatwin:twins".into(),
         policies: POLICIES_DEFAULT.map(Into::into).into(),
         anonymous: Some(Role::Observer),
+        continuation_point_timeout: Duration::from_secs(600),
         trust_any_client: false,
     };
     (server, context.path("data"))
@@ -208,12 +209,15 @@ fn path(context: &Context<'_>, item: &Item<'_>) -> Option<PathBuf> {
     Some(context.path(text))
 }
 
-/// `[history]`.
-pub(super) fn history(root: &Table<'_>) -> HistoryConfig {
+/// `[history]`: how it is kept, and read.
+pub(super) fn history(root: &Table<'_>, server: &mut ServerConfig) -> HistoryConfig {
     let mut config = HistoryConfig { store: Store::Sled, retention: None };
     let Some(table) = root.table("history") else { return config };
     if let Some(item) = table.get("retention") {
         config.retention = item.period();
+    }
+    if let Some(timeout) = table.get("continuation_point_timeout").and_then(|item| item.period()) {
+        server.continuation_point_timeout = timeout;
     }
     if let Some(store) = table.table("store") {
         let kinds = [("sled", Some(Store::Sled)), ("memory", Some(Store::Memory)), ("clickhouse", None)];

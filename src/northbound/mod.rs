@@ -23,7 +23,7 @@ mod view;
 pub use publish::Publisher;
 pub use server::{Server, ServerError};
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     history::SharedStore,
@@ -67,6 +67,8 @@ pub struct ServerConfig {
     pub policies: Vec<String>,
     /// What a user without a name may do; `None`: not even connect.
     pub anonymous: Option<Role>,
+    /// After which a read of history that did not go on no longer can.
+    pub continuation_point_timeout: Duration,
     /// Every client certificate is taken as trusted. For the demo only.
     pub trust_any_client: bool,
 }

@@ -41,11 +41,12 @@ pub(super) struct SharedSpace {
     space: Arc<OnceLock<Arc<AddressSpace>>>,
     access: Arc<Access>,
     places: Arc<Places>,
+    points: Arc<Points>,
 }
 
 impl SharedSpace {
-    pub(super) fn new(access: Arc<Access>) -> Self {
-        Self { space: Arc::default(), access, places: Arc::default() }
+    pub(super) fn new(access: Arc<Access>, points: Points) -> Self {
+        Self { space: Arc::default(), access, places: Arc::default(), points: Arc::new(points) }
     }
 
     pub(super) fn get(&self) -> Option<&Arc<AddressSpace>> {
@@ -55,6 +56,11 @@ impl SharedSpace {
     /// Of the nodes in processed reads.
     pub(super) fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// Where reads of history go on.
+    pub(super) fn points(&self) -> &Arc<Points> {
+        &self.points
     }
 
     pub(super) fn role(&self, user: &UserToken) -> Role {
@@ -89,7 +95,6 @@ impl NodeManagerBuilder for TwinNodesBuilder {
             shared: shared.clone(),
             watches,
             managers: OnceLock::new(),
-            points: Points::default(),
         })
     }
 }
@@ -100,7 +105,6 @@ struct TwinNodes {
     shared: SharedSpace,
     watches: Arc<Watches>,
     managers: OnceLock<NodeManagersRef>,
-    points: Points,
 }
 
 #[async_trait]
@@ -258,7 +262,7 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::raw_modified(&self.space, &self.points, context, details, nodes, stamps).await
+        history_read::raw_modified(&self.space, self.shared.points(), context, details, nodes, stamps).await
     }
 
     async fn history_read_processed(
@@ -268,7 +272,7 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        let kept = (&self.points, self.shared.places());
+        let kept = (&**self.shared.points(), self.shared.places());
         history_read::processed(&self.space, kept, context, details, nodes, stamps).await
     }
 
@@ -279,7 +283,7 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::at_time(&self.space, &self.points, context, details, nodes, stamps).await
+        history_read::at_time(&self.space, self.shared.points(), context, details, nodes, stamps).await
     }
 
     async fn history_read_annotations(
@@ -289,7 +293,7 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::annotation_data(&self.space, &self.points, context, details, nodes, stamps).await
+        history_read::annotation_data(&self.space, self.shared.points(), context, details, nodes, stamps).await
     }
 
     async fn history_update(

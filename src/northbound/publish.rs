@@ -22,7 +22,10 @@ use opcua::{
     types::{AttributeId, DataValue, MonitoringMode, Variant},
 };
 
-use super::address_space::{AddressSpace, Extents, Live, Node, Owner, Part};
+use super::{
+    address_space::{AddressSpace, Extents, Live, Node, Owner, Part},
+    history_read::Points,
+};
 use crate::{
     sample::{SeriesId, TwinId},
     time::Timestamp,
@@ -40,6 +43,7 @@ pub struct Publisher {
     space: Arc<AddressSpace>,
     watches: Arc<Watches>,
     subscriptions: Arc<SubscriptionCache>,
+    points: Arc<Points>,
 }
 
 /// Who watches what.
@@ -76,8 +80,13 @@ struct Watch {
 }
 
 impl Publisher {
-    pub(super) fn new(space: Arc<AddressSpace>, watches: Arc<Watches>, subscriptions: Arc<SubscriptionCache>) -> Self {
-        Self { space, watches, subscriptions }
+    pub(super) fn new(
+        space: Arc<AddressSpace>,
+        watches: Arc<Watches>,
+        subscriptions: Arc<SubscriptionCache>,
+        points: Arc<Points>,
+    ) -> Self {
+        Self { space, watches, subscriptions, points }
     }
 
     /// Pushes the present values of these series to those who watch them. To be called with no twin locked.
@@ -105,10 +114,12 @@ impl Publisher {
         }
     }
 
-    /// Once a second: pushes what changes without samples and what new items have missed, and forgets the dead.
+    /// Once a second: pushes what changes without samples and what new items have missed, and forgets the dead,
+    /// of subscriptions and of reads that did not go on.
     pub fn tick(&self, now: Timestamp) {
         if self.watches.ticks.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.watches.sweep(&self.subscriptions);
+            self.points.sweep(now);
         }
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;

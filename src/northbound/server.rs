@@ -21,7 +21,7 @@ use super::{
     access::Access,
     certificates,
     core::{Decorate, server_values},
-    history_read::POINTS_MAX,
+    history_read::{POINTS_MAX, Points},
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
     publish::Watches,
@@ -94,7 +94,7 @@ impl Server {
         // 0 is the standard's, 1 the server's own.
         let types_namespace = u16::try_from(types_namespace + 2).unwrap_or(u16::MAX);
         let access = Arc::new(Access { anonymous: config.anonymous, types_namespace });
-        let shared = SharedSpace::new(Arc::clone(&access));
+        let shared = SharedSpace::new(Arc::clone(&access), Points::new(config.continuation_point_timeout));
         let watches = Arc::new(Watches::default());
         let url = format!("opc.tcp://{}:{}", bracketed(&host), local.port());
 
@@ -140,7 +140,8 @@ impl Server {
         let space =
             shared.get().ok_or_else(|| ServerError::Build("the twins' node manager was not built".to_owned()))?;
         let subscriptions: &Arc<SubscriptionCache> = handle.subscriptions();
-        let publisher = Publisher::new(Arc::clone(space), watches, Arc::clone(subscriptions));
+        let publisher =
+            Publisher::new(Arc::clone(space), watches, Arc::clone(subscriptions), Arc::clone(shared.points()));
         Ok(Self { inner, handle, listener, url, publisher })
     }
 

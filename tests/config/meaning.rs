@@ -42,7 +42,8 @@ fn the_minimal_config_has_the_documented_defaults() {
     assert_eq!(server.anonymous, Some(Role::Observer));
     assert_eq!((server.advertise.as_deref(), server.twins_namespace.as_str()), (None, "urn:uatwin:twins"));
     assert_eq!((&config.data_dir, &server.pki_dir), (&PathBuf::from("plant/data"), &PathBuf::from("plant/certs")));
-    assert_eq!(config.history.store, Store::Sled);
+    assert_eq!((config.history.store, config.history.retention), (Store::Sled, None));
+    assert_eq!(server.continuation_point_timeout, Duration::from_secs(600));
     let plc = &config.plcs[0];
     assert_eq!(
         (plc.security_mode, plc.backfill, plc.publishing_interval),
@@ -99,6 +100,17 @@ fn the_example_means_what_it_says() {
     assert_eq!(first.sources[4], None, "an internal variable");
     assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
     assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
+}
+
+#[test]
+fn history_is_kept_and_read_as_it_says() {
+    let config =
+        parse("[history]\nretention = \"2h\"\ncontinuation_point_timeout = \"90s\"\n[history.store.memory]").unwrap();
+    let seconds = |s| Duration::from_secs(s);
+    assert_eq!((config.history.store, config.history.retention), (Store::Memory, Some(seconds(7_200))));
+    assert_eq!(config.server.continuation_point_timeout, seconds(90));
+    let faults = faults_of("[history]\ncontinuation_point_timeout = \"0s\"", &[]);
+    assert!(faults.len() == 1 && faults[0].contains("above zero"), "{faults:?}");
 }
 
 #[test]

@@ -165,6 +165,23 @@ async fn a_continuation_point_is_refused_when_used_released_or_of_another_sessio
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_continuation_point_that_is_not_used_expires() {
+    let (fixture, client) = with_history(10).await;
+    let details = raw(at(0), at(10), 4, false);
+    let begin = async || page(&client, &details, T, ByteString::null()).await.continuation_point;
+    // The publisher looks after them, at its fifth tick at the latest.
+    let pause = |seconds: f64| (0..5).for_each(|_| fixture.publisher.tick(fixture.now().plus_seconds(seconds)));
+    let (used, unused) = (begin().await, begin().await);
+    pause(500.0);
+    assert_eq!(numbers(&values(&page(&client, &details, T, used).await)), [4, 5, 6, 7]);
+    pause(601.0);
+    let expired = page(&client, &details, T, unused).await;
+    assert_eq!(expired.status_code, StatusCode::BadContinuationPointInvalid);
+    assert!(!begin().await.is_null_or_empty());
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_continuation_point_goes_when_there_are_too_many() {
     let (fixture, client) = with_history(10).await;
     let details = raw(at(0), at(10), 4, false);

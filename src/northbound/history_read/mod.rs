@@ -304,6 +304,7 @@ async fn serve(
     stamps: TimestampsToReturn,
     begin: impl Fn(usize, Historian<'_>) -> Result<Cursor, StatusCode>,
 ) -> Result<(), StatusCode> {
+    let now = space.world.clock.now();
     let cursors: Vec<Result<Cursor, StatusCode>> = nodes
         .iter()
         .enumerate()
@@ -312,7 +313,7 @@ async fn serve(
             match node.continuation_point() {
                 None => Ok(begin),
                 Some(point) => {
-                    let cursor = Points::take(point).filter(|cursor| cursor.is_of(&begin));
+                    let cursor = points.take(point, now).filter(|cursor| cursor.is_of(&begin));
                     cursor.ok_or(StatusCode::BadContinuationPointInvalid)
                 }
             }
@@ -335,7 +336,7 @@ async fn serve(
             Ok(Ok(mut answer)) => {
                 let next = answer.next.take();
                 answer.give(node);
-                node.set_next_continuation_point(next.map(|cursor| points.keep(context.session_id, cursor)));
+                node.set_next_continuation_point(next.map(|cursor| points.keep(context.session_id, cursor, now)));
             }
         }
     }

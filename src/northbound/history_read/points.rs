@@ -1,42 +1,48 @@
 //! Continuation points. The library keeps them by session, gives each to the session that got it only, once, and lets go
-//! of those that a client releases or whose session ends. It refuses new ones when there are too many; the specification
-//! has the oldest go instead (OPC 10000-11 §6.3), so that a client that forgets its own can still read. That is done
-//! here: the library is allowed many more than [`POINTS_MAX`], and holds only a handle of what is kept here.
+//! of those that a client releases or whose session ends. It knows no time, and refuses new ones when there are too many;
+//! the specification has the oldest go instead (OPC 10000-11 §6.3), so that a client that forgets its own can still read.
+//! Both are done here: the library is allowed many more than [`POINTS_MAX`], and holds only a handle of what is kept here.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use opcua::server::ContinuationPoint;
 
 use super::Cursor;
+use crate::time::Timestamp;
 
 /// MaxHistoryContinuationPoints: those of a session that can be used at one time. As many as the nodes of one request.
 pub(in crate::northbound) const POINTS_MAX: usize = 1_000;
 
-type Slot = Mutex<Option<Cursor>>;
+/// Where to go on, and since when that was kept; boxed, for an empty slot may lie long in the library.
+type Slot = Mutex<Option<Box<(Cursor, Timestamp)>>>;
 
 /// The continuation points of all sessions, oldest first.
-#[derive(Default)]
 pub(in crate::northbound) struct Points {
+    timeout: Duration,
     by_session: Mutex<HashMap<u32, VecDeque<Weak<Slot>>>>,
 }
 
 impl Points {
+    /// A point that is not used for `timeout` becomes invalid.
+    pub(in crate::northbound) fn new(timeout: Duration) -> Self {
+        Self { timeout, by_session: Mutex::default() }
+    }
+
     /// A point at which a session may go on. Its oldest becomes invalid when it has too many.
-    pub(super) fn keep(&self, session: u32, cursor: Cursor) -> ContinuationPoint {
-        let slot = Arc::new(Mutex::new(Some(cursor)));
+    pub(super) fn keep(&self, session: u32, cursor: Cursor, now: Timestamp) -> ContinuationPoint {
+        let slot = Arc::new(Mutex::new(Some(Box::new((cursor, now)))));
         let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
-        // Used and released points are dropped by the library, those of a closed session too.
-        by_session.retain(|_, points| {
-            points.retain(|point| point.strong_count() > 0);
-            !points.is_empty()
-        });
         let points = by_session.entry(session).or_default();
+        if points.len() >= POINTS_MAX {
+            points.retain(|point| point.strong_count() > 0); // used or released
+        }
         while points.len() >= POINTS_MAX {
             if let Some(oldest) = points.pop_front().and_then(|oldest| oldest.upgrade()) {
-                oldest.lock().unwrap_or_else(PoisonError::into_inner).take();
+                empty(&oldest);
             }
         }
         points.push_back(Arc::downgrade(&slot));
@@ -44,7 +50,57 @@ impl Points {
     }
 
     /// Where a point goes on; `None`: it is not ours, or had to go.
-    pub(super) fn take(point: &ContinuationPoint) -> Option<Cursor> {
-        point.get::<Arc<Slot>>()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn take(&self, point: &ContinuationPoint, now: Timestamp) -> Option<Cursor> {
+        let (cursor, kept) = *empty(point.get::<Arc<Slot>>()?)?;
+        self.is_valid(kept, now).then_some(cursor)
+    }
+
+    /// Lets go of what was not used for too long. To be called every few seconds.
+    pub(in crate::northbound) fn sweep(&self, now: Timestamp) {
+        let is_kept = |slot: Arc<Slot>| {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.take_if(|kept| !self.is_valid(kept.1, now));
+            slot.is_some()
+        };
+        let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
+        by_session.retain(|_, points| {
+            // Used and released points are dropped by the library, those of a closed session too.
+            points.retain(|point| point.upgrade().is_some_and(is_kept));
+            !points.is_empty()
+        });
+    }
+
+    fn is_valid(&self, kept: Timestamp, now: Timestamp) -> bool {
+        now.saturating_since(kept) < self.timeout
+    }
+}
+
+fn empty(slot: &Slot) -> Option<Box<(Cursor, Timestamp)>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{northbound::history_read::annotations, sample::SeriesId};
+
+    #[test]
+    fn what_an_unused_point_holds_is_given_back_without_another_request() {
+        let points = Points::new(Duration::from_secs(600));
+        let at = |seconds: f64| Timestamp::from_unix_s(1e9 + seconds);
+        let times: Arc<[Timestamp]> = vec![at(0.0); 1_000].into();
+        let cursor = || Cursor::Annotations(annotations::Cursor::at_times(SeriesId(0), Arc::clone(&times)));
+        let (early, late) = (points.keep(1, cursor(), at(0.0)), points.keep(2, cursor(), at(5.0)));
+        points.sweep(at(599.9));
+        assert_eq!(Arc::strong_count(&times), 3);
+        points.sweep(at(600.0));
+        assert_eq!(Arc::strong_count(&times), 2);
+        assert_eq!(points.by_session.lock().unwrap().len(), 1, "a session without points is forgotten");
+        assert!(points.take(&early, at(600.0)).is_none());
+        // Between two sweeps too.
+        assert!(points.take(&late, at(605.0)).is_none());
+        let again = points.keep(1, cursor(), at(700.0));
+        assert!(points.take(&again, at(1299.0)).is_some());
+        assert!(points.take(&again, at(1299.0)).is_none(), "good once");
     }
 }
