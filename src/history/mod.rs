@@ -19,6 +19,7 @@ mod rename;
 mod names;
 mod page;
 mod records;
+pub mod record;
 mod replay;
 mod shelf;
 mod sled_edit;

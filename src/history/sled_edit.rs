@@ -14,6 +14,7 @@ use super::{
     edit::{
         Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
     },
+    record,
     shelf::{self, Shelf},
     sled_log::Log,
     sled_store::SledStore,
@@ -119,9 +120,7 @@ impl SledStore {
     ) -> Result<Vec<Modified>, HistoryError> {
         self.known(series)?;
         let records = self.edits.records(self.ids[series.index()], times, direction).skip(skip).take(limit);
-        let read = |((at, _), body): (shelf::Place, Vec<u8>)| {
-            shelf::read_modified(at, &body).ok_or("a modification record is malformed")
-        };
+        let read = |((at, _), body): (shelf::Place, Vec<u8>)| record::read_modified(at, &body);
         records
             .map(|record| record.and_then(|record| Ok(read(record)?)))
             .collect::<Result<_, Cause>>()
@@ -150,7 +149,7 @@ impl SledStore {
             let at = annotation.at;
             for record in self.annotations.records(id, at..after(at), Direction::Forward) {
                 let (place, body) = record?;
-                if shelf::read_annotation(at, &body).is_some_and(|found| found.is_same(annotation)) {
+                if record::read_annotation(at, &body).is_ok_and(|found| found.is_same(annotation)) {
                     there = Some(place);
                 }
             }
@@ -164,7 +163,7 @@ impl SledStore {
             }
             if kind != AnnotationEdit::Remove {
                 let number = there.map_or_else(|| self.block_db.generate_id(), |(_, number)| Ok(number))?;
-                Shelf::put(&mut batch, id, (at, number), &shelf::write_annotation(annotation))?;
+                Shelf::put(&mut batch, id, (at, number), &record::write_annotation(annotation))?;
             }
             self.annotations.tree.apply_batch(batch)?;
             Ok(result)
@@ -188,9 +187,7 @@ impl SledStore {
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.known(series)?;
         let records = self.annotations.records(self.ids[series.index()], times, direction).skip(skip).take(limit);
-        let read = |((at, _), body): (shelf::Place, Vec<u8>)| {
-            shelf::read_annotation(at, &body).ok_or("an annotation is malformed")
-        };
+        let read = |((at, _), body): (shelf::Place, Vec<u8>)| record::read_annotation(at, &body);
         records
             .map(|record| record.and_then(|record| Ok(read(record)?)))
             .collect::<Result<_, Cause>>()
@@ -217,7 +214,7 @@ impl SledStore {
         for record in records {
             // Numbers go down: read forward, the last modification at an instant comes first (§6.5.3.3).
             let place = (record.sample.source_timestamp, u64::MAX - self.block_db.generate_id()?);
-            Shelf::put(&mut batch, self.ids[series.index()], place, &shelf::write_modified(record))?;
+            Shelf::put(&mut batch, self.ids[series.index()], place, &record::write_modified(record))?;
         }
         self.edits.tree.apply_batch(batch)?;
         self.flush_blocks()
