@@ -36,6 +36,8 @@ pub enum Modification {
     Insert = 1,
     /// Another took its place; the record holds the old one.
     Replace = 2,
+    /// Nobody knows any more: the record is damaged. Its value reads Bad_DataLost, its user is empty, its time null.
+    Lost = 0,
     /// It was deleted; the record holds it.
     Delete = 4,
 }
@@ -65,6 +67,8 @@ pub struct Annotation {
     pub user: Arc<str>,
     /// When it was made.
     pub time: Timestamp,
+    /// Only `at` is known of it any more: what was stored is damaged.
+    pub is_lost: bool,
 }
 
 /// PerformUpdateType, for annotations.
@@ -83,7 +87,7 @@ pub enum AnnotationEdit {
 impl Annotation {
     /// Whether both are the same one, whatever they say.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        (self.at, &self.user, self.time) == (other.at, &other.user, other.time)
+        !self.is_lost && (self.at, &self.user, self.time) == (other.at, &other.user, other.time)
     }
 }
 

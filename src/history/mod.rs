@@ -208,7 +208,8 @@ pub trait HistoryStore: Send + Sync {
 
     /// What was inserted, replaced and deleted by hand, by the SourceTimestamp of the values: forward the last modification
     /// of an instant first, backward the first (OPC 10000-11 §6.5.3.3). To go on, narrow `times` to begin (backward: end)
-    /// with the last instant returned and `skip` what was returned of it.
+    /// with the last instant returned and `skip` what was returned of it. In the place of a record that damage has taken
+    /// stands that it is [`Lost`](Modification::Lost).
     fn modified(
         &self,
         _series: SeriesId,
@@ -236,7 +237,8 @@ pub trait HistoryStore: Send + Sync {
     }
 
     /// The annotations of instants in `times`, those of one instant in the order in which they were made (backward:
-    /// reversed); `skip` and `limit` as in [`modified`](Self::modified).
+    /// reversed); `skip` and `limit` as in [`modified`](Self::modified). In the place of one that damage has taken stands
+    /// one that [`is_lost`](Annotation::is_lost).
     fn annotations(
         &self,
         _series: SeriesId,
@@ -283,6 +285,8 @@ mod backup_tests;
 mod codec_tests;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod edit_damage_tests;
 #[cfg(test)]
 mod edit_tests;
 #[cfg(test)]

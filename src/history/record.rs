@@ -20,6 +20,24 @@ const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 9;
 const PART_BYTES: usize = 13 * 1024;
 
+/// What is kept as records: each at the instant of the value that it is about.
+pub trait Record: Sized {
+    /// One of them, in a message.
+    const WHAT: &'static str;
+
+    /// Its body.
+    fn write(&self) -> Vec<u8>;
+
+    /// The inverse of [`write`](Self::write).
+    ///
+    /// # Errors
+    /// [`RecordError::Malformed`].
+    fn read(at: Timestamp, body: &[u8]) -> Result<Self, RecordError>;
+
+    /// What stands in the place of one that cannot be read any more.
+    fn lost(at: Timestamp) -> Self;
+}
+
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,6 +51,9 @@ pub enum RecordError {
     /// Its length says that there is more.
     #[error("a part of the record is missing")]
     MissingPart,
+    /// It stands where no record stands.
+    #[error("the record's key is malformed")]
+    Key,
     /// Bits have changed since it was written.
     #[error("the record's checksum is wrong")]
     Checksum,
@@ -106,28 +127,31 @@ fn read_text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
     std::str::from_utf8(reader.take(len)?).ok()
 }
 
-/// The body of a modification record.
-#[must_use]
-pub fn write_modified(modified: &Modified) -> Vec<u8> {
-    let (sample, mut body) = (&modified.sample, Vec::with_capacity(48));
-    body.push(modified.kind as u8);
-    write_zigzag(&mut body, modified.at.ticks());
-    write_text(&mut body, &modified.user);
-    body.extend(sample.status.bits().to_le_bytes());
-    write_zigzag(&mut body, sample.server_timestamp.ticks().wrapping_sub(sample.source_timestamp.ticks()));
-    write_value(&mut body, &sample.value);
-    body
+impl Record for Modified {
+    const WHAT: &'static str = "modification record";
+
+    fn write(&self) -> Vec<u8> {
+        let (sample, mut body) = (&self.sample, Vec::with_capacity(48));
+        body.push(self.kind as u8);
+        write_zigzag(&mut body, self.at.ticks());
+        write_text(&mut body, &self.user);
+        body.extend(sample.status.bits().to_le_bytes());
+        write_zigzag(&mut body, sample.server_timestamp.ticks().wrapping_sub(sample.source_timestamp.ticks()));
+        write_value(&mut body, &sample.value);
+        body
+    }
+
+    fn read(at: Timestamp, body: &[u8]) -> Result<Self, RecordError> {
+        read_modified(at, body).ok_or(RecordError::Malformed)
+    }
+
+    fn lost(at: Timestamp) -> Self {
+        let sample = Sample::bad(at, StatusCode::BadDataLost);
+        Self { sample, kind: Modification::Lost, user: "".into(), at: Timestamp::NULL }
+    }
 }
 
-/// The inverse of [`write_modified`].
-///
-/// # Errors
-/// [`RecordError::Malformed`].
-pub fn read_modified(source_timestamp: Timestamp, body: &[u8]) -> Result<Modified, RecordError> {
-    parse_modified(source_timestamp, body).ok_or(RecordError::Malformed)
-}
-
-fn parse_modified(source_timestamp: Timestamp, body: &[u8]) -> Option<Modified> {
+fn read_modified(source_timestamp: Timestamp, body: &[u8]) -> Option<Modified> {
     let mut reader = Reader::new(body);
     let kind = match reader.byte()? {
         1 => Modification::Insert,
@@ -144,28 +168,30 @@ fn parse_modified(source_timestamp: Timestamp, body: &[u8]) -> Option<Modified> 
     reader.is_empty().then_some(Modified { sample, kind, user, at })
 }
 
-/// The body of an annotation.
-#[must_use]
-pub fn write_annotation(annotation: &Annotation) -> Vec<u8> {
-    let mut body = Vec::with_capacity(32 + annotation.message.len());
-    write_zigzag(&mut body, annotation.time.ticks());
-    write_text(&mut body, &annotation.user);
-    write_text(&mut body, &annotation.message);
-    body
+impl Record for Annotation {
+    const WHAT: &'static str = "annotation";
+
+    fn write(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(32 + self.message.len());
+        write_zigzag(&mut body, self.time.ticks());
+        write_text(&mut body, &self.user);
+        write_text(&mut body, &self.message);
+        body
+    }
+
+    fn read(at: Timestamp, body: &[u8]) -> Result<Self, RecordError> {
+        read_annotation(at, body).ok_or(RecordError::Malformed)
+    }
+
+    fn lost(at: Timestamp) -> Self {
+        Self { at, message: "".into(), user: "".into(), time: Timestamp::NULL, is_lost: true }
+    }
 }
 
-/// The inverse of [`write_annotation`].
-///
-/// # Errors
-/// [`RecordError::Malformed`].
-pub fn read_annotation(at: Timestamp, body: &[u8]) -> Result<Annotation, RecordError> {
-    parse_annotation(at, body).ok_or(RecordError::Malformed)
-}
-
-fn parse_annotation(at: Timestamp, body: &[u8]) -> Option<Annotation> {
+fn read_annotation(at: Timestamp, body: &[u8]) -> Option<Annotation> {
     let mut reader = Reader::new(body);
     let time = Timestamp::from_ticks(reader.zigzag()?);
     let user = read_text(&mut reader)?.into();
     let message = read_text(&mut reader)?.into();
-    reader.is_empty().then_some(Annotation { at, message, user, time })
+    reader.is_empty().then_some(Annotation { at, message, user, time, is_lost: false })
 }

@@ -14,8 +14,7 @@ use super::{
     edit::{
         Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
     },
-    record,
-    shelf::{self, Shelf},
+    shelf::Shelf,
     sled_log::Log,
     sled_store::SledStore,
 };
@@ -116,15 +115,10 @@ impl SledStore {
         series: SeriesId,
         times: Range<Timestamp>,
         direction: Direction,
-        (skip, limit): (usize, usize),
+        page: (usize, usize),
     ) -> Result<Vec<Modified>, HistoryError> {
         self.known(series)?;
-        let records = self.edits.records(self.ids[series.index()], times, direction).skip(skip).take(limit);
-        let read = |((at, _), body): (shelf::Place, Vec<u8>)| record::read_modified(at, &body);
-        records
-            .map(|record| record.and_then(|record| Ok(read(record)?)))
-            .collect::<Result<_, Cause>>()
-            .map_err(HistoryError::Read)
+        self.edits.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
     }
 
     pub(super) fn clear_modified(&self, series: SeriesId, times: Range<Timestamp>) -> Result<u64, HistoryError> {
@@ -148,8 +142,8 @@ impl SledStore {
             let mut there = None;
             let at = annotation.at;
             for record in self.annotations.records(id, at..after(at), Direction::Forward) {
-                let (place, body) = record?;
-                if record::read_annotation(at, &body).is_ok_and(|found| found.is_same(annotation)) {
+                let (place, found) = record?;
+                if found.is_ok_and(|found| found.is_same(annotation)) {
                     there = Some(place);
                 }
             }
@@ -163,7 +157,7 @@ impl SledStore {
             }
             if kind != AnnotationEdit::Remove {
                 let number = there.map_or_else(|| self.block_db.generate_id(), |(_, number)| Ok(number))?;
-                Shelf::put(&mut batch, id, (at, number), &record::write_annotation(annotation))?;
+                Shelf::put(&mut batch, id, (at, number), annotation)?;
             }
             self.annotations.tree.apply_batch(batch)?;
             Ok(result)
@@ -183,15 +177,10 @@ impl SledStore {
         series: SeriesId,
         times: Range<Timestamp>,
         direction: Direction,
-        (skip, limit): (usize, usize),
+        page: (usize, usize),
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.known(series)?;
-        let records = self.annotations.records(self.ids[series.index()], times, direction).skip(skip).take(limit);
-        let read = |((at, _), body): (shelf::Place, Vec<u8>)| record::read_annotation(at, &body);
-        records
-            .map(|record| record.and_then(|record| Ok(read(record)?)))
-            .collect::<Result<_, Cause>>()
-            .map_err(HistoryError::Read)
+        self.annotations.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
     }
 
     fn begin_edit(&self, series: SeriesId) -> Result<MutexGuard<'_, Log>, HistoryError> {
@@ -214,7 +203,7 @@ impl SledStore {
         for record in records {
             // Numbers go down: read forward, the last modification at an instant comes first (§6.5.3.3).
             let place = (record.sample.source_timestamp, u64::MAX - self.block_db.generate_id()?);
-            Shelf::put(&mut batch, self.ids[series.index()], place, &record::write_modified(record))?;
+            Shelf::put(&mut batch, self.ids[series.index()], place, record)?;
         }
         self.edits.tree.apply_batch(batch)?;
         self.flush_blocks()

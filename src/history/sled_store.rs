@@ -96,8 +96,8 @@ pub struct SledStore {
     pub(super) blocks: Blocks,
     pub(super) log: Mutex<Log>,
     /// Modification records.
-    pub(super) edits: Shelf,
-    pub(super) annotations: Shelf,
+    pub(super) edits: Shelf<Modified>,
+    pub(super) annotations: Shelf<Annotation>,
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
     pub(super) copying: Copying,
@@ -138,8 +138,8 @@ impl SledStore {
             page: options.page_samples.clamp(1, SAMPLES_MAX),
         };
         let log = Log::open(&log_db).map_err(&fail)?;
-        let edits = Shelf { tree: tree(&block_db, "edits")? };
-        let annotations = Shelf { tree: tree(&block_db, "annotations")? };
+        let edits = Shelf::new(tree(&block_db, "edits")?);
+        let annotations = Shelf::new(tree(&block_db, "annotations")?);
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
         let series = tree(&block_db, "series")?;
         rename::carry_over(&series, &options.renames).map_err(&fail)?;

@@ -213,7 +213,7 @@ fn annotation(given: &DataValue, by: &Editor) -> Result<Annotation, StatusCode> 
         user => user.into(),
     };
     let time = Some(ua::timestamp(said.annotation_time)).filter(|time| !time.is_null()).unwrap_or(by.at);
-    Ok(Annotation { at, message: said.message.as_ref().into(), user, time })
+    Ok(Annotation { at, message: said.message.as_ref().into(), user, time, is_lost: false })
 }
 
 fn given<T>(list: Option<&[T]>) -> Result<&[T], StatusCode> {

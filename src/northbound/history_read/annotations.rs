@@ -1,7 +1,9 @@
 //! Annotations: at given times (OPC 10000-11 §6.5.6), or by range as the history of a variable's `Annotations`.
 //!
 //! Where the specification leaves a choice: at given times there is one value per time, in their order: the annotation, an
-//! array where there are several, no value with Bad_NoData where there is none.
+//! array where there are several, no value with Bad_NoData where there is none. One that damage has taken costs no other: by
+//! range it comes as a null value with Bad_DataLost; at a given time the others of that instant come with
+//! Uncertain_DataSubNormal, and where there are no others, Bad_DataLost.
 
 use std::sync::Arc;
 
@@ -62,7 +64,10 @@ impl Cursor {
                     |times, direction, skip, limit| store.annotations(query.series(), times, direction, skip, limit),
                     |annotation| annotation.at,
                 )?;
-                let values = found.iter().map(|annotation| value(annotation.at, object(annotation).into()));
+                let values = found.iter().map(|annotation| match annotation.is_lost {
+                    true => no_value(annotation.at, StatusCode::BadDataLost),
+                    false => value(annotation.at, object(annotation).into()),
+                });
                 Ok((values.collect(), more.then_some(Self::Range { query, at })))
             }
             Self::Times { series, times, next } => {
@@ -77,11 +82,15 @@ impl Cursor {
 
 fn at_time(store: &dyn HistoryStore, series: SeriesId, at: Timestamp) -> Result<DataValue, HistoryError> {
     let found = store.annotations(series, at..raw::next(at), Direction::Forward, 0, PER_INSTANT_MAX)?;
-    Ok(match found.as_slice() {
-        [] => DataValue { status: Some(StatusCode::BadNoData), ..value(at, Variant::Empty) },
+    let whole: Vec<&Annotation> = found.iter().filter(|annotation| !annotation.is_lost).collect();
+    let answer = match whole.as_slice() {
+        [] if found.is_empty() => return Ok(no_value(at, StatusCode::BadNoData)),
+        [] => return Ok(no_value(at, StatusCode::BadDataLost)),
         [one] => value(at, object(one).into()),
-        several => value(at, several.iter().map(object).collect::<Vec<_>>().into()),
-    })
+        several => value(at, several.iter().map(|one| object(one)).collect::<Vec<_>>().into()),
+    };
+    let is_all = whole.len() == found.len();
+    Ok(if is_all { answer } else { DataValue { status: Some(StatusCode::UncertainDataSubNormal), ..answer } })
 }
 
 fn object(annotation: &Annotation) -> ExtensionObject {
@@ -99,5 +108,71 @@ fn value(at: Timestamp, value: Variant) -> DataValue {
         source_timestamp: ua::given(at),
         server_timestamp: ua::given(at),
         ..DataValue::default()
+    }
+}
+
+fn no_value(at: Timestamp, status: StatusCode) -> DataValue {
+    DataValue { status: Some(status), ..value(at, Variant::Empty) }
+}
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::VariantScalarTypeId;
+
+    use super::*;
+    use crate::history::{AnnotationEdit, memory_store::MemoryStore, record::Record as _};
+
+    const A: SeriesId = SeriesId(0);
+
+    /// At 1 two annotations and a lost one, at 2 one and a lost one, at 3 a lost one.
+    fn store() -> MemoryStore {
+        let store = MemoryStore::new(1, 9);
+        let at = Timestamp::from_ticks;
+        let note = |ticks, time| Annotation {
+            at: at(ticks),
+            message: "a".into(),
+            user: "ann".into(),
+            time: at(time),
+            is_lost: false,
+        };
+        let lost = |ticks| Annotation::lost(at(ticks));
+        let all = [note(1, 1), lost(1), note(1, 2), note(2, 1), lost(2), lost(3)];
+        store.annotate(A, AnnotationEdit::Insert, &all).unwrap();
+        store
+    }
+
+    /// Status and how many annotations.
+    fn told(value: &DataValue) -> (StatusCode, usize) {
+        let count = match value.value.as_ref().unwrap() {
+            Variant::Empty => 0,
+            Variant::Array(several) => several.values.len(),
+            one => usize::from(one.scalar_type_id() == Some(VariantScalarTypeId::ExtensionObject)),
+        };
+        (value.status.unwrap(), count)
+    }
+
+    #[test]
+    fn a_lost_annotation_costs_no_other_of_its_instant() {
+        use StatusCode as S;
+        let times: Vec<Timestamp> = (0..4).map(Timestamp::from_ticks).collect();
+        let (values, more) = Cursor::at_times(A, times.into()).page(&store()).unwrap();
+        let expected =
+            [(S::BadNoData, 0), (S::UncertainDataSubNormal, 2), (S::UncertainDataSubNormal, 1), (S::BadDataLost, 0)];
+        assert_eq!(values.iter().map(told).collect::<Vec<_>>(), expected);
+        assert!(more.is_none());
+    }
+
+    #[test]
+    fn by_range_a_lost_annotation_stands_as_lost_at_its_instant() {
+        let range = ReadRawModifiedDetails {
+            start_time: ua::date_time(Timestamp::from_ticks(1)),
+            end_time: ua::date_time(Timestamp::from_ticks(9)),
+            ..ReadRawModifiedDetails::default()
+        };
+        let (values, _) = Cursor::of_range(A, &range).unwrap().page(&store()).unwrap();
+        let ticks = values.iter().map(|value| ua::timestamp(value.source_timestamp.unwrap()).ticks());
+        assert_eq!(ticks.collect::<Vec<_>>(), [1, 1, 1, 2, 2, 3]);
+        let (lost, good) = ((StatusCode::BadDataLost, 0), (StatusCode::Good, 1));
+        assert_eq!(values.iter().map(told).collect::<Vec<_>>(), [good, lost, good, good, lost, lost]);
     }
 }

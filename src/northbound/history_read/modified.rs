@@ -1,5 +1,9 @@
 //! What was modified (OPC 10000-11 §6.5.3.3): the values that were inserted, replaced or deleted by hand, each with who did
 //! that, when and what. At an instant the last modification comes first; going backward, the first.
+//!
+//! Where the specification leaves a choice: a record that damage has taken costs no other. In its place comes, at its
+//! instant, a null value with Bad_DataLost, and a ModificationInfo without user and time whose type is Update: records that
+//! are whole say Insert, Replace or Delete.
 
 use std::ops::Range;
 
@@ -102,7 +106,25 @@ pub(super) fn info(record: &Modified) -> ModificationInfo {
             Modification::Insert => HistoryUpdateType::Insert,
             Modification::Replace => HistoryUpdateType::Replace,
             Modification::Delete => HistoryUpdateType::Delete,
+            Modification::Lost => HistoryUpdateType::Update,
         },
         user_name: UAString::from(record.user.as_ref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::record::Record as _;
+
+    #[test]
+    fn a_lost_record_has_neither_user_nor_time_and_a_type_of_its_own() {
+        let at = Timestamp::from_ticks(7);
+        let lost = Modified::lost(at);
+        let value = ua::data_value(&lost.sample);
+        assert_eq!((value.status, value.source_timestamp), (Some(StatusCode::BadDataLost), Some(ua::date_time(at))));
+        let info = info(&lost);
+        assert!(info.modification_time.is_null() && info.user_name.is_empty(), "{info:?}");
+        assert_eq!(info.update_type, HistoryUpdateType::Update);
     }
 }
