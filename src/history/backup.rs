@@ -32,7 +32,7 @@ use super::{
     archive::{self, ArchiveWriter, DATABASES},
     blocks::{Blocks, Cause, PAGE_SAMPLES, key},
     guards::{self, FolderLock},
-    records::{self, Records},
+    log_trees::{self, LogTrees},
     sled_store::SledStore,
     slots::Slots,
     verify::VerifyReport,
@@ -173,7 +173,7 @@ impl SledStore {
         let trees = self.log().records.snapshot();
         let is_before =
             |item: &sled::Result<(IVec, IVec)>| item.as_ref().map_or(true, |(key, _)| **key < end.to_be_bytes()[..]);
-        copy.pairs(1, LOG, records::iter(&trees).take_while(is_before))?;
+        copy.pairs(1, LOG, log_trees::iter(&trees).take_while(is_before))?;
         for (database, db) in self.databases().into_iter().enumerate() {
             for name in db.tree_names() {
                 if [BLOCKS, HEADERS].contains(&&*name) || database == 1 {
@@ -278,12 +278,12 @@ fn unpack(from: &Path, staging: &Path, progress: OnProgress<'_>) -> Result<(), C
         damaged: block_db.open_tree("damaged")?,
         page: PAGE_SAMPLES,
     };
-    let mut log = Records::open(log_db)?;
+    let mut log = LogTrees::open(log_db)?;
     archive::read(open()?, &mut |database, name, pairs| {
         for &(key, value) in pairs {
             match (database, name) {
                 (0, BLOCKS) => blocks.commit(&[], &[(key.try_into()?, value.to_vec())])?,
-                (1, LOG) => log.put(records::number(key)?, value)?,
+                (1, LOG) => log.put(log_trees::number(key)?, value)?,
                 _ => drop(databases[database].open_tree(name)?.insert(key, value)?),
             }
         }

@@ -5,7 +5,7 @@ use sled::IVec;
 use super::{
     Direction, HistoryStore,
     blocks::Found,
-    records,
+    log_trees,
     sled_store::{SledOptions, SledStore},
     verify::Place,
 };
@@ -147,6 +147,10 @@ fn what_is_written_over_a_damaged_block_stays_and_the_damaged_bytes_are_kept() {
     drop(store);
     let report = SledStore::verify(folder.path(), &mut |_| {}).unwrap();
     assert_eq!((report.damaged, report.set_aside), (0, 1), "{report:?}");
+    let aside = &report.set_aside_blocks[0];
+    assert_eq!(aside.place, Place::Block(Some("Heater1.Temperature".into())));
+    assert_eq!(aside.times, (Some(Timestamp::from_ticks(first)), Some(Timestamp::from_ticks(last))));
+    assert!(aside.what.contains("checksum"), "{aside:?}");
 }
 
 #[test]
@@ -181,7 +185,7 @@ fn a_damaged_log_record_costs_what_it_holds_and_is_reported() {
     for at in 0..10 {
         write(&store, B, at * 10..at * 10 + 1);
     }
-    let records: Vec<_> = records::iter(&store.log().records.snapshot()).map(|pair| pair.unwrap()).collect();
+    let records: Vec<_> = log_trees::iter(&store.log().records.snapshot()).map(|pair| pair.unwrap()).collect();
     assert_eq!(records.len(), 10);
     let mut damaged = records[4].1.to_vec();
     damaged[8] ^= 1;
@@ -212,7 +216,7 @@ fn a_damaged_part_of_a_long_value_costs_that_value_alone() {
             store.append(&[(B, long(1))]).unwrap();
             store.append(&[(B, long(2))]).unwrap();
             write(&store, B, 3..4);
-            let records: Vec<_> = records::iter(&store.log().records.snapshot()).map(|pair| pair.unwrap()).collect();
+            let records: Vec<_> = log_trees::iter(&store.log().records.snapshot()).map(|pair| pair.unwrap()).collect();
             let mut damaged = records[1 + part].1.to_vec();
             damaged[byte] ^= 0x40;
             store.log().records.snapshot()[0].insert(&records[1 + part].0, damaged).unwrap();

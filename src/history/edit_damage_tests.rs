@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     Annotation, AnnotationEdit, Direction, EditKind, Editor, HistoryStore, Modified,
-    record::Record as _,
+    record::{self, Record as _},
     shelf,
     sled_store::{SledOptions, SledStore},
+    verify::{Place, VerifyProgress},
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode, Value},
@@ -144,4 +145,77 @@ fn a_damaged_record_is_logged_once() {
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("damaged")).collect();
     assert_eq!(lines.len(), 2, "{said}");
     assert!(lines[0].contains("modification record") && lines[1].contains("annotation"), "{said}");
+}
+
+/// Damages what `with_records` has made; what a verification must then say, and where.
+fn check_verify(
+    harm: impl Fn(&SledStore, &[Vec<(sled::IVec, sled::IVec)>; 2]),
+    expected: &[(Place, Option<i64>, &str)],
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let parts = with_records(&store);
+    harm(&store, &parts);
+    store.flush().unwrap();
+    drop(store);
+    let mut last = VerifyProgress::default();
+    let report = SledStore::verify(folder.path(), &mut |progress| last = progress).unwrap();
+    assert_eq!((last.blocks, last.records), (report.blocks, report.records));
+    assert_eq!(last.by_hand, report.modifications + report.annotations);
+    let found: Vec<_> = report.damages.iter().map(|d| (d.place.clone(), d.times.0.map(Timestamp::ticks))).collect();
+    let places: Vec<_> = expected.iter().map(|(place, at, _)| (place.clone(), *at)).collect();
+    assert_eq!((found, report.damaged), (places, expected.len() as u64), "{report:?}");
+    for (damage, (_, _, what)) in report.damages.iter().zip(expected) {
+        assert!(damage.what.contains(what) && damage.times.0 == damage.times.1, "{what:?}: {damage:?}");
+    }
+    assert_eq!(SledStore::verify(folder.path(), &mut |_| {}).unwrap(), report, "verifying changes nothing");
+}
+
+#[test]
+fn verify_says_which_record_is_damaged_and_how() {
+    let of = |what| Place::Record(what, Some("Heater1.Temperature".to_owned()));
+    let (edit, note) = (of("modification record"), of("annotation"));
+    check_verify(|_, _| {}, &[]);
+    let flip = |tree: &sled::Tree, (key, bytes): &(sled::IVec, sled::IVec)| {
+        let mut damaged = bytes.to_vec();
+        damaged[50] ^= 1;
+        tree.insert(key, damaged).unwrap();
+    };
+    check_verify(
+        |store, parts| {
+            flip(&store.edits.tree, &parts[0][1]);
+            flip(&store.annotations.tree, &parts[1][0]);
+        },
+        &[(edit.clone(), Some(6), "checksum"), (note.clone(), Some(6), "checksum")],
+    );
+    let missing = |store: &SledStore, parts: &[Vec<(sled::IVec, sled::IVec)>; 2]| {
+        store.edits.tree.remove(&parts[0][1].0).unwrap();
+        store.annotations.tree.remove(&parts[1][0].0).unwrap();
+    };
+    check_verify(missing, &[(edit.clone(), Some(6), "missing"), (note.clone(), Some(6), "belongs to no record")]);
+    // One part too many, a body that says nothing under a right checksum, and a key that is none.
+    check_verify(
+        |store, parts| {
+            let mut key = parts[1][1].0.to_vec();
+            key[21] += 1;
+            store.annotations.tree.insert(key, b"more").unwrap();
+            let nothing = record::split(b"?").unwrap();
+            store.annotations.tree.insert(shelf::key(store.ids[0], (at(8), 0), 0), nothing[0].as_slice()).unwrap();
+            store.annotations.tree.insert(&parts[1][1].0[..15], b"").unwrap();
+        },
+        &[(note.clone(), None, "key"), (note.clone(), Some(6), "belongs to no record"), (note, Some(8), "malformed")],
+    );
+    // A series that nobody knows.
+    check_verify(
+        |store, parts| {
+            store.edits.tree.insert(shelf::key(77, (at(3), 0), 0), &record::split(&[]).unwrap()[0][..]).unwrap();
+            let (_, other) = store.edits.tree.first().unwrap().unwrap();
+            store.edits.tree.insert(shelf::key(78, (at(3), 0), 0), other).unwrap();
+            assert_eq!(parts[0].len(), 2);
+        },
+        &[
+            (Place::Record("modification record", None), Some(3), "malformed"),
+            (Place::Record("modification record", None), Some(3), "no name"),
+        ],
+    );
 }

@@ -18,7 +18,7 @@ pub mod memory_store;
 mod rename;
 mod names;
 mod page;
-mod records;
+mod log_trees;
 pub mod record;
 mod replay;
 mod shelf;

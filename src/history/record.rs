@@ -105,6 +105,11 @@ pub fn join<P: AsRef<[u8]>, E>(
     Ok(if body.len() == len && checksum(&body) == crc { Ok(body) } else { Err(RecordError::Checksum) })
 }
 
+/// How many parts the record has of which this is the first.
+pub(super) fn parts(head: &[u8]) -> usize {
+    header(head).map_or(1, |(_, len, _)| len.div_ceil(PART_BYTES).max(1))
+}
+
 fn header(head: &[u8]) -> Result<(u32, usize, &[u8]), RecordError> {
     let mut reader = Reader::new(head);
     let version = reader.byte().ok_or(RecordError::Short)?;

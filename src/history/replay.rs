@@ -8,7 +8,7 @@ use super::{
     blocks::{Cause, PAGE_SAMPLES},
     head::Head,
     log::{LogEntry, LogError, PersistentId, Replay},
-    records,
+    log_trees,
     sled_log::Log,
     sled_store::SledStore,
 };
@@ -27,9 +27,9 @@ impl SledStore {
         // Cut records count from their first part, so every entry gets the oldest record that can hold it.
         let mut first_part = None;
         let trees = log.records.snapshot();
-        for item in records::iter(&trees) {
+        for item in log_trees::iter(&trees) {
             let (key, record) = item?;
-            let number = records::number(&key)?;
+            let number = log_trees::number(&key)?;
             log.keep(number, u32::try_from(record.len())?);
             log.next = log.next.max(number + 1);
             let from = *first_part.get_or_insert(number);

@@ -142,7 +142,7 @@ impl<T: Record> Shelf<T> {
     }
 
     /// A record whose first part is `head`.
-    fn record(&self, series: PersistentId, at: Place, head: &[u8]) -> Result<Result<T, RecordError>, Cause> {
+    pub(super) fn record(&self, series: PersistentId, at: Place, head: &[u8]) -> Result<Result<T, RecordError>, Cause> {
         let mut parts = 1..=u16::MAX;
         let next = || parts.next().map_or(Ok(None), |part| self.tree.get(key(series, at, part)));
         Ok(record::join(head, next)?.and_then(|body| T::read(at.0, &body)))

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use sled::Db;
 
-use super::{blocks::Cause, guards, head::Head, log, records::Records, sled_store::SledStore};
+use super::{blocks::Cause, guards, head::Head, log, log_trees::LogTrees, sled_store::SledStore};
 use crate::sample::{Sample, SeriesId};
 
 /// The log, and what is to be known of it.
 #[derive(Debug)]
 pub(super) struct Log {
-    pub(super) records: Records,
+    pub(super) records: LogTrees,
     /// Number of the next record.
     pub(super) next: u64,
     /// What the records before this one hold is in the heads, or was.
@@ -27,7 +27,7 @@ impl Log {
     /// What `db` has; to be replayed.
     pub(super) fn open(db: &Db) -> Result<Self, Cause> {
         Ok(Self {
-            records: Records::open(db)?,
+            records: LogTrees::open(db)?,
             next: 0,
             complete: 0,
             kept: VecDeque::new(),

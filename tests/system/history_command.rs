@@ -7,6 +7,14 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use uatwin::{
+    history::{
+        Annotation, AnnotationEdit, EditKind, Editor, HistoryStore as _,
+        sled_store::{SledOptions, SledStore},
+    },
+    sample::{Sample, SeriesId},
+    time::Timestamp,
+};
 
 const CONFIG: &str = r#"
 [server]
@@ -149,4 +157,39 @@ fn the_running_service_makes_a_backup_and_the_other_commands_say_that_it_runs() 
         expect(&history("restore", &config, &["--from", &path(backup), "--force"]), 0, "no damage");
         assert_eq!(String::from_utf8(history("export", &config, &[]).stdout).unwrap(), ROWS);
     }
+}
+
+/// Flips a bit of the last value of a tree.
+fn flip(folder: &Path, tree: &str) {
+    let database = sled::open(folder.join("blk")).unwrap();
+    let tree = database.open_tree(tree).unwrap();
+    let (key, bytes) = tree.last().unwrap().unwrap();
+    let mut damaged = bytes.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    tree.insert(key, damaged).unwrap();
+    database.flush().unwrap();
+}
+
+#[test]
+fn damage_by_hand_is_said_by_series_and_time_and_summed_up() {
+    let (folder, config) = place();
+    let data = folder.path().join("data/history");
+    let at = Timestamp::from_unix_ns(1_767_225_600_000_000_000);
+    {
+        let store = SledStore::open(&data, &["Tank1.Level".to_owned()], SledOptions::default()).unwrap();
+        let by = Editor { user: "ann".into(), at };
+        store.edit(SeriesId(0), EditKind::Insert, &[Sample::good(at, 1.0)], &by).unwrap();
+        let note = Annotation { at, message: "?".into(), user: "ann".into(), time: at, is_lost: false };
+        store.annotate(SeriesId(0), AnnotationEdit::Insert, &[note]).unwrap();
+    }
+    expect(&history("verify", &config, &[]), 0, "1 modification records; 1 annotations;");
+    flip(&data, "edits");
+    flip(&data, "annotations");
+    let output = history("verify", &config, &[]);
+    for what in ["a modification record", "an annotation"] {
+        let line =
+            format!("damaged: Tank1.Level: {what}, 2026-01-01T00:00:00.0000000Z: the record's checksum is wrong");
+        expect(&output, 1, &line);
+    }
+    expect(&output, 1, "1 log records with 1 samples; 2 damaged");
 }

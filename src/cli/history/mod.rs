@@ -27,6 +27,11 @@ use crate::{
     time::Timestamp,
 };
 
+const VERIFY_HELP: &str = "\
+Decodes and checks all blocks, modification records, annotations and the log; changes nothing. Damage is said a line
+each, by series and time, and summed up at the end. Blocks that were found damaged before and set aside, because something
+had to be written in their place, are listed and are no reason for exit code 1: what they held reads back Bad_DataLost.";
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
@@ -89,7 +94,8 @@ pub enum HistoryCommand {
         #[arg(long)]
         force: bool,
     },
-    /// Look at every block and log record, and say what is damaged (exit code 1)
+    /// Look at every block and every record, and say what is damaged (exit code 1)
+    #[command(after_help = VERIFY_HELP)]
     Verify {
         /// The config file
         #[arg(long)]

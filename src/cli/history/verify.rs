@@ -7,15 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, row::time_text};
 use crate::history::{
     sled_store::SledStore,
-    verify::{Damage, Place, VerifyReport},
+    verify::{Damage, Place, VerifyProgress, VerifyReport},
 };
 
 pub(super) fn run(folder: &Path) -> Result<bool, CommandError> {
     let bar = ProgressBar::no_length();
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is right"));
     let report = SledStore::verify(folder, &mut |progress| {
-        if (progress.blocks + progress.records).is_multiple_of(256) {
-            bar.set_message(format!("{} blocks, {} log records", progress.blocks, progress.records));
+        let VerifyProgress { blocks, records, by_hand } = progress;
+        if (blocks + records + by_hand).is_multiple_of(256) {
+            bar.set_message(format!("{blocks} blocks, {by_hand} edits and annotations, {records} log records"));
             bar.tick();
         }
     })?;
@@ -25,27 +26,36 @@ pub(super) fn run(folder: &Path) -> Result<bool, CommandError> {
 }
 
 pub(super) fn say(report: &VerifyReport) {
+    for aside in &report.set_aside_blocks {
+        println!("set aside earlier: {}", line(aside));
+    }
     for damage in &report.damages {
-        println!("{}", line(damage));
+        println!("damaged: {}", line(damage));
     }
     println!("{}", summary(report));
 }
 
 fn line(damage: &Damage) -> String {
+    let of = |series: &Option<String>| series.clone().unwrap_or_else(|| "a series without a name".to_owned());
     let place = match &damage.place {
-        Place::Block(Some(series)) => format!("{series}: a block"),
-        Place::Block(None) => "a series without a name: a block".to_owned(),
+        Place::Block(series) => format!("{}: a block", of(series)),
+        Place::Record(what, series) => {
+            format!("{}: {} {what}", of(series), if what.starts_with('a') { "an" } else { "a" })
+        }
         Place::LogRecord(number) => format!("log record {number}"),
         Place::Database(name) => format!("the database `{name}`"),
     };
     let [from, to] = [damage.times.0, damage.times.1].map(|at| at.map_or_else(|| "…".to_owned(), time_text));
-    format!("damaged: {place}, {from} to {to}: {}", damage.what)
+    let times = if from == to { from } else { format!("{from} to {to}") };
+    format!("{place}, {times}: {}", damage.what)
 }
 
 fn summary(report: &VerifyReport) -> String {
-    let VerifyReport { series, blocks, block_samples, records, record_samples, set_aside, damaged, .. } = report;
+    let VerifyReport { series, blocks, block_samples, records, record_samples, .. } = report;
+    let VerifyReport { modifications, annotations, set_aside, damaged, .. } = report;
     let mut text = format!(
-        "{series} series; {blocks} blocks with {block_samples} samples; {records} log records with {record_samples}; "
+        "{series} series; {blocks} blocks with {block_samples} samples; {modifications} modification records; \
+         {annotations} annotations; {records} log records with {record_samples} samples; "
     );
     if *set_aside > 0 {
         text.push_str(&format!("{set_aside} damaged blocks set aside earlier; "));

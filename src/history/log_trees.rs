@@ -19,7 +19,7 @@ const RUN: u64 = 64;
 
 /// The records that are kept, by number.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(super) struct LogTrees {
     db: Db,
     /// With the number of the first record of each, in order. Never none.
     trees: VecDeque<(u64, Tree)>,
@@ -33,21 +33,21 @@ fn name(first: u64) -> String {
     format!("l{first}")
 }
 
-impl Records {
+impl LogTrees {
     /// What `db` has.
     pub(super) fn open(db: &Db) -> Result<Self, Cause> {
         let mut trees = VecDeque::from(Self::trees(db)?);
         if trees.is_empty() {
             trees.push_back((0, db.open_tree(name(0))?));
         }
-        let mut records = Self { db: db.clone(), trees, bytes: 0, made: 0 };
-        if let Some(last) = records.last().last()? {
-            records.made = number(&last.0)? + 1;
+        let mut all = Self { db: db.clone(), trees, bytes: 0, made: 0 };
+        if let Some(last) = all.last().last()? {
+            all.made = number(&last.0)? + 1;
         }
-        for record in records.last().iter().values() {
-            records.bytes += record?.len() as u64;
+        for record in all.last().iter().values() {
+            all.bytes += record?.len() as u64;
         }
-        Ok(records)
+        Ok(all)
     }
 
     fn trees(db: &Db) -> Result<Vec<(u64, Tree)>, Cause> {
@@ -99,7 +99,7 @@ impl Records {
 
 /// The records of a log database, in order. A log that is not there has none.
 pub(super) fn stored(db: &Db) -> Result<Vec<Tree>, Cause> {
-    Ok(Records::trees(db)?.into_iter().map(|(_, tree)| tree).collect())
+    Ok(LogTrees::trees(db)?.into_iter().map(|(_, tree)| tree).collect())
 }
 
 /// Records with their numbers; keys without a record are passed over.
