@@ -182,6 +182,54 @@ fn edits_survive_closing_and_long_values_come_back_whole() {
 }
 
 #[test]
+fn what_is_past_retention_takes_its_edits_and_annotations_with_it() {
+    check(|store| {
+        let note =
+            |ticks| Annotation { at: at(ticks), message: "a".into(), user: "ann".into(), time: at(1), is_lost: false };
+        for series in [A, B] {
+            // Of more records than go in one step.
+            let values: Vec<Sample> = (-10..5000).map(|i| good(i, 1.0)).collect();
+            store.edit(series, EditKind::Insert, &values, &by("ann", 1)).unwrap();
+            store.edit(series, EditKind::Replace, &[good(4899, 2.0), good(4900, 2.0)], &by("ann", 2)).unwrap();
+            store.annotate(series, AnnotationEdit::Insert, &[note(-7), note(4899), note(4900), note(4901)]).unwrap();
+        }
+        store.expire(at(i64::MIN)).unwrap();
+        let all = at(i64::MIN)..Timestamp::MAX;
+        let forward = Direction::Forward;
+        assert_eq!(store.modified(A, all.clone(), forward, 0, usize::MAX).unwrap().len(), 5012);
+        store.expire(at(4900)).unwrap();
+        for series in [A, B] {
+            let modified = store.modified(series, all.clone(), forward, 0, usize::MAX).unwrap();
+            let ticks = modified.iter().map(|record| record.sample.source_timestamp.ticks());
+            assert!(ticks.eq([4900].into_iter().chain(4900..5000)), "{modified:?}");
+            let annotations = store.annotations(series, all.clone(), forward, 0, usize::MAX).unwrap();
+            assert_eq!(annotations, [note(4900), note(4901)]);
+        }
+        store.expire(Timestamp::MAX).unwrap();
+        assert_eq!(store.modified(B, all.clone(), forward, 0, usize::MAX).unwrap(), []);
+        assert_eq!(store.annotations(B, all, forward, 0, usize::MAX).unwrap(), []);
+    });
+}
+
+#[test]
+fn retention_reaches_series_that_are_not_configured_any_more_and_long_records() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = SledStore::open(folder.path(), &names(), small()).unwrap();
+        let long = |ticks| Sample { value: Value::String("x".repeat(30_000).into()), ..good(ticks, 0.0) };
+        store.edit(A, EditKind::Insert, &[long(1), long(2)], &by("ann", 1)).unwrap();
+        store.edit(B, EditKind::Insert, &[long(1), long(2)], &by("ann", 1)).unwrap();
+    }
+    let store = SledStore::open(folder.path(), &["Heater1.Power".to_owned()], small()).unwrap();
+    // No key of ours; it keeps nothing from going.
+    store.edits.tree.insert([0, 0, 1], b"").unwrap();
+    store.expire(at(2)).unwrap();
+    let parts = store.edits.tree.len();
+    assert_eq!(parts, 2 * 3 + 1, "three parts of one record of each");
+    assert_eq!(store.modified(A, at(0)..at(9), Direction::Forward, 0, 9).unwrap().len(), 1);
+}
+
+#[test]
 fn below_the_free_space_floor_nothing_is_edited() {
     let folder = tempfile::tempdir().unwrap();
     let options = SledOptions { free_space_floor: Some(u64::MAX), ..small() };

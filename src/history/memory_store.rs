@@ -150,6 +150,9 @@ impl HistoryStore for MemoryStore {
             let stays = kept.split_off(&before);
             gone += std::mem::replace(&mut *kept, stays).len() as u64;
         }
+        let mut by_hand = self.by_hand();
+        by_hand.modified.retain(|(_, at, _), _| *at >= before);
+        by_hand.annotations.retain(|(_, at, _), _| *at >= before);
         Ok(gone)
     }
 

@@ -258,8 +258,8 @@ pub trait HistoryStore: Send + Sync {
     }
 
     /// Drops what is older than `before` as far as that costs little: whole blocks, so some of it may stay, and what the
-    /// log still holds may come back with the next start and goes with the next call. Nothing at or after `before` goes.
-    /// Returns how many samples went.
+    /// log still holds may come back with the next start and goes with the next call. Modification records and annotations
+    /// of instants before `before` all go. Nothing at or after `before` goes. Returns how many samples went.
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
         let _ = before;
         Ok(0)

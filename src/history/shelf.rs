@@ -161,23 +161,41 @@ impl<T: Record> Shelf<T> {
         }
     }
 
-    /// Takes out what is recorded at instants of `times`; returns how many records that were.
+    /// Takes out what is recorded at instants of `times`, in steps of bounded size; returns how many records that were.
     pub(super) fn clear(&self, series: PersistentId, times: Range<Timestamp>) -> Result<u64, Cause> {
-        const ROUND: usize = 4096;
+        const STEP: usize = 4096;
         let range = key(series, (times.start, 0), 0)..key(series, (times.end.max(times.start), 0), 0);
         let mut cleared = 0;
         loop {
-            let mut batch = Batch::default();
-            let keys = self.tree.range(range.clone()).keys().take(ROUND).collect::<sled::Result<Vec<_>>>()?;
-            if keys.is_empty() {
-                return Ok(cleared);
-            }
-            for key in keys {
-                cleared += u64::from(key.ends_with(&[0, 0]));
+            let (mut batch, mut taken) = (Batch::default(), 0);
+            for key in self.tree.range(range.clone()).keys() {
+                let key = key?;
+                let is_first = !matches!(place(&key), Some((_, 1..)));
+                if taken >= STEP && is_first {
+                    break; // a record goes whole or not at all
+                }
+                cleared += u64::from(is_first);
                 batch.remove(key);
+                taken += 1;
+            }
+            if taken == 0 {
+                return Ok(cleared);
             }
             self.tree.apply_batch(batch)?;
         }
+    }
+
+    /// Takes out what is recorded of instants before `before`, of all series, configured or not.
+    pub(super) fn clear_before(&self, before: Timestamp) -> Result<(), Cause> {
+        let mut from: Option<PersistentId> = Some(0);
+        while let Some(first) = from {
+            let mut keys = self.tree.range(first.to_be_bytes()..).keys();
+            let series = keys.find_map(|key| key.map(|key| Some(key.get(..4)?.try_into().ok()?)).transpose());
+            let Some(series) = series.transpose()?.map(PersistentId::from_be_bytes) else { break };
+            self.clear(series, Timestamp::from_ticks(i64::MIN)..before)?;
+            from = series.checked_add(1);
+        }
+        Ok(())
     }
 
     /// Takes one record out.

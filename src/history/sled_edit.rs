@@ -130,6 +130,12 @@ impl SledStore {
         clear().map_err(HistoryError::Flush)
     }
 
+    /// What is past retention goes. That it comes back after a crash does no harm: it goes again.
+    pub(super) fn forget_before(&self, before: Timestamp) -> Result<(), Cause> {
+        self.edits.clear_before(before)?;
+        self.annotations.clear_before(before)
+    }
+
     pub(super) fn edit_annotations(
         &self,
         series: SeriesId,

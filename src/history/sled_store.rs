@@ -289,7 +289,8 @@ impl HistoryStore for SledStore {
     }
 
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
-        self.drop_before(before.ticks()).map_err(HistoryError::Flush)
+        let drop_all = || self.drop_before(before.ticks()).and_then(|gone| self.forget_before(before).map(|()| gone));
+        drop_all().map_err(HistoryError::Flush)
     }
 
     fn free_space(&self) -> Option<u64> {
