@@ -32,13 +32,13 @@ fn good(ticks: i64, value: f64) -> Sample {
 
 /// Modification records and annotations at 5, 6 and 7; of those at 6, the key and bytes of each part.
 fn with_records(store: &SledStore) -> [Vec<(sled::IVec, sled::IVec)>; 2] {
-    let long = Sample { value: Value::String("x".repeat(20_000).into()), ..good(6, 0.0) };
+    let long = Sample { value: Value::String("x".repeat(9_000).into()), ..good(6, 0.0) };
     store
         .edit(A, EditKind::Insert, &[good(5, 1.0), long, good(7, 3.0)], &Editor { user: "ann".into(), at: at(1) })
         .unwrap();
     let note = |ticks| Annotation {
         at: at(ticks),
-        message: "y".repeat(20_000).into(),
+        message: "y".repeat(9_000).into(),
         user: "ann".into(),
         time: at(1),
         is_lost: false,

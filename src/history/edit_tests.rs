@@ -216,7 +216,7 @@ fn retention_reaches_series_that_are_not_configured_any_more_and_long_records() 
     let folder = tempfile::tempdir().unwrap();
     {
         let store = SledStore::open(folder.path(), &names(), small()).unwrap();
-        let long = |ticks| Sample { value: Value::String("x".repeat(30_000).into()), ..good(ticks, 0.0) };
+        let long = |ticks| Sample { value: Value::String("x".repeat(14_000).into()), ..good(ticks, 0.0) };
         store.edit(A, EditKind::Insert, &[long(1), long(2)], &by("ann", 1)).unwrap();
         store.edit(B, EditKind::Insert, &[long(1), long(2)], &by("ann", 1)).unwrap();
     }

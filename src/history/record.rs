@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! part 0:  u8 version (1)   u32 CRC-32 of version and body   u32 length of the body   body, or its beginning
-//! others:  the body's next 13 KB
+//! others:  the body's next 6 KB
 //! ```
-//! No part is longer than 14 KB (see `guards.rs`). Everything is little-endian. The instant stands in the key, not here.
+//! No value is longer than 7 KB (see `slots.rs`). Everything is little-endian. The instant stands in the key, not here.
 
 use super::{
     block_values::{read_value, write_value},
@@ -18,7 +18,7 @@ use crate::{
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 9;
-const PART_BYTES: usize = 13 * 1024;
+const PART_BYTES: usize = 6 * 1024;
 
 /// What is kept as records: each at the instant of the value that it is about.
 pub trait Record: Sized {

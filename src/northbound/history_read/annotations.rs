@@ -155,7 +155,7 @@ mod tests {
     fn a_lost_annotation_costs_no_other_of_its_instant() {
         use StatusCode as S;
         let times: Vec<Timestamp> = (0..4).map(Timestamp::from_ticks).collect();
-        let (values, more) = Cursor::at_times(A, times.into()).page(&store()).unwrap();
+        let (values, more) = Cursor::at_times(A, times.into()).page(&store(), 100).unwrap();
         let expected =
             [(S::BadNoData, 0), (S::UncertainDataSubNormal, 2), (S::UncertainDataSubNormal, 1), (S::BadDataLost, 0)];
         assert_eq!(values.iter().map(told).collect::<Vec<_>>(), expected);
@@ -169,7 +169,7 @@ mod tests {
             end_time: ua::date_time(Timestamp::from_ticks(9)),
             ..ReadRawModifiedDetails::default()
         };
-        let (values, _) = Cursor::of_range(A, &range).unwrap().page(&store()).unwrap();
+        let (values, _) = Cursor::of_range(A, &range).unwrap().page(&store(), 100).unwrap();
         let ticks = values.iter().map(|value| ua::timestamp(value.source_timestamp.unwrap()).ticks());
         assert_eq!(ticks.collect::<Vec<_>>(), [1, 1, 1, 2, 2, 3]);
         let (lost, good) = ((StatusCode::BadDataLost, 0), (StatusCode::Good, 1));
