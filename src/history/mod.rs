@@ -22,6 +22,7 @@ mod log_trees;
 pub mod record;
 mod replay;
 mod shelf;
+mod sled_by_hand;
 mod sled_edit;
 mod sled_log;
 pub mod sled_store;
@@ -287,6 +288,8 @@ mod codec_tests;
 mod contract;
 #[cfg(test)]
 mod edit_damage_tests;
+#[cfg(test)]
+mod edit_kill_tests;
 #[cfg(test)]
 mod edit_tests;
 #[cfg(test)]

@@ -1,20 +1,26 @@
 //! Edits and annotations in a [`SledStore`]. An edit answers only when it survives a power cut, in this order: what was there
 //! goes to the `edits` tree and the block database is flushed and synced; then the change goes to log and head; then the
 //! log is flushed and synced. A crash in between leaves at most a record of a modification that did not happen (the value is
-//! still in force), never a change without its record. The log's lock is held from the look at what is there to the end of
-//! the change, so no live sample slips in between.
+//! still in force), never a change without its record. That is why the two syncs are not one: which of two databases reaches
+//! the disk first, nobody says.
+//!
+//! Ingest waits for neither. Edits take turns by a lock of their own; the log's is held only while what is there is looked at
+//! a second time and changed. Where a live sample has slipped in meanwhile, what was kept is taken back and the edit begins
+//! anew, the last time with the log locked from the start.
 
-use std::{ops::Range, sync::MutexGuard};
+use std::{
+    ops::Range,
+    sync::{MutexGuard, PoisonError},
+};
 
 use sled::Batch;
 
 use super::{
     Direction, HistoryError, HistoryStore,
     blocks::Cause,
-    edit::{
-        Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
-    },
-    shelf::Shelf,
+    edit::{EditKind, Editor, Modification, Modified, Plan, after, existing},
+    record::Record as _,
+    shelf::{Place, Shelf},
     sled_log::Log,
     sled_store::SledStore,
 };
@@ -25,6 +31,33 @@ use crate::{
 
 /// Samples deleted at a time: ingest waits that long.
 const DELETE_ROUND: usize = 16_384;
+/// How often an edit begins anew, because live samples came at its very instants, before it makes them wait.
+const ATTEMPTS: u32 = 3;
+
+/// What an edit comes to, by what is there at the moment.
+#[derive(Debug)]
+pub(super) struct Change<R> {
+    pub(super) answer: R,
+    /// What is kept. Empty: nothing is changed.
+    records: Vec<Modified>,
+    act: Act,
+}
+
+#[derive(Debug)]
+enum Act {
+    Write(Vec<(SeriesId, Sample)>),
+    /// start..end of each.
+    Remove(Vec<(Timestamp, Timestamp)>),
+}
+
+/// Where an edit is, for a test that stops it there. At neither the log is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// What was there is kept, and safe.
+    Kept,
+    /// The change is made, and not yet safe.
+    Changed,
+}
 
 impl SledStore {
     pub(super) fn edit_samples(
@@ -34,18 +67,21 @@ impl SledStore {
         samples: &[Sample],
         by: &Editor,
     ) -> Result<Vec<StatusCode>, HistoryError> {
-        let mut log = self.begin_edit(series)?;
+        let _turn = self.begin_edit(series)?;
+        self.carry_out(series, || self.planned_edit(series, kind, samples, by), &mut |_| {})
+    }
+
+    pub(super) fn planned_edit(
+        &self,
+        series: SeriesId,
+        kind: EditKind,
+        samples: &[Sample],
+        by: &Editor,
+    ) -> Result<Change<Vec<StatusCode>>, HistoryError> {
         let there = self.existing(series, samples.iter().map(|sample| sample.source_timestamp))?;
-        let plan = Plan::of(kind, samples, by, there);
-        if plan.write.is_empty() {
-            return Ok(plan.results);
-        }
-        let batch: Vec<_> = plan.write.into_values().map(|sample| (series, sample)).collect();
-        self.keep_records(series, &plan.records)
-            .and_then(|()| self.append_locked(&mut log, &batch))
-            .and_then(|()| self.flush_log())
-            .map_err(|cause| HistoryError::Append { count: samples.len(), cause })?;
-        Ok(plan.results)
+        let Plan { results, write, records } = Plan::of(kind, samples, by, there);
+        let write = write.into_values().map(|sample| (series, sample)).collect();
+        Ok(Change { answer: results, records, act: Act::Write(write) })
     }
 
     pub(super) fn delete_samples(
@@ -54,28 +90,33 @@ impl SledStore {
         times: Range<Timestamp>,
         by: &Editor,
     ) -> Result<u64, HistoryError> {
+        let _turn = self.begin_edit(series)?;
         let (mut from, mut deleted) = (times.start, 0);
         loop {
-            let mut log = self.begin_edit(series)?;
-            let page = self.read(series, from..times.end, Direction::Forward, DELETE_ROUND)?;
-            let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
-            let (start, end) = (first.source_timestamp, after(last.source_timestamp));
-            let (count, is_last) = (page.len(), page.len() < DELETE_ROUND);
-            let records: Vec<_> =
-                page.into_iter().map(|sample| Modified::by(by, Modification::Delete, sample)).collect();
-            self.keep_records(series, &records)
-                .and_then(|()| self.remove_locked(&mut log, series.index(), start.ticks(), end.ticks()))
-                .map_err(|cause| HistoryError::Append { count, cause })?;
+            let round = || self.planned_delete(series, from..times.end, by);
+            let (count, end) = self.carry_out(series, round, &mut |_| {})?;
             deleted += count as u64;
             from = end;
-            if is_last {
-                break;
+            if count < DELETE_ROUND {
+                return Ok(deleted);
             }
+            self.floor.check()?;
         }
-        if deleted > 0 {
-            self.flush_log().map_err(HistoryError::Flush)?;
-        }
-        Ok(deleted)
+    }
+
+    /// Of the first samples in `times`. Answers how many they are, and where the next ones begin.
+    pub(super) fn planned_delete(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        by: &Editor,
+    ) -> Result<Change<(usize, Timestamp)>, HistoryError> {
+        let page = self.read(series, times.clone(), Direction::Forward, DELETE_ROUND)?;
+        let span = page.first().zip(page.last());
+        let span = span.map(|(first, last)| (first.source_timestamp, after(last.source_timestamp)));
+        let answer = (page.len(), span.map_or(times.end, |(_, end)| end));
+        let records = page.into_iter().map(|sample| Modified::by(by, Modification::Delete, sample)).collect();
+        Ok(Change { answer, records, act: Act::Remove(span.into_iter().collect()) })
     }
 
     pub(super) fn delete_samples_at(
@@ -84,7 +125,16 @@ impl SledStore {
         times: &[Timestamp],
         by: &Editor,
     ) -> Result<Vec<StatusCode>, HistoryError> {
-        let mut log = self.begin_edit(series)?;
+        let _turn = self.begin_edit(series)?;
+        self.carry_out(series, || self.planned_delete_at(series, times, by), &mut |_| {})
+    }
+
+    pub(super) fn planned_delete_at(
+        &self,
+        series: SeriesId,
+        times: &[Timestamp],
+        by: &Editor,
+    ) -> Result<Change<Vec<StatusCode>>, HistoryError> {
         let mut there = self.existing(series, times.iter().copied())?;
         let mut records = Vec::new();
         let results = times.iter().map(|time| match there.remove(time) {
@@ -94,105 +144,72 @@ impl SledStore {
             }
             None => StatusCode::BadNoEntryExists,
         });
-        let results: Vec<_> = results.collect();
-        if records.is_empty() {
-            return Ok(results);
+        let answer = results.collect();
+        let instants = records.iter().map(|record| record.sample.source_timestamp);
+        let act = Act::Remove(instants.map(|at| (at, after(at))).collect());
+        Ok(Change { answer, records, act })
+    }
+
+    /// Does what `plan` says, which is asked at least twice; durable when it returns. The caller has the turn.
+    pub(super) fn carry_out<R>(
+        &self,
+        series: SeriesId,
+        plan: impl Fn() -> Result<Change<R>, HistoryError>,
+        passed: &mut dyn FnMut(Step),
+    ) -> Result<R, HistoryError> {
+        let mut change = plan()?;
+        for _ in 0..ATTEMPTS {
+            if change.records.is_empty() {
+                return Ok(change.answer);
+            }
+            let kept = self.keep_records(series, &change.records)?;
+            passed(Step::Kept);
+            let log = self.log();
+            let now = plan()?;
+            if now.keeps_the_same(&change) {
+                return self.complete(log, series, now, passed);
+            }
+            drop(log);
+            self.take_back(series, &kept)?;
+            change = now;
         }
-        let mut change = || -> Result<(), Cause> {
-            self.keep_records(series, &records)?;
-            for record in &records {
-                let at = record.sample.source_timestamp;
-                self.remove_locked(&mut log, series.index(), at.ticks(), after(at).ticks())?;
-            }
-            self.flush_log()
-        };
-        change().map_err(|cause| HistoryError::Append { count: records.len(), cause })?;
-        Ok(results)
+        let log = self.log();
+        let change = plan()?;
+        self.keep_records(series, &change.records)?;
+        self.complete(log, series, change, passed)
     }
 
-    pub(super) fn modified_samples(
+    /// What it changes is kept already.
+    fn complete<R>(
         &self,
+        mut log: MutexGuard<'_, Log>,
         series: SeriesId,
-        times: Range<Timestamp>,
-        direction: Direction,
-        page: (usize, usize),
-    ) -> Result<Vec<Modified>, HistoryError> {
-        self.known(series)?;
-        self.edits.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
+        change: Change<R>,
+        passed: &mut dyn FnMut(Step),
+    ) -> Result<R, HistoryError> {
+        let failed = |cause| HistoryError::Append { count: change.records.len(), cause };
+        match change.act {
+            Act::Write(samples) => self.append_locked(&mut log, &samples).map_err(failed)?,
+            Act::Remove(ranges) => ranges
+                .into_iter()
+                .try_for_each(|(start, end)| self.remove_locked(&mut log, series.index(), start.ticks(), end.ticks()))
+                .map_err(failed)?,
+        }
+        drop(log);
+        passed(Step::Changed);
+        self.flush_log().map_err(HistoryError::Flush)?;
+        Ok(change.answer)
     }
 
-    pub(super) fn clear_modified(&self, series: SeriesId, times: Range<Timestamp>) -> Result<u64, HistoryError> {
-        self.known(series)?;
-        let clear = || {
-            let cleared = self.edits.clear(self.ids[series.index()], times)?;
-            self.flush_blocks().map(|()| cleared)
-        };
-        clear().map_err(HistoryError::Flush)
+    /// Whoever has it is the only one who edits.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.editing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is past retention goes. That it comes back after a crash does no harm: it goes again.
-    pub(super) fn forget_before(&self, before: Timestamp) -> Result<(), Cause> {
-        self.edits.clear_before(before)?;
-        self.annotations.clear_before(before)
-    }
-
-    pub(super) fn edit_annotations(
-        &self,
-        series: SeriesId,
-        kind: AnnotationEdit,
-        annotations: &[Annotation],
-    ) -> Result<Vec<StatusCode>, HistoryError> {
-        let _log = self.begin_edit(series)?;
-        let id = self.ids[series.index()];
-        let edit_one = |annotation: &Annotation| -> Result<StatusCode, Cause> {
-            let mut there = None;
-            let at = annotation.at;
-            for record in self.annotations.records(id, at..after(at), Direction::Forward) {
-                let (place, found) = record?;
-                if found.is_ok_and(|found| found.is_same(annotation)) {
-                    there = Some(place);
-                }
-            }
-            let result = annotation_result(kind, there.is_some());
-            if result.is_bad() {
-                return Ok(result);
-            }
-            let mut batch = Batch::default();
-            if let Some(place) = there {
-                self.annotations.remove(&mut batch, id, place)?;
-            }
-            if kind != AnnotationEdit::Remove {
-                let number = there.map_or_else(|| self.block_db.generate_id(), |(_, number)| Ok(number))?;
-                Shelf::put(&mut batch, id, (at, number), annotation)?;
-            }
-            self.annotations.tree.apply_batch(batch)?;
-            Ok(result)
-        };
-        let edit_all = || -> Result<Vec<StatusCode>, Cause> {
-            let results = annotations.iter().map(edit_one).collect::<Result<Vec<_>, _>>()?;
-            if results.iter().any(StatusCode::is_good) {
-                self.flush_blocks()?;
-            }
-            Ok(results)
-        };
-        edit_all().map_err(|cause| HistoryError::Append { count: annotations.len(), cause })
-    }
-
-    pub(super) fn annotations_in(
-        &self,
-        series: SeriesId,
-        times: Range<Timestamp>,
-        direction: Direction,
-        page: (usize, usize),
-    ) -> Result<Vec<Annotation>, HistoryError> {
-        self.known(series)?;
-        self.annotations.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
-    }
-
-    fn begin_edit(&self, series: SeriesId) -> Result<MutexGuard<'_, Log>, HistoryError> {
+    pub(super) fn begin_edit(&self, series: SeriesId) -> Result<MutexGuard<'_, ()>, HistoryError> {
         self.known(series)?;
         self.floor.check()?;
-        Ok(self.log())
+        Ok(self.turn())
     }
 
     fn existing(
@@ -203,15 +220,40 @@ impl SledStore {
         existing(times, |start, end, limit| self.read(series, start..end, Direction::Forward, limit))
     }
 
-    /// Durable when it returns.
-    fn keep_records(&self, series: SeriesId, records: &[Modified]) -> Result<(), Cause> {
+    /// Durable when it returns where they are.
+    fn keep_records(&self, series: SeriesId, records: &[Modified]) -> Result<Vec<Place>, HistoryError> {
+        let (mut batch, mut places) = (Batch::default(), Vec::with_capacity(records.len()));
+        let mut keep = || -> Result<(), Cause> {
+            for record in records {
+                // Numbers go down: read forward, the last modification at an instant comes first (§6.5.3.3).
+                let place = (record.sample.source_timestamp, u64::MAX - self.block_db.generate_id()?);
+                Shelf::put(&mut batch, self.ids[series.index()], place, record)?;
+                places.push(place);
+            }
+            self.edits.tree.apply_batch(std::mem::take(&mut batch))?;
+            self.flush_blocks()
+        };
+        keep().map_err(|cause| HistoryError::Append { count: records.len(), cause })?;
+        Ok(places)
+    }
+
+    /// They were of a change that is not made. Safe with the next flush: until then they do no more harm than a crash would.
+    fn take_back(&self, series: SeriesId, places: &[Place]) -> Result<(), HistoryError> {
         let mut batch = Batch::default();
-        for record in records {
-            // Numbers go down: read forward, the last modification at an instant comes first (§6.5.3.3).
-            let place = (record.sample.source_timestamp, u64::MAX - self.block_db.generate_id()?);
-            Shelf::put(&mut batch, self.ids[series.index()], place, record)?;
-        }
-        self.edits.tree.apply_batch(batch)?;
-        self.flush_blocks()
+        let mut take = || -> Result<(), Cause> {
+            for place in places {
+                self.edits.remove(&mut batch, self.ids[series.index()], *place)?;
+            }
+            Ok(self.edits.tree.apply_batch(std::mem::take(&mut batch))?)
+        };
+        take().map_err(|cause| HistoryError::Append { count: places.len(), cause })
+    }
+}
+
+impl<R> Change<R> {
+    /// To the bit: NaN is the same as NaN.
+    fn keeps_the_same(&self, other: &Self) -> bool {
+        let bytes = |record: &Modified| (record.sample.source_timestamp, record.write());
+        self.records.iter().map(bytes).eq(other.records.iter().map(bytes))
     }
 }

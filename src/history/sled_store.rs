@@ -98,6 +98,8 @@ pub struct SledStore {
     /// Modification records.
     pub(super) edits: Shelf<Modified>,
     pub(super) annotations: Shelf<Annotation>,
+    /// Edits and annotations take turns.
+    pub(super) editing: Mutex<()>,
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
     pub(super) copying: Copying,
@@ -160,6 +162,7 @@ impl SledStore {
             copying: Copying::default(),
             edits,
             annotations,
+            editing: Mutex::default(),
             block_db,
             log_db,
             folder: folder_file,

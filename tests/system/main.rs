@@ -4,5 +4,6 @@
 
 mod history_command;
 mod history_disk_full;
+mod history_edit_kill;
 mod history_kill;
 mod history_power_cut;

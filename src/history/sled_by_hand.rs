@@ -1,0 +1,101 @@
+//! What a [`SledStore`] keeps beside its samples: modification records, as `sled_edit.rs` writes them, and annotations. Both
+//! in the block database, so that one flush and sync makes a change durable.
+
+use std::ops::Range;
+
+use sled::Batch;
+
+use super::{
+    Direction, HistoryError,
+    blocks::Cause,
+    edit::{Annotation, AnnotationEdit, Modified, after, annotation_result},
+    shelf::Shelf,
+    sled_store::SledStore,
+};
+use crate::{
+    sample::{SeriesId, StatusCode},
+    time::Timestamp,
+};
+
+impl SledStore {
+    pub(super) fn modified_samples(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        page: (usize, usize),
+    ) -> Result<Vec<Modified>, HistoryError> {
+        self.known(series)?;
+        self.edits.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
+    }
+
+    pub(super) fn clear_modified(&self, series: SeriesId, times: Range<Timestamp>) -> Result<u64, HistoryError> {
+        self.known(series)?;
+        // Not between an edit's record and its change.
+        let _turn = self.turn();
+        let clear = || {
+            let cleared = self.edits.clear(self.ids[series.index()], times)?;
+            self.flush_blocks().map(|()| cleared)
+        };
+        clear().map_err(HistoryError::Flush)
+    }
+
+    /// What is past retention goes. That it comes back after a crash does no harm: it goes again.
+    pub(super) fn forget_before(&self, before: Timestamp) -> Result<(), Cause> {
+        self.edits.clear_before(before)?;
+        self.annotations.clear_before(before)
+    }
+
+    pub(super) fn edit_annotations(
+        &self,
+        series: SeriesId,
+        kind: AnnotationEdit,
+        annotations: &[Annotation],
+    ) -> Result<Vec<StatusCode>, HistoryError> {
+        let _turn = self.begin_edit(series)?;
+        let id = self.ids[series.index()];
+        let edit_one = |annotation: &Annotation| -> Result<StatusCode, Cause> {
+            let mut there = None;
+            let at = annotation.at;
+            for record in self.annotations.records(id, at..after(at), Direction::Forward) {
+                let (place, found) = record?;
+                if found.is_ok_and(|found| found.is_same(annotation)) {
+                    there = Some(place);
+                }
+            }
+            let result = annotation_result(kind, there.is_some());
+            if result.is_bad() {
+                return Ok(result);
+            }
+            let mut batch = Batch::default();
+            if let Some(place) = there {
+                self.annotations.remove(&mut batch, id, place)?;
+            }
+            if kind != AnnotationEdit::Remove {
+                let number = there.map_or_else(|| self.block_db.generate_id(), |(_, number)| Ok(number))?;
+                Shelf::put(&mut batch, id, (at, number), annotation)?;
+            }
+            self.annotations.tree.apply_batch(batch)?;
+            Ok(result)
+        };
+        let edit_all = || -> Result<Vec<StatusCode>, Cause> {
+            let results = annotations.iter().map(edit_one).collect::<Result<Vec<_>, _>>()?;
+            if results.iter().any(StatusCode::is_good) {
+                self.flush_blocks()?;
+            }
+            Ok(results)
+        };
+        edit_all().map_err(|cause| HistoryError::Append { count: annotations.len(), cause })
+    }
+
+    pub(super) fn annotations_in(
+        &self,
+        series: SeriesId,
+        times: Range<Timestamp>,
+        direction: Direction,
+        page: (usize, usize),
+    ) -> Result<Vec<Annotation>, HistoryError> {
+        self.known(series)?;
+        self.annotations.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
+    }
+}
