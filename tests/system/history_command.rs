@@ -105,6 +105,33 @@ fn every_faulty_row_is_said_with_its_line_and_the_others_are_stored() {
     expect(&output, 1, "1 of unknown series passed over, 4 rows");
 }
 
+#[test]
+fn a_wide_file_is_imported_by_its_columns_and_comes_out_narrow() {
+    let (folder, config) = place();
+    let path = folder.path().join("wide.csv");
+    let wide = path.to_str().unwrap();
+    fs::write(wide, "Zeit;Tank1.Level;Tank1.Remark\r\n01.01.2026 00:00:00;0,1;\"a;b\"\r\n01.01.2026 00:00:01;n/a;\r\n")
+        .unwrap();
+    let how = [wide, "--wide", "--time", "Zeit", "--time-format", "%d.%m.%Y %H:%M:%S", "--bad", "n/a"];
+    expect(&history("import", &config, &[&how[..], &["--dry-run"]].concat()), 0, "3 samples would be stored");
+    expect(&history("import", &config, &how), 0, "3 samples stored");
+    let expected = "series,source_timestamp,server_timestamp,status,type,value\n\
+        Tank1.Level,2026-01-01T00:00:00.0000000Z,,0x00000000,Double,0.1\n\
+        Tank1.Level,2026-01-01T00:00:01.0000000Z,,0x80000000,Null,\n\
+        Tank1.Remark,2026-01-01T00:00:00.0000000Z,,0x00000000,String,a;b\n";
+    assert_eq!(String::from_utf8(history("export", &config, &[]).stdout).unwrap(), expected);
+    fs::write(wide, "Zeit;Tank1.Level;Tank9.Level\r\n01.01.2026 00:00:02;0,1;1\r\n2.1.26;1;1\r\n").unwrap();
+    let output = history("import", &config, &how);
+    expect(&output, 1, "1 samples stored, 2 faults: what has one is not");
+    expect(&output, 1, "csv:1: Tank9.Level: is not a series of this config");
+    expect(&output, 1, "csv:3: Zeit: \"2.1.26\" is no time as --time-format says");
+    let output = history("import", &config, &[&how[..], &["--skip-unknown"]].concat());
+    expect(&output, 1, "1 samples stored, 1 columns of unknown series passed over, 1 faults");
+    expect(&history("import", &config, &[wide, "--wide"]), 2, "--time");
+    expect(&history("import", &config, &[wide, "--time", "Zeit"]), 2, "--wide");
+    expect(&history("import", &config, &["--help"]), 0, "An empty cell is no sample");
+}
+
 /// Killed when a test ends before it was stopped.
 struct Service(Child);
 

@@ -1,18 +1,14 @@
-//! `uatwin history import`: the CSV that export writes, into the store. Every fault has its line; rows without one are
-//! stored all the same, and storing a row twice does nothing, so a mended file is simply imported again.
+//! `uatwin history import`: rows of CSV into the store. What a row means, a [`Layout`] says. Every fault has its line and
+//! column; what has none is stored all the same, and storing it twice does nothing, so a mended file is simply imported
+//! again.
 
 use std::{
-    cell::Cell,
-    collections::HashMap,
+    borrow::Cow,
     fmt,
     io::{self, Read},
-    rc::Rc,
 };
 
-use super::{
-    CommandError,
-    row::{self, Fields},
-};
+use super::{CommandError, narrow::Narrow};
 use crate::{
     history::{HistoryError, HistoryStore},
     sample::{Sample, SeriesId},
@@ -27,13 +23,13 @@ const BATCH_SAMPLES: usize = 8192;
 const BATCH_BYTES: usize = 1 << 20;
 const BATCHES_PER_FLUSH: u32 = 32;
 
-/// A row that is not stored, and why.
+/// What is not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportFault {
     /// 1-based, where the row begins.
     pub line: u64,
-    /// One of [`row::COLUMNS`]; empty: the row as a whole.
-    pub column: &'static str,
+    /// The column's name; empty: the row as a whole.
+    pub column: Cow<'static, str>,
     /// What is wrong.
     pub message: String,
 }
@@ -48,21 +44,21 @@ impl fmt::Display for ImportFault {
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Rows stored (with a dry run: that would be).
+    /// Samples stored (with a dry run: that would be).
     pub samples: u64,
-    /// Rows of series that are not configured, passed over as asked.
+    /// Rows (of a wide file: columns) of series that are not configured, passed over as asked.
     pub skipped: u64,
     /// The first faults.
     pub faults: Vec<ImportFault>,
-    /// How many rows have one.
+    /// How many there are: of a row, or of a wide file's cell.
     pub faulty: u64,
 }
 
 impl Imported {
-    fn fault(&mut self, line: u64, column: &'static str, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, line: u64, column: impl Into<Cow<'static, str>>, message: impl Into<String>) {
         self.faulty += 1;
         if self.faults.len() < FAULTS_MAX {
-            self.faults.push(ImportFault { line, column, message: message.into() });
+            self.faults.push(ImportFault { line, column: column.into(), message: message.into() });
         }
     }
 }
@@ -70,13 +66,26 @@ impl Imported {
 /// How to import.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ImportOptions {
-    /// Rows of unknown series are passed over instead of being faults.
+    /// Rows (of a wide file: columns) of unknown series are passed over instead of being faults.
     pub skip_unknown: bool,
     /// Only check.
     pub dry_run: bool,
 }
 
-/// Imports `input`. `names`: the series that `store` was opened with. `progress` is told the bytes read so far.
+/// How samples stand in a file.
+pub(super) trait Layout {
+    /// Reads the line with the columns' names.
+    ///
+    /// # Errors
+    /// Why the file cannot be read at all.
+    fn begin(&mut self, line: u64, header: &csv::ByteRecord, imported: &mut Imported) -> Result<(), String>;
+
+    /// Hands the row's samples to `sink`, and its faults.
+    fn row(&self, line: u64, row: &csv::ByteRecord, sink: &mut Sink<'_>) -> Result<(), HistoryError>;
+}
+
+/// Imports `input` as export writes it. `names`: the series that `store` was opened with. `progress` is told the bytes read
+/// so far.
 ///
 /// # Errors
 /// The store, or reading. Faults of the content are in the result.
@@ -87,66 +96,82 @@ pub fn import(
     options: ImportOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, CommandError> {
-    let series: HashMap<&str, SeriesId> = names.iter().map(String::as_str).zip((0..).map(SeriesId)).collect();
-    let budget = Rc::new(Cell::new(0));
-    let limited = Limited { inner: input, budget: Rc::clone(&budget), is_over: Rc::default() };
-    let is_over = Rc::clone(&limited.is_over);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(limited);
-    let mut imported = Imported::default();
-    let mut batch = Batch::default();
+    rows(store, input, b',', options, &mut Narrow::new(names, options.skip_unknown), progress)
+}
+
+/// Imports what `layout` makes of the rows of `input`.
+pub(super) fn rows(
+    store: &dyn HistoryStore,
+    input: impl Read,
+    delimiter: u8,
+    options: ImportOptions,
+    layout: &mut dyn Layout,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Imported, CommandError> {
+    let limited = Limited { inner: input, budget: 0, is_over: false, chunk: Vec::new(), read: 0 };
+    let mut csv = csv::ReaderBuilder::new();
+    let mut reader = csv.has_headers(false).flexible(true).delimiter(delimiter).from_reader(limited);
+    let mut sink =
+        Sink { store: (!options.dry_run).then_some(store), imported: Imported::default(), batch: Batch::default() };
     let mut record = csv::ByteRecord::new();
-    let mut columns = None;
+    let (mut has_header, mut line) = (false, 1);
     loop {
-        budget.set(ROW_BYTES_MAX);
-        let line = reader.position().line();
+        reader.get_mut().budget = ROW_BYTES_MAX;
         match reader.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(_) if is_over.get() => {
+            Err(_) if reader.get_ref().is_over => {
                 let message = format!("the row is longer than {} MiB: is a quote not closed?", ROW_BYTES_MAX >> 20);
-                imported.fault(line, "", message);
+                sink.imported.fault(line, "", message);
                 break;
             }
             Err(cause) => return Err(cause.into()),
         }
-        // Where the row begins, past empty lines.
-        let line = record.position().map_or(line, csv::Position::line);
-        let Some(columns) = &columns else {
-            match Columns::of(&record) {
-                Ok(found) => columns = Some(found),
-                Err(message) => {
-                    imported.fault(line, "", message);
-                    break;
-                }
-            }
-            continue;
-        };
-        match columns.sample(&record, &series) {
-            Ok(Some((series, sample))) => {
-                imported.samples += 1;
-                if !options.dry_run {
-                    batch.push(series, sample, record.as_slice().len());
-                    batch.append_if_full(store)?;
-                }
-            }
-            Ok(None) if options.skip_unknown => imported.skipped += 1,
-            Ok(None) => {
-                let name = String::from_utf8_lossy(record.get(columns.series).unwrap_or_default());
-                let name: String = name.chars().take(80).collect();
-                imported.fault(line, "series", format!("{name:?} is not a series of this config"));
-            }
-            Err(fault) => imported.fault(line, fault.column, fault.message),
+        // The reader's own line of a row is that of the empty lines before it, and one too few behind a carriage return.
+        let position = reader.position();
+        let last = reader.get_ref().byte_before(position.byte());
+        let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+        line = position.line().saturating_sub(inside + u64::from(last == Some(b'\n')));
+        if has_header {
+            layout.row(line, &record, &mut sink)?;
+            progress(reader.position().byte());
+        } else if let Err(message) = layout.begin(line, &record, &mut sink.imported) {
+            sink.imported.fault(line, "", message);
+            break;
         }
-        progress(reader.position().byte());
+        has_header = true;
+        line += 1 + inside;
     }
-    if columns.is_none() && imported.faulty == 0 {
-        imported.fault(1, "", "the file is empty: a line with the columns' names must come first");
+    if !has_header && sink.imported.faulty == 0 {
+        sink.imported.fault(1, "", "the file is empty: a line with the columns' names must come first");
     }
-    batch.append(store)?;
-    if !options.dry_run {
-        store.flush()?;
+    sink.close()
+}
+
+/// Where samples and faults go.
+pub(super) struct Sink<'a> {
+    /// `None`: a dry run.
+    store: Option<&'a dyn HistoryStore>,
+    pub(super) imported: Imported,
+    batch: Batch,
+}
+
+impl Sink<'_> {
+    /// `bytes`: what the sample takes in the file.
+    pub(super) fn sample(&mut self, series: SeriesId, sample: Sample, bytes: usize) -> Result<(), HistoryError> {
+        self.imported.samples += 1;
+        let Some(store) = self.store else { return Ok(()) };
+        self.batch.push(series, sample, bytes);
+        self.batch.append_if_full(store)
     }
-    Ok(imported)
+
+    fn close(mut self) -> Result<Imported, CommandError> {
+        if let Some(store) = self.store {
+            self.batch.append(store)?;
+            store.flush()?;
+        }
+        Ok(self.imported)
+    }
 }
 
 #[derive(Default)]
@@ -182,84 +207,70 @@ impl Batch {
     }
 }
 
-/// Where each column stands.
-struct Columns {
-    series: usize,
-    source_timestamp: usize,
-    server_timestamp: Option<usize>,
-    status: Option<usize>,
-    type_name: usize,
-    value: usize,
-    count: usize,
-}
-
-impl Columns {
-    fn of(header: &csv::ByteRecord) -> Result<Self, String> {
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for (place, name) in header.iter().enumerate() {
-            // A byte order mark, as spreadsheets write it.
-            let name = if place == 0 { name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name) } else { name };
-            let Some(known) = row::COLUMNS.iter().find(|known| known.as_bytes() == name) else {
-                let name: String = String::from_utf8_lossy(name).chars().take(40).collect();
-                return Err(format!("the column {name:?} is not known; there are {}", row::COLUMNS.join(", ")));
-            };
-            if places.insert(known, place).is_some() {
-                return Err(format!("the column {known} is there twice"));
-            }
-        }
-        let required = |name: &str| places.get(name).copied().ok_or_else(|| format!("the column {name} is missing"));
-        Ok(Self {
-            series: required("series")?,
-            source_timestamp: required("source_timestamp")?,
-            server_timestamp: places.get("server_timestamp").copied(),
-            status: places.get("status").copied(),
-            type_name: required("type")?,
-            value: required("value")?,
-            count: header.len(),
-        })
-    }
-
-    /// `None`: of a series that isn't known.
-    fn sample(
-        &self,
-        record: &csv::ByteRecord,
-        series: &HashMap<&str, SeriesId>,
-    ) -> Result<Option<(SeriesId, Sample)>, row::RowFault> {
-        if record.len() != self.count {
-            let message = format!("{} fields where there are {} columns", record.len(), self.count);
-            return Err(row::RowFault { column: "", message });
-        }
-        let text = |place: Option<usize>, column: &'static str| {
-            let bytes = place.and_then(|place| record.get(place)).unwrap_or_default();
-            std::str::from_utf8(bytes).map_err(|_| row::RowFault { column, message: "is not UTF-8".to_owned() })
-        };
-        let Some(&series) = series.get(text(Some(self.series), "series")?) else { return Ok(None) };
-        let sample = row::parse(Fields {
-            source_timestamp: text(Some(self.source_timestamp), "source_timestamp")?,
-            server_timestamp: text(self.server_timestamp, "server_timestamp")?,
-            status: text(self.status, "status")?,
-            type_name: text(Some(self.type_name), "type")?,
-            value: text(Some(self.value), "value")?,
-        })?;
-        Ok(Some((series, sample)))
-    }
-}
-
 /// Gives no more bytes than the budget for one row.
 struct Limited<R> {
     inner: R,
-    budget: Rc<Cell<u64>>,
-    is_over: Rc<Cell<bool>>,
+    budget: u64,
+    is_over: bool,
+    /// What was read last.
+    chunk: Vec<u8>,
+    /// Bytes read, with `chunk`.
+    read: u64,
+}
+
+impl<R> Limited<R> {
+    /// The byte before an offset into what was read last.
+    fn byte_before(&self, offset: u64) -> Option<u8> {
+        let before = usize::try_from(self.read.checked_sub(offset)?).ok()?;
+        self.chunk.get(self.chunk.len().checked_sub(before + 1)?).copied()
+    }
 }
 
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.budget.get() == 0 {
-            self.is_over.set(true);
+        if self.budget == 0 {
+            self.is_over = true;
             return Err(io::Error::other("the row is too long"));
         }
         let read = self.inner.read(buffer)?;
-        self.budget.set(self.budget.get().saturating_sub(read as u64));
+        self.budget = self.budget.saturating_sub(read as u64);
+        self.read += read as u64;
+        if let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) {
+            self.chunk.clear();
+            self.chunk.extend_from_slice(chunk);
+        }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::memory_store::MemoryStore;
+
+    #[test]
+    fn faults_have_their_line_however_lines_end() {
+        let rows = [
+            "type,value,series,source_timestamp",
+            "",
+            "",
+            "Double,one,T.V,ticks:1",
+            "String,\"a@b\",T.V,ticks:2",
+            "Double,two,T.V,ticks:3",
+            "",
+            "Double,three,T.V,ticks:4",
+            "",
+        ];
+        for end in ["\n", "\r\n"] {
+            for (padding, cut) in [(0, 0), (0, end.len()), (8182, 0), (8183, 0), (8184, 0), (20_000, end.len())] {
+                let mut text = rows.join(end).replace('@', &format!("{end}{}{end}", "x".repeat(padding)));
+                text.truncate(text.len() - cut);
+                let names = ["T.V".to_owned()];
+                let store = MemoryStore::new(1, 9);
+                let said = import(&store, &names, text.as_bytes(), ImportOptions::default(), &mut |_| {}).unwrap();
+                let lines: Vec<u64> = said.faults.iter().map(|fault| fault.line).collect();
+                assert_eq!((lines, said.samples), (vec![4, 8, 10], 1), "{end:?} {padding} {cut}");
+            }
+        }
     }
 }

@@ -5,8 +5,10 @@ mod backup;
 mod compact;
 pub mod export;
 pub mod import;
+mod narrow;
 pub mod row;
 mod verify;
+pub mod wide;
 
 use std::{
     collections::HashSet,
@@ -53,19 +55,32 @@ pub enum HistoryCommand {
         #[arg(long, value_parser = row::parse_time)]
         end: Option<Timestamp>,
     },
-    /// Store the samples of a CSV file as export writes it; rows stored already do no harm
+    /// Store the samples of a CSV file, as export writes it or a wide one; what is stored already does no harm
+    #[command(after_help = wide::HELP)]
     Import {
         /// The config file
         #[arg(long)]
         config: PathBuf,
         /// The CSV file
         file: PathBuf,
-        /// Pass over rows of series that the config has not
+        /// Pass over rows (of a wide file: columns) of series that the config has not
         #[arg(long)]
         skip_unknown: bool,
         /// Only check
         #[arg(long)]
         dry_run: bool,
+        /// The file has a column for each series
+        #[arg(long, requires = "time")]
+        wide: bool,
+        /// The column of a wide file that has the times
+        #[arg(long, requires = "wide", value_name = "COLUMN")]
+        time: Option<String>,
+        /// How a wide file writes times, as in strftime: %d.%m.%Y %H:%M:%S (default: RFC 3339)
+        #[arg(long, requires = "wide", value_name = "PATTERN", value_parser = wide::TimeFormat::parse)]
+        time_format: Option<wide::TimeFormat>,
+        /// A text that a wide file has in the place of a Bad value; may be given more than once
+        #[arg(long, requires = "wide", value_name = "TEXT")]
+        bad: Vec<String>,
     },
     /// Merge small blocks, as the service does in the background
     Compact {
@@ -182,10 +197,12 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
             }
             Ok(true)
         }
-        HistoryCommand::Import { config, file, skip_unknown, dry_run } => {
+        HistoryCommand::Import { config, file, skip_unknown, dry_run, wide: _, time, time_format, bad } => {
             let config = load(config, env)?;
             let options = import::ImportOptions { skip_unknown: *skip_unknown, dry_run: *dry_run };
-            run_import(&config, file, options)
+            let (time_format, bad) = (time_format.clone(), bad.clone());
+            let wide = time.clone().map(|time| wide::WideOptions { time, time_format, bad });
+            run_import(&config, file, wide.as_ref(), options)
         }
         HistoryCommand::Compact { config } => compact::run(&open(&load(config, env)?)?.0),
         HistoryCommand::Backup { config, to } => backup::backup(&load(config, env)?, to),
@@ -222,7 +239,12 @@ fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
     Ok((store, names))
 }
 
-fn run_import(config: &Config, file: &Path, what: import::ImportOptions) -> Result<bool, CommandError> {
+fn run_import(
+    config: &Config,
+    file: &Path,
+    wide: Option<&wide::WideOptions>,
+    options: import::ImportOptions,
+) -> Result<bool, CommandError> {
     let read = |cause| CommandError::Read { path: file.to_owned(), cause };
     let input = File::open(file).map_err(read)?;
     let bar = ProgressBar::new(input.metadata().map_err(read)?.len());
@@ -232,12 +254,16 @@ fn run_import(config: &Config, file: &Path, what: import::ImportOptions) -> Resu
     let names = config.twins.series_names();
     let store = SledStore::open(&folder(config)?, &names, store_options(config))?;
     let mut row = 0_u32;
-    let imported = import::import(&store, &names, BufReader::new(input), what, &mut |bytes| {
+    let mut progress = |bytes| {
         row = row.wrapping_add(1);
         if row.is_multiple_of(1024) {
             bar.set_position(bytes);
         }
-    })?;
+    };
+    let imported = match wide {
+        None => import::import(&store, &names, BufReader::new(input), options, &mut progress)?,
+        Some(wide) => wide::import(&store, &wide::series_of(&config.twins), input, wide, options, &mut progress)?,
+    };
     bar.finish_and_clear();
     for fault in &imported.faults {
         eprintln!("{}:{fault}", file.display());
@@ -245,13 +271,15 @@ fn run_import(config: &Config, file: &Path, what: import::ImportOptions) -> Resu
     if imported.faulty > imported.faults.len() as u64 {
         eprintln!("… {} faults in all", imported.faulty);
     }
-    let done = if what.dry_run { "would be stored" } else { "stored" };
+    let done = if options.dry_run { "would be stored" } else { "stored" };
     let mut said = format!("{} samples {done}", imported.samples);
     if imported.skipped > 0 {
-        said.push_str(&format!(", {} of unknown series passed over", imported.skipped));
+        let columns = if wide.is_some() { "columns " } else { "" };
+        said.push_str(&format!(", {} {columns}of unknown series passed over", imported.skipped));
     }
     if imported.faulty > 0 {
-        said.push_str(&format!(", {} rows with faults are not", imported.faulty));
+        let what = if wide.is_some() { "faults: what has one is not" } else { "rows with faults are not" };
+        said.push_str(&format!(", {} {what}", imported.faulty));
     }
     println!("{said}");
     Ok(imported.faulty == 0)

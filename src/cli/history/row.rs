@@ -38,6 +38,35 @@ const TYPES: [(&str, Tag); 17] = [
     ("LocalizedText", Tag::LocalizedText),
 ];
 
+/// What a value is: one of OPC UA's built-in types, or an array of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueType {
+    pub(super) tag: Tag,
+    is_array: bool,
+}
+
+impl ValueType {
+    /// As it stands in a row: a name, and `[]` behind it for an array.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let (name, is_array) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
+        let (_, tag) = TYPES.iter().find(|(known, _)| *known == name)?;
+        Some(Self { tag: *tag, is_array })
+    }
+
+    /// The value that a text says.
+    ///
+    /// # Errors
+    /// That it says none.
+    pub fn value(self, text: &str) -> Result<Value, String> {
+        let value = if self.is_array { parse_array(self.tag, text) } else { parse_value(self.tag, text) };
+        value.ok_or_else(|| {
+            let name = TYPES.iter().find(|(_, tag)| *tag == self.tag).map_or("value", |(name, _)| name);
+            format!("{} is no {name}{}", quoted(text), if self.is_array { "[]" } else { "" })
+        })
+    }
+}
+
 /// What is wrong with a row, and in which column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFault {
@@ -95,22 +124,14 @@ pub fn parse(fields: Fields<'_>) -> Result<Sample, RowFault> {
         "" => StatusCode::Good,
         text => parse_status(text).map_err(|message| fault("status", message))?,
     };
-    let element_type = fields.type_name.strip_suffix("[]");
-    let type_name = element_type.unwrap_or(fields.type_name);
-    let tag = TYPES.iter().find(|(name, _)| *name == type_name).map(|(_, tag)| *tag);
-    let tag = tag.ok_or_else(|| fault("type", format!("{} is no type of OPC UA", quoted(fields.type_name))))?;
-    let value = match element_type {
-        None => parse_value(tag, fields.value),
-        Some(_) => parse_array(tag, fields.value),
-    };
-    let value = value.ok_or_else(|| {
-        fault("value", format!("{} is no {}", quoted(fields.value), fields.type_name)) //
-    })?;
+    let value_type = ValueType::named(fields.type_name)
+        .ok_or_else(|| fault("type", format!("{} is no type of OPC UA", quoted(fields.type_name))))?;
+    let value = value_type.value(fields.value).map_err(|message| fault("value", message))?;
     Ok(Sample { source_timestamp: source, server_timestamp: server, status, value })
 }
 
 /// Text from a file, cut short for a message.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(40).collect();
     if short.len() < text.len() {
         short.push('…');
@@ -144,13 +165,23 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     }
     let wrong = || format!("{} is no RFC 3339 time, as 2026-01-31T12:00:00.0000000Z", quoted(text));
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?;
-    let nanoseconds = time.timestamp_subsec_nanos();
-    if !nanoseconds.is_multiple_of(100) {
-        return Err(format!("{} is finer than the 100 ns of OPC UA", quoted(text)));
+    match ticks(time.timestamp(), time.timestamp_subsec_nanos()) {
+        Ok(at) => at.ok_or_else(wrong),
+        Err(finer) => Err(format!("{} {finer}", quoted(text))),
     }
-    let seconds = time.timestamp().checked_add(UNIX_EPOCH_S).and_then(|s| s.checked_mul(TICKS_PER_SECOND));
+}
+
+/// The instant so long after 1970; `None`: beyond all of them.
+///
+/// # Errors
+/// That no instant is so fine.
+pub(super) fn ticks(seconds: i64, nanoseconds: u32) -> Result<Option<Timestamp>, &'static str> {
+    if !nanoseconds.is_multiple_of(100) {
+        return Err("is finer than the 100 ns of OPC UA");
+    }
+    let seconds = seconds.checked_add(UNIX_EPOCH_S).and_then(|seconds| seconds.checked_mul(TICKS_PER_SECOND));
     let ticks = seconds.and_then(|ticks| ticks.checked_add(i64::from(nanoseconds / 100)));
-    ticks.map(Timestamp::from_ticks).ok_or_else(wrong)
+    Ok(ticks.map(Timestamp::from_ticks))
 }
 
 fn status_text(status: StatusCode) -> String {
