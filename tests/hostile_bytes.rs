@@ -1,11 +1,15 @@
-//! Arbitrary bytes as block, log record and CSV: an error, never a panic, and never more memory than 16 times the input
-//! (and a fixed amount: a block of regular samples is some hundred bytes for half a MiB of columns).
+//! Arbitrary bytes as block, log record, modification record, annotation and CSV, narrow and wide: an error, never a panic,
+//! and never more memory than 16 times the input (and a fixed amount: a block of regular samples is some hundred bytes for
+//! half a MiB of columns).
 //!
 //! How memory is measured: a child process (this test binary itself) may have only so much more writable memory
 //! (RLIMIT_DATA, which counts what is allocated and not yet touched too) for each input; asking for more kills it. One
 //! child asks for more on purpose.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
+
+#[path = "hostile_bytes/by_hand.rs"]
+mod by_hand;
 
 use std::{
     env, fs,
@@ -232,6 +236,11 @@ fn hostile_rows(random: &mut Random) {
             let len = random.below(3_000_000);
             text.extend(random.bytes(len));
         }
+        if case % 10 == 1 {
+            // Fields of nothing.
+            let len = random.below(3_000_000);
+            text.extend(vec![b','; len]);
+        }
         (0..random.below(40)).for_each(|_| mutate(random, &mut text));
         let store = MemoryStore::new(2, 16);
         let options = ImportOptions { skip_unknown: case % 2 == 0, dry_run: case % 3 == 0 };
@@ -257,6 +266,8 @@ fn child_that_reads_hostile_bytes() {
         Ok("blocks") => hostile_blocks(&mut random),
         Ok("records") => hostile_records(&mut random),
         Ok("rows") => hostile_rows(&mut random),
+        Ok("by hand") => by_hand::hostile_records(&mut random),
+        Ok("wide files") => by_hand::hostile_wide_files(&mut random),
         Ok("greed") => limited(100, || drop(black_box(Vec::<u64>::with_capacity(FIXED as usize / 4)))),
         _ => {}
     }
@@ -295,6 +306,16 @@ fn hostile_log_records_do_no_harm() {
 #[test]
 fn hostile_csv_does_no_harm() {
     check("rows");
+}
+
+#[test]
+fn hostile_modification_records_and_annotations_do_no_harm() {
+    check("by hand");
+}
+
+#[test]
+fn hostile_wide_csv_does_no_harm() {
+    check("wide files");
 }
 
 #[test]

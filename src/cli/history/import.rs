@@ -2,20 +2,14 @@
 //! column; what has none is stored all the same, and storing it twice does nothing, so a mended file is simply imported
 //! again.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    io::{self, Read},
-};
+use std::{borrow::Cow, fmt, io::Read};
 
-use super::{CommandError, narrow::Narrow};
+use super::{CommandError, limited::Limited, narrow::Narrow};
 use crate::{
     history::{HistoryError, HistoryStore},
     sample::{Sample, SeriesId},
 };
 
-/// A longer row is taken for a quote that was never closed. It costs no more than twice this of memory.
-pub const ROW_BYTES_MAX: u64 = 16 << 20;
 /// Faults kept; more are counted.
 pub const FAULTS_MAX: usize = 100;
 /// Samples, or bytes of long values about, appended together.
@@ -108,7 +102,7 @@ pub(super) fn rows(
     layout: &mut dyn Layout,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, CommandError> {
-    let limited = Limited { inner: input, budget: 0, is_over: false, chunk: Vec::new(), read: 0 };
+    let limited = Limited::new(input, delimiter);
     let mut csv = csv::ReaderBuilder::new();
     let mut reader = csv.has_headers(false).flexible(true).delimiter(delimiter).from_reader(limited);
     let mut sink =
@@ -116,16 +110,16 @@ pub(super) fn rows(
     let mut record = csv::ByteRecord::new();
     let (mut has_header, mut line) = (false, 1);
     loop {
-        reader.get_mut().budget = ROW_BYTES_MAX;
         match reader.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(_) if reader.get_ref().is_over => {
-                let message = format!("the row is longer than {} MiB: is a quote not closed?", ROW_BYTES_MAX >> 20);
-                sink.imported.fault(line, "", message);
-                break;
-            }
-            Err(cause) => return Err(cause.into()),
+            Err(cause) => match reader.get_ref().excess() {
+                Some(message) => {
+                    sink.imported.fault(line, "", message);
+                    break;
+                }
+                None => return Err(cause.into()),
+            },
         }
         // The reader's own line of a row is that of the empty lines before it, and one too few behind a carriage return.
         let position = reader.position();
@@ -204,42 +198,6 @@ impl Batch {
             store.flush()?;
         }
         Ok(())
-    }
-}
-
-/// Gives no more bytes than the budget for one row.
-struct Limited<R> {
-    inner: R,
-    budget: u64,
-    is_over: bool,
-    /// What was read last.
-    chunk: Vec<u8>,
-    /// Bytes read, with `chunk`.
-    read: u64,
-}
-
-impl<R> Limited<R> {
-    /// The byte before an offset into what was read last.
-    fn byte_before(&self, offset: u64) -> Option<u8> {
-        let before = usize::try_from(self.read.checked_sub(offset)?).ok()?;
-        self.chunk.get(self.chunk.len().checked_sub(before + 1)?).copied()
-    }
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.budget == 0 {
-            self.is_over = true;
-            return Err(io::Error::other("the row is too long"));
-        }
-        let read = self.inner.read(buffer)?;
-        self.budget = self.budget.saturating_sub(read as u64);
-        self.read += read as u64;
-        if let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) {
-            self.chunk.clear();
-            self.chunk.extend_from_slice(chunk);
-        }
-        Ok(read)
     }
 }
 

@@ -5,6 +5,7 @@ mod backup;
 mod compact;
 pub mod export;
 pub mod import;
+mod limited;
 mod narrow;
 pub mod row;
 mod verify;

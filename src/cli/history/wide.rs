@@ -29,7 +29,8 @@ A wide file (--wide) has one column of times, named by --time, and one column pe
   understood too, and where columns are not parted by commas, a decimal comma. Blanks around a cell count only in texts.
   An empty cell is no sample; one that is as --bad says is a Bad sample without a value. Rows without any text are passed over.
   A column that is no series of the config is one fault (or passed over, with --skip-unknown); a time that is none costs its
-  row, a value that is none its cell. All else is stored.";
+  row, a value that is none its cell. All else is stored.
+A row of either kind may be 16 MiB long and have 100,000 fields.";
 
 /// Of the first line so much is looked at to see what parts its columns.
 const HEADER_BYTES: u64 = 512 << 10;

@@ -1,0 +1,157 @@
+//! Modification records and annotations, and wide CSV.
+//!
+//! An element of an array takes 24 bytes in memory and, where it is null, one on the disk: that is more than 16 times. The
+//! arrays here are short enough for the fixed amount.
+
+use std::{convert::Infallible, hint::black_box, sync::Arc};
+
+use uatwin::{
+    cli::history::{
+        import::ImportOptions,
+        row::ValueType,
+        wide::{self, TimeFormat, WideOptions},
+    },
+    history::{
+        Annotation, Modification, Modified,
+        memory_store::MemoryStore,
+        record::{self, Record, RecordError},
+    },
+    sample::{Array, Value},
+    time::Timestamp,
+};
+
+use super::{Random, limited, mutate, samples_of_one, value};
+
+fn text(random: &mut Random) -> Arc<str> {
+    let len = [0, 20, 3000, 60_000][random.below(4)];
+    "ä".repeat(random.below(len + 1)).into()
+}
+
+fn modified(random: &mut Random) -> Modified {
+    let mut sample = samples_of_one(random);
+    if random.below(4) == 0 {
+        let count = random.below(20_000);
+        let elements = (0..count).map(|_| if random.below(3) == 0 { Value::Null } else { value(random, 4) }).collect();
+        sample.value = Value::Array(Arc::new(Array { element_type: 1, elements }));
+    } else if random.below(4) == 0 {
+        sample.value = Value::String(text(random));
+    }
+    let kind = [Modification::Insert, Modification::Replace, Modification::Delete][random.below(3)];
+    Modified { sample, kind, user: text(random), at: Timestamp::from_ticks(random.next() as i64) }
+}
+
+fn annotation(random: &mut Random) -> Annotation {
+    let (at, time) = (Timestamp::from_ticks(random.next() as i64), Timestamp::from_ticks(random.next() as i64));
+    Annotation { at, message: text(random), user: text(random), time, is_lost: false }
+}
+
+/// As a read does it.
+fn read<T: Record>(parts: &[Vec<u8>]) -> Result<T, RecordError> {
+    let mut others = parts.iter().skip(1);
+    let body = record::join(parts.first().map_or(&[], Vec::as_slice), || Ok::<_, Infallible>(others.next()));
+    let Ok(body) = body;
+    T::read(Timestamp::from_ticks(7), &body?)
+}
+
+/// Half of them with right checksums, so that what is behind them is put to the test.
+fn records<T: Record>(random: &mut Random, one: impl Fn(&mut Random) -> T) {
+    for case in 0..3000 {
+        let mut body = one(random).write();
+        let whole = record::split(&body).unwrap();
+        let len = whole.iter().map(Vec::len).sum();
+        assert!(limited(len, || read::<T>(&whole).is_ok()), "case {case}: unharmed");
+        let mut parts = whole;
+        if case % 2 == 0 {
+            if case % 8 == 0 {
+                let len = random.below(3000);
+                body = random.bytes(len);
+            } else {
+                mutate(random, &mut body);
+            }
+            parts = record::split(&body).unwrap();
+        } else if case % 8 == 1 {
+            let len = random.below(3000);
+            parts[0] = random.bytes(len);
+            parts[0].first_mut().into_iter().for_each(|version| *version = 1);
+        } else {
+            let at = random.below(parts.len());
+            mutate(random, &mut parts[at]);
+        }
+        limited(parts.iter().map(Vec::len).sum(), || drop(black_box(read::<T>(&parts))));
+    }
+}
+
+pub(crate) fn hostile_records(random: &mut Random) {
+    records(random, modified);
+    records(random, annotation);
+}
+
+fn cell(random: &mut Random, separator: &str) -> String {
+    match random.below(12) {
+        0 => String::new(),
+        1 => "Bad".to_owned(),
+        2 => format!("\"{}{separator}\"\"\n\"", "x".repeat(random.below(200))),
+        3 => "[\"1\",null]".replace('"', "\"\""),
+        4 => f64::from_bits(random.next()).to_string(),
+        _ => format!("{}", random.next() as i32 as f64 * 0.01),
+    }
+}
+
+/// A wide file; now and then with far too many columns.
+fn wide_file(random: &mut Random, case: usize) -> Vec<u8> {
+    let separator = [",", ";", "\t"][random.below(3)];
+    let names = ["t", "T.V", "T.W", "T.X", "U.V", ""];
+    let mut text = names.join(separator) + "\n";
+    for _ in 0..random.below(1000) {
+        let time = if random.below(2) == 0 {
+            "2026-01-01T00:00:00Z".to_owned()
+        } else {
+            format!("ticks:{}", random.next() as i64)
+        };
+        let cells: Vec<String> = (1..names.len()).map(|_| cell(random, separator)).collect();
+        text += &format!("{time}{separator}{}\n", cells.join(separator));
+    }
+    let many = separator.repeat(random.below(3_000_000));
+    match case % 12 {
+        0 => text.push_str(&many),
+        1 => text.insert_str(0, &many),
+        2 => text.insert_str(text.find('\n').unwrap(), &many),
+        3 => text.push('"'),
+        _ => {}
+    }
+    let mut bytes = text.into_bytes();
+    if case.is_multiple_of(12) || case % 12 == 3 {
+        let len = random.below(1_000_000);
+        bytes.extend(random.bytes(len));
+    }
+    (0..random.below(40)).for_each(|_| mutate(random, &mut bytes));
+    bytes
+}
+
+pub(crate) fn hostile_wide_files(random: &mut Random) {
+    let kinds = [("T.V", "Double"), ("T.W", "String"), ("T.X", "Int32[]")];
+    let series = kinds.map(|(name, kind)| (name.to_owned(), ValueType::named(kind).unwrap()));
+    for case in 0..600 {
+        let text = wide_file(random, case);
+        let time_format = (case % 5 == 0).then(|| TimeFormat::parse("%d.%m.%Y %H:%M:%S%.f").unwrap());
+        let wide = WideOptions { time: "t".to_owned(), time_format, bad: vec!["Bad".to_owned()] };
+        let store = MemoryStore::new(3, 16);
+        let options = ImportOptions { skip_unknown: case % 2 == 0, dry_run: case % 3 == 0 };
+        limited(text.len(), || wide::import(&store, &series, &text[..], &wide, options, &mut |_| {}).unwrap());
+    }
+}
+
+/// What the tests are about is what they say: whole files are read.
+#[test]
+fn the_files_are_hostile_and_not_only_wrong() {
+    let mut random = Random(3);
+    let store = MemoryStore::new(1, 16);
+    let series = [("T.V".to_owned(), ValueType::named("Double").unwrap())];
+    let wide = WideOptions { time: "t".to_owned(), ..WideOptions::default() };
+    let said = (0..60).map(|case| {
+        let text = wide_file(&mut random, case);
+        wide::import(&store, &series, &text[..], &wide, ImportOptions::default(), &mut |_| {}).unwrap()
+    });
+    let (samples, faulty) = said.fold((0, 0), |sum, said| (sum.0 + said.samples, sum.1 + said.faulty));
+    assert!(samples > 300 && faulty > 300, "{samples} samples, {faulty} faults");
+}
