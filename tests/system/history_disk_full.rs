@@ -17,10 +17,7 @@ use uatwin::{
     time::Timestamp,
 };
 
-use super::{
-    history_kill::FOLDER,
-    history_power_cut::{Mounted, run},
-};
+use super::disk::{Mounted, format};
 
 const FULL_FOLDER: &str = "UATWIN_TEST_HISTORY_FULL_FOLDER";
 const MIB: u64 = 1 << 20;
@@ -74,14 +71,10 @@ fn verify(store: &SledStore, safe: i64) {
 
 /// Runs `work` with a folder on a disk of its own, and the path of the ballast on it.
 fn on_a_small_disk(work: impl FnOnce(&Path, &Path)) {
-    if env::var_os(FOLDER).is_some() || env::var_os(FULL_FOLDER).is_some() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (image, disk) = (path("image"), path("disk"));
-    fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
-    let mounted = run("mkfs.ext4", &["-q", &image]).then(|| Mounted::new(&image, &disk)).flatten();
+    let mounted = format(&image, IMAGE_BYTES).then(|| Mounted::new(&image, &disk)).flatten();
     let Some(_mounted) = mounted else {
         println!("skipped: no right to mount an image here, so no disk was filled");
         return;

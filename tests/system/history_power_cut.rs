@@ -1,85 +1,149 @@
-//! A power cut: the history lies on a file system in an image file; right after an acknowledgement the image is
-//! copied as it is, without what the system has not written yet, and the copy is opened. (This loses the page cache;
-//! it says nothing about a drive's own volatile cache.) Needs the right to mount; says so if it has none.
+//! A power cut: the history lies on a file system in an image file; at any moment the writer is stopped dead, the image is
+//! copied as it is, without what the system has not written yet, and the copy is what comes up again. (This loses the
+//! page cache; it says nothing about a drive's own volatile cache. A system call that the stop finds going on comes to
+//! its end.)
+//!
+//! `UATWIN_TEST_CUTS=200 cargo test --release --test system power -- --nocapture --include-ignored --test-threads=1`
 
 use std::{
-    env, fs,
-    io::{BufRead, BufReader},
+    fs,
+    io::Write,
     path::Path,
-    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use super::history_kill::{FOLDER, verify};
+use super::{
+    disk::{Mounted, format, stop},
+    history_look::{Verdict, look},
+    history_writer::{Progress, Safe, Work, write_until},
+    trial::{Chance, Tally, number},
+};
 
-const CUTS: usize = 5;
-const IMAGE_BYTES: u64 = 96 << 20;
+/// After so many cuts a new history is begun: every look reads all of it.
+const CUTS_PER_HISTORY: u64 = 20;
+const IMAGE_BYTES: u64 = 512 << 20;
 
-pub(crate) fn run(program: &str, arguments: &[&str]) -> bool {
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
+/// Names of files and of the folder where images are mounted.
+struct Disk {
+    /// As prepared.
+    fresh: String,
+    image: String,
+    /// What a cut leaves of the image.
+    cut: String,
+    folder: String,
 }
 
-/// An image mounted on a folder until it goes out of scope.
-pub(crate) struct Mounted<'a>(&'a str);
+impl Disk {
+    /// With a history prepared for `work`. `None`: there is no right to mount.
+    fn new(work: Work, at: &Path) -> Option<(Self, Safe)> {
+        let path = |name: &str| at.join(name).to_str().unwrap().to_owned();
+        let disk = Self { fresh: path("fresh"), image: path("image"), cut: path("cut"), folder: path("disk") };
+        if !format(&disk.fresh, IMAGE_BYTES) {
+            return None;
+        }
+        let mounted = Mounted::new(&disk.fresh, &disk.folder)?;
+        let safe = work.prepare(&disk.history());
+        drop(mounted);
+        Some((disk, safe))
+    }
 
-impl<'a> Mounted<'a> {
-    pub(crate) fn new(image: &str, folder: &'a str) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
-        run("mount", &["-o", "loop", image, folder]).then_some(Self(folder))
+    fn history(&self) -> std::path::PathBuf {
+        Path::new(&self.folder).join("history")
+    }
+
+    /// Lets a process write on until the power goes, and looks at what came up again. If that is sound, it is the disk
+    /// from now on.
+    fn cut(&self, work: Work, safe: Safe, chance: &mut Chance) -> (Progress, Verdict) {
+        let written = {
+            let mounted = Mounted::new(&self.image, &self.folder).expect("it was mounted before");
+            let neighbour = Neighbour::start(&Path::new(&self.folder).join("neighbour"));
+            let moment = chance.moment(Duration::from_millis(1200));
+            write_until(moment, (work, &self.history(), safe), |child| {
+                stop(child);
+                drop(neighbour);
+                mounted.copy(&self.image, &self.cut);
+            })
+        };
+        match written {
+            Err(says) => (Progress { safe, merged: 0 }, Verdict { says, ..Verdict::default() }),
+            Ok(progress) => {
+                let mounted = Mounted::new(&self.cut, &self.folder).expect("what is left mounts as the image did");
+                let verdict = look(work, &self.history(), progress.safe);
+                drop(mounted);
+                fs::rename(&self.cut, &self.image).unwrap();
+                (progress, verdict)
+            }
+        }
     }
 }
 
-impl Drop for Mounted<'_> {
+/// Another program on the same disk, which has a file of its own synced again and again. The file system then commits
+/// which files there are, everyone's, though not what is in them.
+struct Neighbour {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Neighbour {
+    fn start(path: &Path) -> Self {
+        let (is_over, mut file) = (Arc::new(AtomicBool::new(false)), fs::File::create(path).unwrap());
+        let until = is_over.clone();
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                file.write_all(b"something").unwrap();
+                file.sync_all().unwrap();
+                thread::park_timeout(Duration::from_millis(2));
+            }
+        });
+        Self { is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Neighbour {
     fn drop(&mut self) {
-        run("umount", &[self.0]);
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Lets a child acknowledge so many times, stops it dead, copies the image, kills it. Returns what is safe.
-fn cut((variable, child): (&str, &str), folder: &str, acknowledgements: usize, image: &str, copy: &str) -> i64 {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", child, "--nocapture", "--test-threads=1"])
-        .env(variable, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let safe = lines
-        .filter_map(|line| line.ok()?.strip_prefix("safe ")?.parse::<i64>().ok())
-        .nth(acknowledgements)
-        .expect("the child writes until it is killed");
-    assert!(run("kill", &["-STOP", &child.id().to_string()]));
-    fs::copy(image, copy).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    safe
+fn cut_again_and_again(works: &[Work]) {
+    let cuts = number("UATWIN_TEST_CUTS", 10).div_ceil(works.len() as u64);
+    let (mut chance, mut tally) = (Chance::new(), Tally::new("power cuts"));
+    for &work in works {
+        let folder = tempfile::tempdir().unwrap();
+        let Some((disk, start)) = Disk::new(work, folder.path()) else {
+            println!("skipped: no right to mount an image here, so no power cut was tried");
+            return;
+        };
+        let (mut safe, mut left) = (start, 0);
+        for _ in 0..cuts {
+            if left == 0 {
+                fs::copy(&disk.fresh, &disk.image).unwrap();
+                (safe, left) = (start, CUTS_PER_HISTORY);
+            }
+            let (progress, verdict) = disk.cut(work, safe, &mut chance);
+            let new = work.acknowledged(progress.safe) - work.acknowledged(safe);
+            let is_sound = tally.add(work, new, progress.merged, &verdict);
+            (safe, left) = (progress.safe, if is_sound { left - 1 } else { 0 });
+        }
+    }
+    tally.close();
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_goes() {
-    if env::var_os(FOLDER).is_none() {
-        power_cuts((FOLDER, "history_kill::child_that_writes_history"), &verify);
-    }
+    cut_again_and_again(&[Work::Small, Work::Log]);
 }
 
-/// Cuts the power of a child (the variable that says where it shall write, and its name) and has the copies verified.
-pub(crate) fn power_cuts(child: (&str, &str), verify: &dyn Fn(&Path, i64)) {
-    let work = tempfile::tempdir().unwrap();
-    let path = |name: &str| work.path().join(name).to_str().unwrap().to_owned();
-    let (image, copy, disk, after) = (path("image"), path("copy"), path("disk"), path("after"));
-    fs::File::create(&image).unwrap().set_len(IMAGE_BYTES).unwrap();
-    let mounted = run("mkfs.ext4", &["-q", &image]).then(|| Mounted::new(&image, &disk)).flatten();
-    let Some(_mounted) = mounted else {
-        println!("skipped: no right to mount an image here, so no power cut was tried");
-        return;
-    };
-    let history = Path::new(&disk).join("history");
-    let mut most = 0;
-    for round in 0..CUTS {
-        let safe = cut(child, history.to_str().unwrap(), 3 + round * 7, &image, &copy);
-        most = most.max(safe);
-        let _copy = Mounted::new(&copy, &after).expect("the copy mounts as the image did");
-        verify(&Path::new(&after).join("history"), most);
-    }
-    println!("{CUTS} power cuts, 0 acknowledged samples lost");
+/// With blocks in sled about half of the cuts damage what was acknowledged long before: its `flush` is no barrier for what
+/// it writes on its own between two of them, and its `blobs/` are never synced.
+#[test]
+#[ignore = "fails for as long as sealed blocks lie in a sled database"]
+fn nothing_acknowledged_is_lost_when_the_power_goes_while_large_blocks_are_merged() {
+    cut_again_and_again(&[Work::Large]);
 }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
+mod disk;
 mod history_command;
 mod history_disk_full;
 mod history_edit_kill;
 mod history_kill;
+mod history_look;
 mod history_power_cut;
+mod history_writer;
+mod trial;
