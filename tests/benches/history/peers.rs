@@ -1,0 +1,76 @@
+//! The same samples into other stores, on the same machine, in the same run.
+
+use std::path::Path;
+
+use super::{
+    historian::{Durable, Historian, ingest, scan, small_reads},
+    measure::{du, promise},
+    mix::Load,
+    sled_entries::SledEntries,
+    sqlite::Sqlite,
+    store::Ours,
+};
+
+/// Our ingest is promised to be so many times SQLite's.
+const TIMES_SQLITE: f64 = 3.0;
+
+struct Figures {
+    name: &'static str,
+    ingest_per_s: f64,
+    bytes: f64,
+    scan_per_s: f64,
+    read_us: f64,
+}
+
+impl Figures {
+    fn print(&self, ours: &Self) {
+        println!(
+            "{:<28}{:>8.2} M/s {:>5.1} x{:>9.2} B/sample {:>5.1} x{:>8.2} M/s {:>5.1} x{:>9.1} us {:>5.1} x",
+            self.name,
+            self.ingest_per_s / 1e6,
+            ours.ingest_per_s / self.ingest_per_s,
+            self.bytes,
+            self.bytes / ours.bytes,
+            self.scan_per_s / 1e6,
+            ours.scan_per_s / self.scan_per_s,
+            self.read_us,
+            self.read_us / ours.read_us,
+        );
+    }
+}
+
+/// Everything of one store. `settle`: what it does when nothing comes in.
+fn measure<H: Historian>(
+    name: &'static str,
+    (load, durable): (&Load, Durable),
+    open: impl FnOnce(&Path) -> H,
+    settle: impl FnOnce(&mut H),
+) -> Figures {
+    let folder = tempfile::tempdir().expect("a folder for the store");
+    let mut historian = open(folder.path());
+    let ingested = ingest(&mut historian, load, durable, f64::INFINITY);
+    settle(&mut historian);
+    let bytes = du(folder.path()) / load.count();
+    let scanned = load.count() / scan(&mut historian, load).spent().0;
+    let (read_us, _) = small_reads(&mut historian, load);
+    Figures { name, ingest_per_s: ingested.rate(), bytes, scan_per_s: scanned, read_us }
+}
+
+/// Measures ours and the others with about so many samples, and says how many times better ours is.
+pub(crate) fn compare(load: &Load, samples: u64) {
+    let seconds = (samples / u64::from(load.series)).clamp(1, load.seconds.unsigned_abs());
+    let load = Load { seconds: seconds.cast_signed(), ..*load };
+    println!(
+        "\npeers, {:.1} M of these samples    ingest               on disk             scan              100-sample read",
+        load.count() / 1e6
+    );
+    let ours = measure("ours", (&load, Durable::Second), |folder| Ours::open(folder, &load), Ours::settle);
+    ours.print(&ours);
+    let sqlite = [("SQLite, commit per 8192", Durable::Batch), ("SQLite, commit per second", Durable::Second)]
+        .map(|(name, durable)| measure(name, (&load, durable), Sqlite::open, |sqlite| sqlite.checkpoint()));
+    sqlite.iter().for_each(|peer| peer.print(&ours));
+    measure("sled, an entry per sample", (&load, Durable::Second), SledEntries::open, |_| ()).print(&ours);
+    let fastest = sqlite.iter().map(|peer| peer.ingest_per_s).fold(0.0, f64::max);
+    let times = ours.ingest_per_s / fastest;
+    promise(&format!("ingest at least {TIMES_SQLITE} x SQLite's, is {times:.1} x"), times >= TIMES_SQLITE);
+}
