@@ -17,12 +17,13 @@ use opcua::{
         },
     },
     types::{
-        AttributeId, DataValue, ExpandedNodeId, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadEventDetails,
-        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString, VariableId, Variant,
+        AttributeId, DataValue, ExpandedNodeId, NodeId, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
+        ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString,
+        VariableId, Variant,
     },
 };
 
-use super::{history_read, methods, node_manager::SharedSpace};
+use super::{history_read, methods, node_manager::SharedSpace, range};
 
 /// A manager of the library with what it lacks.
 pub(super) struct Decorated {
@@ -99,9 +100,9 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
 }
 
 impl Decorated {
-    fn value(&self, wanted: &ParsedReadValueId) -> Option<DataValue> {
+    fn value(&self, wanted: &ParsedReadValueId, range: &NumericRange) -> Option<DataValue> {
         let value = self.values.get(&wanted.node_id).filter(|_| wanted.attribute_id == AttributeId::Value)?;
-        Some(match value.range_of(&wanted.index_range) {
+        Some(match range::part(value.clone(), range) {
             Ok(value) => DataValue::new_now(value),
             Err(status) => DataValue { status: Some(status), ..DataValue::default() },
         })
@@ -119,7 +120,7 @@ impl NodeManager for Decorated {
     ) -> Result<(), StatusCode> {
         self.inner.read(context, max_age, stamps, nodes).await?;
         for node in nodes {
-            if let Some(mut value) = self.value(node.node()) {
+            if let Some(mut value) = self.value(node.node(), &node.node().index_range) {
                 if !matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both) {
                     value.source_timestamp = None;
                 }
@@ -139,7 +140,8 @@ impl NodeManager for Decorated {
     ) -> Result<(), StatusCode> {
         self.inner.create_monitored_items(context, items).await?;
         for item in items {
-            if let Some(value) = self.value(item.item_to_monitor()) {
+            // Whole: the library cuts it.
+            if let Some(value) = self.value(item.item_to_monitor(), &NumericRange::None) {
                 item.set_initial_value(value);
             }
         }

@@ -14,6 +14,7 @@ mod methods;
 mod node_manager;
 pub mod nodesets;
 mod publish;
+mod range;
 mod server;
 pub mod signatures;
 pub mod units;

@@ -322,7 +322,7 @@ impl NodeManager for TwinNodes {
                 item.set_status(if known { StatusCode::BadAttributeIdInvalid } else { StatusCode::BadNodeIdUnknown });
                 continue;
             }
-            match values::read(&self.space, role, item.item_to_monitor(), &extents) {
+            match values::to_monitor(&self.space, role, item.item_to_monitor(), &extents) {
                 Err(status) => item.set_status(status),
                 Ok(value) => {
                     let node = self.space.parse(&item.item_to_monitor().node_id);

@@ -12,6 +12,7 @@ use opcua::{
 use super::{
     Role,
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, standard},
+    range,
 };
 use crate::{
     sample::{Sample, TwinId, Value},
@@ -46,7 +47,7 @@ pub(super) fn read(
         if !is_plain {
             return Err(StatusCode::BadDataEncodingInvalid);
         }
-        let value = value.range_of(&wanted.index_range)?;
+        let value = range::part(value, &wanted.index_range)?;
         return Ok(DataValue { value: Some(value), status: Some(StatusCode::Good), ..DataValue::default() });
     }
     if !space.is_variable(node) {
@@ -59,10 +60,23 @@ pub(super) fn read(
         return Err(StatusCode::BadUserAccessDenied);
     }
     let mut value = space.value(node, space.world.clock.now(), extents);
-    if wanted.index_range != NumericRange::None {
-        value.value = Some(value.value.unwrap_or_default().range_of(&wanted.index_range)?);
-    }
+    value.value = Some(range::part(value.value.unwrap_or_default(), &wanted.index_range)?);
     Ok(value)
+}
+
+/// What a monitored item begins with: whole, for the library cuts whatever it is given.
+pub(super) fn to_monitor(
+    space: &AddressSpace,
+    role: Role,
+    wanted: &ParsedReadValueId,
+    extents: &Extents,
+) -> Result<DataValue, StatusCode> {
+    let node = space.parse(&wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let is_array = wanted.attribute_id == AttributeId::Value && space.data_type(node).1 == 1;
+    if !range::is_safe_to_monitor(&wanted.index_range, is_array) {
+        return Err(StatusCode::BadIndexRangeNoData);
+    }
+    read(space, role, &ParsedReadValueId { index_range: NumericRange::None, ..wanted.clone() }, extents)
 }
 
 /// What a write is, checked: the twin, its variable and the sample to be.

@@ -13,9 +13,13 @@ EXTRA = 0x408  # InfoType DataValue with ExtraData: the value hides another one 
 INSERT, REPLACE, UPDATE = ua.PerformUpdateType.Insert, ua.PerformUpdateType.Replace, ua.PerformUpdateType.Update
 
 
+async def variable_of(client, service, name):
+    [twin] = [node for twin, node in (await twins(client)).items() if twin.endswith("Line")]
+    return (await variables(twin))[name]
+
+
 async def load_of(client, service):
-    [twin] = [node for name, node in (await twins(client)).items() if name.endswith("Line")]
-    return (await variables(twin))["Load"]
+    return await variable_of(client, service, "Load")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,25 @@ async def test_a_value_of_another_type_or_without_a_time_changes_nothing(service
         _, results = await update(load, INSERT, [text, timeless, *values((t, 1.0))])
         assert results == [S.BadTypeMismatch, S.BadInvalidTimestamp, S.GoodEntryInserted]
         assert await stored(load, t, t + 60_000) == [(1.0, 0)]
+
+
+async def test_history_of_an_array_comes_whole_or_in_part(service):
+    t = START + 4 * 3_600_000
+    async with connected(service.url) as client:
+        profile = await variable_of(client, service, "Profile")
+        arrays = [[0.5, 1.5, 2.5], [3.5], [4.5, 5.5]]
+        assert await update(profile, INSERT, values(*((t + i * 1000, array) for i, array in enumerate(arrays)))) == (0, [S.GoodEntryInserted] * 3)
+        raw = ua.ReadRawModifiedDetails(IsReadModified=False, StartTime=at_ms(t), EndTime=at_ms(t + 9000), NumValuesPerNode=0, ReturnBounds=False)
+
+        async def parts(index_range):
+            return [(value.Value.Value, value.StatusCode.value) for value in await pages(profile, raw, index_range=index_range)]
+        assert await parts(None) == [(array, 0) for array in arrays]
+        assert await parts("1:2") == [([1.5, 2.5], 0), (None, S.BadIndexRangeNoData), ([5.5], 0)]
+        assert await parts("0") == [([0.5], 0), ([3.5], 0), ([4.5], 0)]
+        assert (await read(await load_of(client, service), raw, index_range="0")).StatusCode.value == S.BadIndexRangeNoData
+        with pytest.raises(ua.UaStatusCodeError):
+            await parts("2:1")
+        assert await parts("0:2") == [(array, 0) for array in arrays], "the session goes on"
 
 
 async def test_only_an_engineer_may(make_world):

@@ -202,32 +202,6 @@ async fn the_oldest_continuation_point_goes_when_there_are_too_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn index_ranges_cut_texts_and_nothing_else() {
-    let (fixture, client) = with_history(3).await;
-    let series = fixture.series("Heater1", Facet::Variable(6));
-    let text = |i, text: &str| (series, Sample { value: Value::String(text.into()), ..Sample::good(at(i), 0.0) });
-    fixture.store.append(&[text(0, "abcdef"), text(1, "ab"), text(2, "xyz")]).unwrap();
-    let read = async |path: &str, range: NumericRange| {
-        let wanted = HistoryReadValueId { index_range: range, ..node(&client, path) };
-        let action = HistoryReadAction::ReadRawModifiedDetails(raw(at(0), at(9), 0, false));
-        client.history_read(action, TimestampsToReturn::Both, false, &[wanted]).await.unwrap().remove(0)
-    };
-    let cut = values(&read("Heater1.Batch", NumericRange::Range(2, 3)).await);
-    let plain: Vec<_> = cut.iter().map(|value| (value.value.clone().unwrap_or_default(), value.status)).collect();
-    let none = StatusCode::BadIndexRangeNoData;
-    let expected = [
-        (Variant::from("cd"), Some(StatusCode::Good)),
-        (Variant::Empty, Some(none)),
-        (Variant::from("z"), Some(StatusCode::Good)),
-    ];
-    assert_eq!(plain, expected);
-    assert_eq!(read(T, NumericRange::Index(0)).await.status_code, none);
-    let twofold = NumericRange::MultipleRanges(vec![NumericRange::Index(0), NumericRange::Index(1)]);
-    assert_eq!(read("Heater1.Batch", twofold).await.status_code, none);
-    fixture.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn encodings_and_timestamps_are_as_asked_or_refused() {
     let (fixture, client) = with_history(3).await;
     let read = async |encoding: QualifiedName, stamps| {

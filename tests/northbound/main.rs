@@ -8,6 +8,7 @@ mod history;
 mod history_processed;
 mod history_read;
 mod history_update;
+mod index_range;
 mod methods;
 mod read;
 mod start;

@@ -139,7 +139,11 @@ pub(crate) fn twins() -> Twins {
     let bare = TwinType {
         name: "Bare".into(),
         description: String::new(),
-        variables: vec![variable("Level", DataType::Float, "m", None, &[])],
+        variables: vec![
+            variable("Level", DataType::Float, "m", None, &[]),
+            Variable { array: true, stepped: true, ..variable("Profile", DataType::Double, "m", None, &[]) },
+            Variable { array: true, ..variable("Tags", DataType::String, "", None, &[]) },
+        ],
         model: None,
         window: Window::Values(100),
     };
@@ -166,7 +170,7 @@ pub(crate) fn twins() -> Twins {
             description: String::new(),
             type_index: 1,
             plc: None,
-            sources: vec![None],
+            sources: vec![None; 3],
             parameters: Vec::new(),
         },
     ];

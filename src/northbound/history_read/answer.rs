@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     history::{HistoryError, HistoryStore},
-    northbound::server::MESSAGE_SIZE_MAX,
+    northbound::{range, server::MESSAGE_SIZE_MAX},
     ua,
 };
 
@@ -50,12 +50,9 @@ impl Form {
 
     /// Only the elements of a value that were asked for.
     pub(super) fn value(&self, whole: Variant, status: StatusCode) -> (Variant, StatusCode) {
-        if self.range == NumericRange::None || whole == Variant::Empty {
-            return (whole, status);
-        }
-        match whole.range_of(&self.range) {
+        match range::part(whole, &self.range) {
             Ok(part) => (part, status),
-            Err(_) => (Variant::Empty, StatusCode::BadIndexRangeNoData),
+            Err(status) => (Variant::Empty, status),
         }
     }
 

@@ -51,7 +51,7 @@ impl Cursor {
         let rule = Rule {
             series: historian.series,
             data_type,
-            stepped: historian.stepped() || !data_type.is_numeric(),
+            stepped: historian.stepped() || historian.is_array() || !data_type.is_numeric(),
             simple_bounds,
             uncertain_is_bad: historian.aggregation().treat_uncertain_as_bad,
             sloped_extrapolation: historian.aggregation().use_sloped_extrapolation,

@@ -3,8 +3,8 @@
 //!
 //! Where the specification leaves a choice:
 //! - a continuation point is good once, for its node and its details only; the session's oldest goes when there are too many;
-//! - IndexRange cuts texts and ByteStrings: a value too short for it is null with Bad_IndexRangeNoData; for other scalars the
-//!   whole read is Bad_IndexRangeNoData;
+//! - a value too short for an IndexRange is null with Bad_IndexRangeNoData, and the rest of the read goes on; where no value
+//!   can have such a range (a number has none), the whole read is Bad_IndexRangeNoData;
 //! - a processed read has Source timestamps only (OPC 10000-13 §5.4.3.1), others are Bad_TimestampsToReturnInvalid;
 //! - DataEncoding: `Default Binary` only; the other standard ones are Bad_DataEncodingUnsupported, others Invalid.
 
@@ -24,8 +24,8 @@ use std::sync::Arc;
 use opcua::{
     server::node_manager::{HistoryNode, RequestContext},
     types::{
-        DataValue, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadProcessedDetails,
-        ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+        DataValue, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadProcessedDetails, ReadRawModifiedDetails,
+        StatusCode, TimestampsToReturn,
     },
 };
 use tracing::error;
@@ -37,7 +37,7 @@ use answer::{Answer, Form};
 
 use super::{
     address_space::{AddressSpace, Live, Node, Owner, Part, Property},
-    aggregates,
+    aggregates, range,
 };
 use crate::{
     aggregate::Configuration,
@@ -146,11 +146,8 @@ impl<'a> Historian<'a> {
         check_encoding(node)?;
         let historian =
             Self { space, owner, live, series: space.configured().series(TwinId(t), live.facet()), is_annotations };
-        match node.index_range() {
-            NumericRange::None => Ok(historian),
-            NumericRange::Index(_) | NumericRange::Range(..) if historian.has_elements() => Ok(historian),
-            _ => Err(StatusCode::BadIndexRangeNoData),
-        }
+        let asked = range::dimensions(node.index_range());
+        if asked == 0 || historian.has_dimensions(asked) { Ok(historian) } else { Err(StatusCode::BadIndexRangeNoData) }
     }
 
     /// What the annotations of the node are not: its values.
@@ -165,8 +162,15 @@ impl<'a> Historian<'a> {
         }
     }
 
-    fn has_elements(&self) -> bool {
-        !self.is_annotations && matches!(self.data_type(), DataType::String | DataType::ByteString)
+    fn is_array(&self) -> bool {
+        matches!(self.live, Live::Variable(v) if self.space.twin_type(self.owner).variables[v as usize].array)
+    }
+
+    /// An array has its own, a text its characters.
+    fn has_dimensions(&self, asked: usize) -> bool {
+        let is_text = matches!(self.data_type(), DataType::String | DataType::ByteString);
+        let own = usize::from(self.is_array());
+        !self.is_annotations && (asked == own || (is_text && asked == own + 1))
     }
 
     fn stepped(&self) -> bool {
