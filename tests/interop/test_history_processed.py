@@ -117,6 +117,12 @@ async def test_values_at_given_times_are_raw_or_interpolated_or_not_there(servic
         assert found[3].Value.Value == 20.0 and found[3].StatusCode.value == RAW
         assert found[4].Value.Value == pytest.approx(35.0)
         assert found[4].StatusCode.value == SUBNORMAL | INTERPOLATED, "a Bad value lies between"
+        # Across a gap nothing is interpolated: the PLC was not heard.
+        await insert(load, [(start + 60_000, None, ua.StatusCodes.BadNoCommunication), (start + 90_000, 90.0, 0)])
+        for simple in [False, True]:
+            [before, inside] = await at_times(load, [at_ms(start + 59_000), at_ms(start + 75_000)], simple)
+            assert (before.Value.Value, before.StatusCode.value) == (40.0, SUBNORMAL | INTERPOLATED)
+            assert inside.StatusCode.value & 0xFFFF0000 == ua.StatusCodes.BadNoData
 
 
 @pytest.mark.parametrize("aggregate, interval, span, status", [

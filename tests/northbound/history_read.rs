@@ -87,19 +87,56 @@ async fn at_a_time_there_is_the_stored_value_or_one_between_its_neighbours() {
 async fn simple_bounds_stop_at_a_bad_neighbour_and_interpolated_ones_pass_over_it() {
     let (fixture, client) = with_history(0).await;
     let series = fixture.series("Heater1", Facet::Variable(TEMPERATURE));
-    let bad = |i| Sample::bad(at(i), StatusCode::BadNoCommunication);
+    let bad = |i| Sample::bad(at(i), StatusCode::BadSensorFailure);
     let all = [Sample::good(at(0), 0.0), bad(2), bad(4), Sample::good(at(6), 6.0), bad(8)];
     fixture.store.append(&all.map(|sample| (series, sample))).unwrap();
     let doubtful = with(StatusCode::UncertainDataSubNormal, 2);
     let times = [at(1), at(3), at(5), at(7), at(8), at(9)];
     let interpolated = read_at(&client, T, &times, false).await;
-    let stored = (None, with(StatusCode::BadNoCommunication, 0));
+    let stored = (None, with(StatusCode::BadSensorFailure, 0));
     let over = |x| (Some(x), doubtful);
     assert_eq!(interpolated, [over(1.0), over(3.0), over(5.0), over(6.0), stored, over(6.0)]);
     let none = (None, with(StatusCode::BadNoData, 0));
     let simple = read_at(&client, T, &times, true).await;
     // With a Bad one after it, a value is held; with a Bad one before it, there is none.
     assert_eq!(simple, [over(0.0), none, none, over(6.0), stored, none]);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_value_is_found_across_a_gap() {
+    let (fixture, client) = with_history(0).await;
+    let series = fixture.series("Heater1", Facet::Variable(TEMPERATURE));
+    let (lost, damaged) = (StatusCode::from(StatusCode::BadNoCommunication.bits() | 0x0480), StatusCode::BadDataLost);
+    let all = [
+        Sample::good(at(0), 0.0),
+        Sample::good(at(1), 1.0),
+        Sample::bad(at(3), lost),
+        Sample::good(at(6), 6.0),
+        Sample::bad(at(8), damaged),
+        Sample::bad(at(10), StatusCode::BadSensorFailure), // the PLC is back, the sensor is not
+        Sample::good(at(12), 12.0),
+        Sample::bad(at(14), StatusCode::BadNoCommunication),
+    ];
+    fixture.store.append(&all.map(|sample| (series, sample))).unwrap();
+    let held = |x| (Some(x), with(StatusCode::UncertainDataSubNormal, 2));
+    let (none, stored) = ((None, with(StatusCode::BadNoData, 0)), |status| (None, with(status, 0)));
+    for (time, expected) in [
+        (at(2), held(1.0)),
+        (at(3), stored(StatusCode::BadNoCommunication)),
+        (at(5), none),
+        (at(6), (Some(6.0), good(0))),
+        (at(7), held(6.0)),
+        (at(9), none),
+        (at(11), none),
+        (at(13), held(12.0)),
+        (at(15), none),
+        (at(1_000_000), none),
+    ] {
+        for simple in [false, true] {
+            assert_eq!(read_at(&client, T, &[time], simple).await, [expected], "at {time:?}, simple {simple}");
+        }
+    }
     fixture.stop().await;
 }
 

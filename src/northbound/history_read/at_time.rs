@@ -4,8 +4,13 @@
 //! - interpolated bounds: the nearest usable neighbours; the result is Uncertain_DataSubNormal where others were passed over;
 //! - simple bounds: the nearest neighbours whatever they are; Bad_NoData where the one before is Bad.
 //!
-//! After the newest sample the value is extrapolated, Uncertain_DataSubNormal; before the oldest there is Bad_NoData. A
-//! value that is stored at the time is answered as it is, Bad too. Info bits say Raw or Interpolated.
+//! After the newest sample the value is extrapolated, Uncertain_DataSubNormal (§5.4.3.4); before the oldest there is
+//! Bad_NoData. A value that is stored at the time is answered as it is, Bad too. Info bits say Raw or Interpolated.
+//!
+//! Nothing is found across a gap, whichever bounds are asked for: a Bad sample that says that nobody knows what came after it
+//! (Bad_NoCommunication, Bad_DataLost) is passed over by neither. A time inside is Bad_NoData, and before it the last value
+//! is extrapolated. Part 13 has interpolated bounds pass over every Bad sample, and our Aggregates do; but a number for a
+//! time at which the PLC was not heard is an invention, and every time inside a gap is to read back Bad.
 
 use std::sync::Arc;
 
@@ -125,7 +130,7 @@ impl Rule {
             let found = store.read(self.series, start..end, direction, limit)?;
             let Some(last) = found.last().map(|last| last.source_timestamp) else { return Ok((None, passed)) };
             for sample in found {
-                if self.simple_bounds || self.is_usable(&sample) {
+                if self.simple_bounds || self.is_usable(&sample) || begins_gap(&sample) {
                     return Ok((Some(sample), passed));
                 }
                 passed = true;
@@ -170,6 +175,12 @@ impl Rule {
             data_type => ua::convert(&Value::Double(x), super::super::address_space::standard(data_type)),
         }
     }
+}
+
+fn begins_gap(sample: &Sample) -> bool {
+    // Without their info bits.
+    let code = sample.status.bits() & 0xffff_0000;
+    [StatusCode::BadNoCommunication, StatusCode::BadDataLost].iter().any(|gap| gap.bits() == code)
 }
 
 fn with_bits(status: StatusCode, bits: u32) -> StatusCode {
