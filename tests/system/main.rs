@@ -9,5 +9,6 @@ mod history_edit_kill;
 mod history_kill;
 mod history_look;
 mod history_power_cut;
+mod history_retention;
 mod history_writer;
 mod trial;
