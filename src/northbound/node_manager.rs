@@ -81,11 +81,10 @@ impl NodeManagerBuilder for TwinNodesBuilder {
         let namespaces = {
             let mut types = context.type_tree.write();
             let map = types.namespaces_mut();
-            Namespaces {
-                types: map.add_namespace(ids::TYPES_NAMESPACE),
-                ia: map.add_namespace(ids::IA_NAMESPACE),
-                twins: map.add_namespace(&self.namespace),
-            }
+            let (types, ia) = (map.add_namespace(ids::TYPES_NAMESPACE), map.add_namespace(ids::IA_NAMESPACE));
+            let twins = map.add_namespace(&self.namespace);
+            let last = map.known_namespaces().values().max().copied().unwrap_or(twins);
+            Namespaces { types, ia, twins, last }
         };
         let Self { world, namespace, shared, watches } = *self;
         let space = shared.space.get_or_init(|| Arc::new(AddressSpace::new(world, namespaces)));
@@ -109,8 +108,10 @@ struct TwinNodes {
 
 #[async_trait]
 impl NodeManager for TwinNodes {
+    /// Those of a namespace that nobody has, too: else the library leaves them out of what it asks, and a processed read has
+    /// one aggregate per node.
     fn owns_node(&self, id: &NodeId) -> bool {
-        id.namespace == self.space.namespaces.twins
+        id.namespace == self.space.namespaces.twins || id.namespace > self.space.namespaces.last
     }
 
     fn name(&self) -> &str {

@@ -191,6 +191,39 @@ async fn each_node_gets_its_own_aggregate_whoever_has_the_others() {
     let short = over(&[&count, &average]);
     let results = read(&client, &short, vec![server(), t(), t()]).await;
     assert_eq!(results[1].status_code, S::BadAggregateListMismatch);
+    // A node of a namespace that nobody has, wherever it is.
+    let nobody = || foreign(NodeId::new(999, 1));
+    let results = read(&client, &mixed, vec![nobody(), t(), t(), t(), nobody(), nobody()]).await;
+    let statuses = [0, 4, 5].map(|i: usize| results[i].status_code);
+    assert_eq!(statuses, [S::BadNodeIdUnknown; 3]);
+    is(&results[1], 4.0);
+    is(&results[2], 9.0);
+    is(&results[3], 8.0);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_point_that_is_used_up_keeps_no_other_node_from_going_on() {
+    let (fixture, client) = with_history(10).await;
+    let wanted = |n| details(at(0), at(10), 0.5, &vec![ObjectId::AggregateFunction_Interpolative.into(); n]);
+    let nodes = |points: &[ByteString]| {
+        let node = |point: &ByteString| HistoryReadValueId { continuation_point: point.clone(), ..node(&client, T) };
+        points.iter().map(node).collect::<Vec<_>>()
+    };
+    let begin = async || -> Vec<ByteString> {
+        let begun =
+            read(&client, &wanted(3), nodes(&[ByteString::null(), ByteString::null(), ByteString::null()])).await;
+        begun.into_iter().map(|result| result.continuation_point).collect()
+    };
+    for used in 0..3 {
+        let points = begin().await;
+        assert_eq!(read(&client, &wanted(1), nodes(&points[used..=used])).await[0].status_code, StatusCode::Good);
+        let results = read(&client, &wanted(3), nodes(&points)).await;
+        for (i, result) in results.iter().enumerate() {
+            let expected = if i == used { StatusCode::BadContinuationPointInvalid } else { StatusCode::Good };
+            assert_eq!(result.status_code, expected, "node {i}, used {used}");
+        }
+    }
     fixture.stop().await;
 }
 

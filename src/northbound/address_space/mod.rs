@@ -37,6 +37,8 @@ pub(super) struct Namespaces {
     pub(super) types: u16,
     pub(super) ia: u16,
     pub(super) twins: u16,
+    /// There is none after it.
+    pub(super) last: u16,
 }
 
 /// Everything the twins' namespace is made from.

@@ -239,7 +239,7 @@ pub(super) async fn processed(
     let wanted = processed::Wanted::new(details)?;
     let types = space.namespaces.types;
     let asked = details.aggregate_type.as_deref().unwrap_or_default();
-    let places = places.of(context, nodes, asked.len()).ok_or(StatusCode::BadAggregateListMismatch)?;
+    let places = places.of(context, nodes, asked).ok_or(StatusCode::BadAggregateListMismatch)?;
     let asked: Vec<_> = places.iter().map(|place| aggregates::of_node(&asked[*place], types)).collect();
     let begin = |i: usize, historian: Historian<'_>| {
         let aggregate = asked[i].ok_or(StatusCode::BadAggregateNotSupported)?;

@@ -2,8 +2,8 @@
 //! (0.19) gives each manager its own nodes only, in an order of its own making. But all nodes of a request stand in one
 //! vector: their addresses tell their places. What the managers before ours were given is noted until ours is asked.
 //!
-//! Out of reach: nodes of a namespace that nobody has, at the beginning or end of a request. Such a request is answered with
-//! Bad_AggregateListMismatch.
+//! Out of reach: nodes whose continuation point is no longer valid, which no manager is given. Where they are at the beginning
+//! or end of a request, its other nodes are told Bad_AggregateListMismatch, unless all want the same aggregate.
 
 use std::{
     collections::VecDeque,
@@ -42,13 +42,21 @@ impl Places {
         notes.push_back((context.clone(), addresses(nodes)));
     }
 
-    /// The place of each of our nodes in a request of `len` nodes; `None`: it had another number of them.
-    pub(super) fn of(&self, context: &RequestContext, nodes: &[&mut HistoryNode], len: usize) -> Option<Vec<usize>> {
+    /// The place among `asked` of what is asked of each of our nodes; `None`: the request has another number of nodes.
+    pub(super) fn of<T: PartialEq>(
+        &self,
+        context: &RequestContext,
+        nodes: &[&mut HistoryNode],
+        asked: &[T],
+    ) -> Option<Vec<usize>> {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let noted: Vec<usize> =
             notes.iter().filter(|(of, _)| is_same(of, context)).flat_map(|(_, addresses)| addresses.clone()).collect();
         notes.retain(|(of, _)| !is_same(of, context));
-        places(&addresses(nodes), &noted, len)
+        let found = places(&addresses(nodes), &noted, asked.len());
+        let goes_on = nodes.iter().any(|node| node.continuation_point().is_some());
+        let is_one = nodes.len() + noted.len() <= asked.len() && asked.windows(2).all(|pair| pair[0] == pair[1]);
+        found.or_else(|| (goes_on && is_one).then(|| vec![0; nodes.len()]))
     }
 }
 
