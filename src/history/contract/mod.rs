@@ -1,0 +1,75 @@
+//! What every [`HistoryStore`] promises, run against each; and what the one on sled does besides.
+
+mod compaction;
+mod interleaving;
+mod opening;
+mod reads;
+mod values;
+
+use super::{
+    Direction::{self, Forward},
+    HistoryStore,
+    memory_store::MemoryStore,
+    sled_store::{SledOptions, SledStore},
+};
+use crate::{
+    sample::{Sample, SeriesId},
+    time::Timestamp,
+};
+
+const A: SeriesId = SeriesId(0);
+const B: SeriesId = SeriesId(1);
+
+fn names() -> Vec<String> {
+    vec!["Heater1.Temperature".into(), "Heater1.Power".into(), "Tank1.Level".into()]
+}
+
+/// Small sizes, so that few samples go through every stage of a store's life.
+fn small() -> SledOptions {
+    SledOptions {
+        head_samples_max: 8,
+        page_samples: 32,
+        head_bytes_max: 4096,
+        log_bytes_max: 2048,
+        flushes_per_trim: 2,
+        free_space_floor: Some(0),
+        ..SledOptions::default()
+    }
+}
+
+fn check(promise: impl Fn(&dyn HistoryStore)) {
+    promise(&MemoryStore::new(3, usize::MAX));
+    for options in [SledOptions::default(), small()] {
+        let folder = tempfile::tempdir().unwrap();
+        promise(&SledStore::open(folder.path(), &names(), options).unwrap());
+    }
+}
+
+fn at(ticks: i64) -> Timestamp {
+    Timestamp::from_ticks(ticks)
+}
+
+fn good(ticks: i64, value: f64) -> Sample {
+    Sample::good(at(ticks), value)
+}
+
+fn append(store: &dyn HistoryStore, series: SeriesId, samples: impl IntoIterator<Item = Sample>) {
+    let batch: Vec<_> = samples.into_iter().map(|sample| (series, sample)).collect();
+    store.append(&batch).unwrap();
+}
+
+fn ticks_of(
+    store: &dyn HistoryStore,
+    series: SeriesId,
+    start: i64,
+    end: i64,
+    direction: Direction,
+    limit: usize,
+) -> Vec<i64> {
+    let samples = store.read(series, at(start)..at(end), direction, limit).unwrap();
+    samples.iter().map(|sample| sample.source_timestamp.ticks()).collect()
+}
+
+fn all(store: &dyn HistoryStore, series: SeriesId) -> Vec<Sample> {
+    store.read(series, at(i64::MIN)..Timestamp::MAX, Forward, usize::MAX).unwrap()
+}
