@@ -85,7 +85,8 @@ fn a_damaged_record_costs_only_itself() {
             for direction in [Direction::Forward, Direction::Backward] {
                 let mut found = (modified(direction), notes(direction));
                 if direction == Direction::Backward {
-                    (found.0.reverse(), found.1.reverse());
+                    found.0.reverse();
+                    found.1.reverse();
                 }
                 assert_eq!((&found.0, &found.1), expected, "{key:?} {:?}", damaged.map(|bytes| bytes.len()));
             }

@@ -32,12 +32,16 @@ fn ann() -> Editor {
     Editor { user: "ann".into(), at: at(1) }
 }
 
-fn numbers(store: &SledStore) -> Vec<(i64, f64)> {
+type Values = Vec<(i64, f64)>;
+/// Instant, what was there, what happened to it.
+type Records = Vec<(i64, f64, Modification)>;
+
+fn numbers(store: &SledStore) -> Values {
     let samples = store.read(A, at(i64::MIN)..Timestamp::MAX, Direction::Forward, usize::MAX).unwrap();
     samples.iter().map(|s| (s.source_timestamp.ticks(), s.value.as_f64().unwrap())).collect()
 }
 
-fn records(store: &SledStore) -> Vec<(i64, f64, Modification)> {
+fn records(store: &SledStore) -> Records {
     let found = store.modified(A, at(i64::MIN)..Timestamp::MAX, Direction::Forward, 0, usize::MAX).unwrap();
     assert!(found.iter().all(|record| &*record.user == "ann" && record.at == at(1)), "{found:?}");
     found.iter().map(|m| (m.sample.source_timestamp.ticks(), m.sample.value.as_f64().unwrap(), m.kind)).collect()
@@ -128,10 +132,7 @@ fn an_edit_that_is_cut_off_is_made_or_not_and_never_without_its_record() {
 }
 
 /// Edits, and as often as `times` says, a live sample 7.0 comes at instant 10 before the change.
-fn with_live_samples(
-    times: usize,
-    edit: impl Fn(&SledStore, &mut dyn FnMut(Step)),
-) -> (Vec<(i64, f64)>, Vec<(i64, f64, Modification)>) {
+fn with_live_samples(times: usize, edit: impl Fn(&SledStore, &mut dyn FnMut(Step))) -> (Values, Records) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     store.append(&[(A, good(9, 1.0)), (A, good(10, 1.0)), (A, good(11, 1.0))]).unwrap();

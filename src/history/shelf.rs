@@ -110,10 +110,11 @@ impl<T: Record> Shelf<T> {
                     Err(error) => return Some(Err(error.into())),
                 };
                 match place(&key) {
-                    Some((at, 0)) => match self.settled(series, at, head).transpose() {
-                        Some(record) => return Some(record.map(|record| (at, record))),
-                        None => {} // gone meanwhile
-                    },
+                    Some((at, 0)) => {
+                        if let Some(record) = self.settled(series, at, head).transpose() {
+                            return Some(record.map(|record| (at, record)));
+                        } // else it has gone meanwhile
+                    }
                     Some(_) => {} // comes with its part 0
                     None => self.say(&key, &RecordError::Key),
                 }
@@ -190,7 +191,7 @@ impl<T: Record> Shelf<T> {
         let mut from: Option<PersistentId> = Some(0);
         while let Some(first) = from {
             let mut keys = self.tree.range(first.to_be_bytes()..).keys();
-            let series = keys.find_map(|key| key.map(|key| Some(key.get(..4)?.try_into().ok()?)).transpose());
+            let series = keys.find_map(|key| key.map(|key| key.get(..4)?.try_into().ok()).transpose());
             let Some(series) = series.transpose()?.map(PersistentId::from_be_bytes) else { break };
             self.clear(series, Timestamp::from_ticks(i64::MIN)..before)?;
             from = series.checked_add(1);

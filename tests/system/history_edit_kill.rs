@@ -72,8 +72,8 @@ fn found(store: &SledStore, i: i64) -> (Option<f64>, bool) {
     let ticks = if i % 3 == 2 { i * 10 + 5 } else { i * 10 };
     let here = at(ticks)..at(ticks + 1);
     let sample = store.read(EDITED, here.clone(), Direction::Forward, 9).unwrap().pop();
-    let value = sample.and_then(|sample| match sample.value {
-        Value::Double(number) => Some(number),
+    let value = sample.map(|sample| match sample.value {
+        Value::Double(number) => number,
         other => panic!("{i}: {other:?}"),
     });
     let (kind, number) = match i % 3 {

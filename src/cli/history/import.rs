@@ -1,4 +1,4 @@
-//! `uatwin history import`: rows of CSV into the store. What a row means, a [`Layout`] says. Every fault has its line and
+//! `uatwin history import`: rows of CSV into the store. What a row means, a layout says. Every fault has its line and
 //! column; what has none is stored all the same, and storing it twice does nothing, so a mended file is simply imported
 //! again.
 
