@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from asyncua import ua
 
+from support import oracle
 from support.client import child, connected, node_of, twins, variables
 from support.config import twin_name
 from support.history import at_ms, at_times, insert, ms_of, processed, processed_details, read, standard
@@ -34,15 +35,11 @@ async def variable(client, service, name="Load"):
     return (await variables((await twins(client))[service.twin]))[name]
 
 
-def random_samples(seed, start, count=10_000):
-    """A second apart on average, on whole milliseconds, in order; stretches of Bad between them."""
-    chance, at, samples, bad_left = random.Random(seed), start, [], 0
-    for _ in range(count):
-        bad_left = bad_left - 1 if bad_left else (chance.randrange(1, 8) if chance.random() < 0.01 else 0)
-        value = round(chance.gauss(50, 20))
-        samples.append((at, value, BAD if bad_left else 0))
-        at += chance.choice([1000, 1000, 500, 1500])
-    return samples
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """The folder of the generated series, and the seed that makes them again."""
+    folder = tmp_path_factory.mktemp("series")
+    return folder, oracle.write(folder)
 
 
 def second_opinion(samples, start, end, interval):
@@ -53,15 +50,16 @@ def second_opinion(samples, start, end, interval):
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_node_opcua_computes_the_same(service, seed):
+@pytest.mark.parametrize("case", range(oracle.CASES))
+async def test_node_opcua_computes_the_same(service, generated, case):
     """Its nine aggregates, where that stack follows the standard: it knows no value before the range and none after it, and
     calls Bad what has no Good value. Durations are compared on a stepped variable: between a Good and a Bad value of a
     sloped one the status is Uncertain (§5.4.3.2.2), which that stack does not look at."""
-    start = START + seed * DAY
-    interval = random.Random(seed).choice([10_000, 30_000, 60_000])
-    samples = random_samples(seed, start)
-    end = start + (samples[-1][0] - start) // interval * interval
+    folder, seed = generated
+    first = START + (40 + case) * DAY
+    interval, samples = oracle.read(folder / f"{case}.csv", first)
+    start = samples[0][0] // interval * interval
+    end = samples[-1][0] // interval * interval
     theirs = second_opinion(samples, start, end, interval)
     async with connected(service.url) as client:
         sloped, stepped = await variable(client, service, "Load"), await variable(client, service, "Pieces")
@@ -77,9 +75,12 @@ async def test_node_opcua_computes_the_same(service, seed):
                 inside = [sample for sample in samples if at <= sample[0] < at + interval]
                 if status >> 30 == 2 or all(s != 0 for _, _, s in inside):
                     continue
-                assert value.Value.Value == pytest.approx(opinion, rel=1e-12, abs=1e-9), (name, at, value, inside)
+                if name == "Interpolative" and inside[0][0] == at and inside[0][2] >> 30 == 1:
+                    continue  # Uncertain is treated as Bad; that stack takes it all the same when it lies just there
+                context = f"UATWIN_TEST_SEED={seed}", case, name, at, value, inside
+                assert value.Value.Value == pytest.approx(opinion, rel=1e-12, abs=1e-9), context
                 compared += 1
-        assert compared > 9 * 0.8 * len(opinions)
+        assert compared > 9 * 0.8 * len(opinions), (compared, len(opinions), seed)
 
 
 async def test_statistics_beyond_the_standard_are_what_they_say(service):
