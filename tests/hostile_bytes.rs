@@ -158,7 +158,7 @@ fn with_right_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
         put_crc(&mut bytes, 4, &[0..4, 8..len]);
         return bytes;
     }
-    put_crc(&mut bytes, 108, &[112..len]);
+    put_crc(&mut bytes, 108, std::slice::from_ref(&(112..len)));
     put_crc(&mut bytes, 4, &[0..4, 8..112]);
     bytes
 }

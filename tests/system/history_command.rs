@@ -4,6 +4,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -188,7 +190,15 @@ fn the_running_service_makes_a_backup_and_the_other_commands_say_that_it_runs() 
 
 /// Flips a bit of the last value of a tree.
 fn flip(folder: &Path, tree: &str) {
-    let database = sled::open(folder.join("blk")).unwrap();
+    // sled lets go of its files a moment after their last user.
+    let database = (0..100).find_map(|_| {
+        let opened = sled::open(folder.join("blk")).ok();
+        if opened.is_none() {
+            thread::park_timeout(Duration::from_millis(30));
+        }
+        opened
+    });
+    let database = database.expect("nobody else has it open");
     let tree = database.open_tree(tree).unwrap();
     let (key, bytes) = tree.last().unwrap().unwrap();
     let mut damaged = bytes.to_vec();
