@@ -85,7 +85,7 @@ fn cases(samples: impl Strategy<Value = usize>) -> impl Strategy<Value = (Vec<(i
 fn csv(samples: &[(i64, i32, StatusCode)], per_interval: usize) -> String {
     let span_ms = samples.last().map_or(0, |last| last.0);
     let mut interval_ms = span_ms * per_interval as i64 / samples.len() as i64;
-    if per_interval % 2 == 0 {
+    if per_interval.is_multiple_of(2) {
         // Many samples then lie just where an interval begins.
         interval_ms = interval_ms.div_euclid(1000).max(1) * 1000;
     }
