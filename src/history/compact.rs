@@ -44,6 +44,8 @@ struct Group {
     /// Where the next begins; `None`: more may come and fit.
     next: Option<i64>,
     looked_at: usize,
+    /// Up to here nothing is small.
+    after: i64,
 }
 
 impl Compaction {
@@ -109,11 +111,11 @@ impl SledStore {
     fn compact_series(&self, index: usize, from: i64, left: &mut usize, done: &mut Compacted) -> Result<(), Cause> {
         let mut start = self.blocks.at_or_before(self.ids[index], from)?.map_or(from, |found| found.first());
         loop {
-            let Group { blocks, samples, next, looked_at } = self.next_group(index, start)?;
+            let Group { blocks, samples, next, looked_at, after } = self.next_group(index, start)?;
             *left = left.saturating_sub(looked_at * HEADER_COST);
             let Some(next) = next else {
                 // The last ones wait for more.
-                let first = blocks.first().map_or(start, Found::first);
+                let first = blocks.first().map_or(after, Found::first);
                 self.compaction().put_back(index, first, samples, false);
                 return Ok(());
             };
@@ -135,7 +137,7 @@ impl SledStore {
     /// is, and so does a damaged one.
     fn next_group(&self, index: usize, start: i64) -> Result<Group, Cause> {
         let page = self.blocks.page;
-        let mut group = Group::default();
+        let mut group = Group { after: start, ..Group::default() };
         for found in self.blocks.starting_in(self.ids[index], start, i64::MAX) {
             let found = found?;
             group.looked_at += 1;
@@ -148,6 +150,8 @@ impl SledStore {
             if is_small {
                 group.samples += samples;
                 group.blocks.push(found);
+            } else {
+                group.after = found.first().saturating_add(1);
             }
         }
         Ok(group)
