@@ -7,6 +7,9 @@ use sled::Db;
 use super::{blocks::Cause, guards, head::Head, log, log_trees::LogTrees, sled_store::SledStore};
 use crate::sample::{Sample, SeriesId};
 
+/// So many heads are asked at each append whether they have waited too long: 100,000 within a hundred appends.
+const HEADS_PER_APPEND: usize = 1024;
+
 /// The log, and what is to be known of it.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -21,6 +24,8 @@ pub(super) struct Log {
     /// Memory of all heads, about.
     pub(super) head_bytes: usize,
     flushes_since_trim: u32,
+    /// The head after the last that was asked how long it has waited.
+    looked_at: usize,
 }
 
 impl Log {
@@ -34,6 +39,7 @@ impl Log {
             kept_bytes: 0,
             head_bytes: 0,
             flushes_since_trim: 0,
+            looked_at: 0,
         })
     }
 
@@ -108,6 +114,23 @@ impl SledStore {
         Ok(())
     }
 
+    /// Seals some of the heads that have waited longest once the log is nearly full, so that no flush has to seal many.
+    fn seal_oldest(&self, log: &mut Log) -> Result<(), Cause> {
+        if log.kept_bytes <= self.options.log_bytes_max / 8 * 7 {
+            return Ok(());
+        }
+        let Some(&(oldest_kept, _)) = log.kept.get(log.kept.len() / 8) else { return Ok(()) };
+        for _ in 0..HEADS_PER_APPEND.min(self.heads.len()) {
+            let index = log.looked_at % self.heads.len();
+            log.looked_at = index + 1;
+            let mut head = self.head_mut(index);
+            if head.oldest_record.is_some_and(|oldest| oldest <= oldest_kept) {
+                self.seal(log, index, &mut head)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Seals the heads that would keep more log than is wanted: slow series.
     fn hold_log(&self, log: &mut Log) -> Result<(), Cause> {
         if log.kept_bytes <= self.options.log_bytes_max {
@@ -159,7 +182,8 @@ impl SledStore {
             self.push(log, series.index(), sample, first)?;
         }
         log.complete = log.next;
-        self.hold_budget(log)
+        self.hold_budget(log)?;
+        self.seal_oldest(log)
     }
 
     pub(super) fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
