@@ -28,6 +28,7 @@ mod sled_log;
 pub mod sled_store;
 mod slots;
 mod summary;
+mod tag;
 pub mod verify;
 mod visit;
 pub mod writer;
