@@ -1,7 +1,12 @@
 //! Opening a history: the log's records go back into the heads.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::mpsc::{self, SyncSender},
+    thread,
+};
 
+use sled::{IVec, Tree};
 use tracing::{error, info};
 
 use super::{
@@ -14,6 +19,53 @@ use super::{
 };
 use crate::sample::Sample;
 
+/// Records decoded before they are needed.
+const DECODED_AHEAD: usize = 64;
+
+/// A log record, read.
+struct Decoded {
+    number: u64,
+    bytes: u32,
+    /// Cut records count from their first part, so every entry gets the oldest record that can hold it.
+    from: u64,
+    entries: Vec<LogEntry>,
+    is_damaged: bool,
+}
+
+/// Reads all records, until nobody wants more or one cannot be read.
+fn decode(trees: &[Tree], send: &SyncSender<Result<Decoded, Cause>>) {
+    let (mut replay, mut first_part) = (Replay::default(), None);
+    for item in log_trees::iter(trees) {
+        let decoded = item.map_err(Cause::from).and_then(|pair| decode_one(&pair, &mut replay, &mut first_part));
+        let is_last = decoded.is_err();
+        if send.send(decoded).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn decode_one(
+    (key, record): &(IVec, IVec),
+    replay: &mut Replay,
+    first_part: &mut Option<u64>,
+) -> Result<Decoded, Cause> {
+    let number = log_trees::number(key)?;
+    let from = *first_part.get_or_insert(number);
+    let (mut entries, mut is_damaged) = (Vec::new(), false);
+    match replay.record(record, |entry| entries.push(entry)) {
+        Ok(()) => {}
+        Err(newer @ LogError::Version(_)) => return Err(newer.into()),
+        Err(damage) => {
+            is_damaged = true;
+            error!(record = number, %damage, "a record of history's log is damaged");
+        }
+    }
+    if !entries.is_empty() || !replay.is_within() {
+        *first_part = None;
+    }
+    Ok(Decoded { number, bytes: u32::try_from(record.len())?, from, entries, is_damaged })
+}
+
 impl SledStore {
     pub(super) fn replay(&self) -> Result<(), Cause> {
         let mut log = self.log();
@@ -23,44 +75,35 @@ impl SledStore {
         // A crash may have taken the log's last records and not the blocks that refer beyond them.
         log.next = covered.iter().copied().max().unwrap_or(0);
         let mut orphans: HashMap<PersistentId, Head> = HashMap::new();
-        let (mut replay, mut samples, mut damaged) = (Replay::default(), 0_u64, 0_u64);
-        // Cut records count from their first part, so every entry gets the oldest record that can hold it.
-        let mut first_part = None;
+        let (mut samples, mut damaged) = (0_u64, 0_u64);
         let trees = log.records.snapshot();
-        for item in log_trees::iter(&trees) {
-            let (key, record) = item?;
-            let number = log_trees::number(&key)?;
-            log.keep(number, u32::try_from(record.len())?);
-            log.next = log.next.max(number + 1);
-            let from = *first_part.get_or_insert(number);
-            let mut entries = Vec::new();
-            match replay.record(&record, |entry| entries.push(entry)) {
-                Ok(()) => {}
-                Err(newer @ LogError::Version(_)) => return Err(newer.into()),
-                Err(damage) => {
-                    damaged += 1;
-                    error!(record = number, %damage, "a record of history's log is damaged");
+        // Reading and decoding take as long as filling the heads: at the same time.
+        thread::scope(|scope| {
+            let (send, decoded) = mpsc::sync_channel(DECODED_AHEAD);
+            scope.spawn(move || decode(&trees, &send));
+            for decoded in decoded {
+                let Decoded { number, bytes, from, entries, is_damaged } = decoded?;
+                log.keep(number, bytes);
+                log.next = log.next.max(number + 1);
+                damaged += u64::from(is_damaged);
+                samples += entries.len() as u64;
+                log.complete = from;
+                for entry in entries {
+                    let (LogEntry::Sample(id, _) | LogEntry::Remove(id, _, _)) = entry;
+                    match indices.get(&id) {
+                        Some(&index) if from < covered[index] => {}
+                        Some(&index) => self.replay_entry(&mut log, index, entry, from)?,
+                        None => self.replay_orphan(&mut orphans, entry)?,
+                    }
+                }
+                log.complete = number + 1;
+                if log.head_bytes > self.options.head_bytes_max {
+                    self.drop_sealed(&mut log)?;
+                    self.hold_budget(&mut log)?;
                 }
             }
-            if !entries.is_empty() || !replay.is_within() {
-                first_part = None;
-            }
-            samples += entries.len() as u64;
-            log.complete = from;
-            for entry in entries {
-                let (LogEntry::Sample(id, _) | LogEntry::Remove(id, _, _)) = entry;
-                match indices.get(&id) {
-                    Some(&index) if from < covered[index] => {}
-                    Some(&index) => self.replay_entry(&mut log, index, entry, from)?,
-                    None => self.replay_orphan(&mut orphans, entry)?,
-                }
-            }
-            log.complete = number + 1;
-            if log.head_bytes > self.options.head_bytes_max {
-                self.drop_sealed(&mut log)?;
-                self.hold_budget(&mut log)?;
-            }
-        }
+            Ok::<(), Cause>(())
+        })?;
         log.complete = log.next;
         self.drop_sealed(&mut log)?;
         for (id, head) in orphans {
