@@ -1,5 +1,5 @@
 //! What goes on in a store's background: small blocks become large ones, what is past retention goes. In bounded steps;
-//! each changes blocks in one transaction and holds up one series for as long as a block takes to encode.
+//! each changes blocks in one step and holds up one series for as long as a block takes to encode.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Edits and annotations in a [`SledStore`]. An edit answers only when it survives a power cut, in this order: what was there
+//! Edits in a [`SledStore`]. An edit answers only when it survives a power cut, in this order: what was there
 //! goes to the `edits` tree and the block database is flushed and synced; then the change goes to log and head; then the
 //! log is flushed and synced. A crash in between leaves at most a record of a modification that did not happen (the value is
 //! still in force), never a change without its record. That is why the two syncs are not one: which of two databases reaches
