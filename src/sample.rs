@@ -147,6 +147,9 @@ impl Sample {
     }
 }
 
+/// InfoType DataValue (OPC 10000-4 §7.39.1): says that the info bits below it mean something.
+pub const INFO_TYPE_DATA_VALUE: u32 = 0x0400;
+
 /// The worse of two statuses: Bad before Uncertain before Good; of two alike the first.
 #[must_use]
 pub fn worse(a: StatusCode, b: StatusCode) -> StatusCode {

@@ -18,6 +18,12 @@ const UNIX_EPOCH_S: i64 = 11_644_473_600;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The next instant that can be told from this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::from_ticks(self.ticks().saturating_add(1))
+    }
+
     /// 1601-01-01: OPC UA's null DateTime, "not given".
     pub const NULL: Self = Self(0);
     /// Later than every sample.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Configuration, Request, Source};
 use crate::{
     history::Direction,
-    sample::{Sample, StatusCode, Value},
+    sample::{INFO_TYPE_DATA_VALUE, Sample, StatusCode, Value},
     time::Timestamp,
 };
 
@@ -18,7 +18,6 @@ pub(super) const INTERPOLATED: u32 = 2;
 pub(super) const PARTIAL: u32 = 4;
 /// More than one sample fits the question.
 pub(super) const MULTI_VALUE: u32 = 16;
-const INFO_TYPE_DATA_VALUE: u32 = 0x0400;
 
 /// The time resolution of the calculations, which a server may choose (§5.4.2.4); 1 ms, as in Annex A. It is how long the
 /// last sample of the archive counts, and how far before its end an interval's EffectiveEndTime lies (§3.1.3).

@@ -197,7 +197,7 @@ pub fn encode(columns: &Columns, log_record: u64) -> Result<Vec<u8>, BlockError>
     }
     let header = Header::of(columns, log_record)?;
     let mut body = Vec::with_capacity(columns.len() * 4);
-    page::encode(columns, 0..columns.len(), &mut body);
+    page::encode(columns, &mut body);
     let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
     header.write(&body, &mut out);
     out.extend(body);

@@ -1,6 +1,6 @@
 //! The encodings of a block's columns. Numbers go through `pco`; texts through a dictionary of the distinct ones. Pure.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use pco::{
     ChunkConfig, DeltaSpec,
@@ -127,47 +127,47 @@ pub(super) fn read_ticks((encoding, bytes): (Encoding, &[u8]), count: usize) -> 
 }
 
 /// The one value of all, as bits, where there is one.
-fn constant(values: &Values, of: &Range<usize>) -> Option<u64> {
+fn constant(values: &Values) -> Option<u64> {
     fn same<T: Copy + PartialEq + Into<u64>>(column: &[T]) -> Option<u64> {
         let first = *column.first()?;
         column.iter().all(|&x| x == first).then(|| first.into())
     }
     match values {
-        Values::W1(_, column) => same(&column[of.clone()]),
-        Values::W2(_, column) => same(&column[of.clone()]),
-        Values::W4(_, column) => same(&column[of.clone()]),
-        Values::W8(_, column) => same(&column[of.clone()]),
+        Values::W1(_, column) => same(column),
+        Values::W2(_, column) => same(column),
+        Values::W4(_, column) => same(column),
+        Values::W8(_, column) => same(column),
         Values::None | Values::Any(_) => None,
     }
 }
 
 #[expect(clippy::cast_possible_wrap, reason = "signed types keep their bits in unsigned columns")]
-pub(super) fn write_values(out: &mut Vec<u8>, values: &Values, of: Range<usize>) {
-    if let Some(bits) = constant(values, &of) {
+pub(super) fn write_values(out: &mut Vec<u8>, values: &Values) {
+    if let Some(bits) = constant(values) {
         return write_column(out, Encoding::Constant, &bits.to_le_bytes());
     }
     match values {
-        _ if of.is_empty() => write_column(out, Encoding::Raw, &[]),
+        _ if values.len() == 0 => write_column(out, Encoding::Raw, &[]),
         Values::None => write_column(out, Encoding::Raw, &[]),
         Values::W1(Tag::SByte, column) => {
-            write_numbers(out, &column[of].iter().map(|&x| i32::from(x as i8)).collect::<Vec<_>>());
+            write_numbers(out, &column.iter().map(|&x| i32::from(x as i8)).collect::<Vec<_>>());
         }
-        Values::W1(_, column) => write_numbers(out, &column[of].iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
+        Values::W1(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
         Values::W2(Tag::Int16, column) => {
-            write_numbers(out, &column[of].iter().map(|&x| i32::from(x as i16)).collect::<Vec<_>>());
+            write_numbers(out, &column.iter().map(|&x| i32::from(x as i16)).collect::<Vec<_>>());
         }
-        Values::W2(_, column) => write_numbers(out, &column[of].iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
+        Values::W2(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
         Values::W4(Tag::Float, column) => {
-            write_numbers(out, &column[of].iter().map(|&x| f32::from_bits(x)).collect::<Vec<_>>());
+            write_numbers(out, &column.iter().map(|&x| f32::from_bits(x)).collect::<Vec<_>>());
         }
-        Values::W4(Tag::Int32, column) => write_numbers(out, &column[of].iter().map(|&x| x as i32).collect::<Vec<_>>()),
-        Values::W4(_, column) => write_numbers(out, &column[of]),
+        Values::W4(Tag::Int32, column) => write_numbers(out, &column.iter().map(|&x| x as i32).collect::<Vec<_>>()),
+        Values::W4(_, column) => write_numbers(out, column),
         Values::W8(Tag::Double, column) => {
-            write_numbers(out, &column[of].iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>());
+            write_numbers(out, &column.iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>());
         }
-        Values::W8(Tag::UInt64, column) => write_numbers(out, &column[of]),
-        Values::W8(_, column) => write_numbers(out, &column[of].iter().map(|&x| x as i64).collect::<Vec<_>>()),
-        Values::Any(column) => write_dictionary(out, &column[of]),
+        Values::W8(Tag::UInt64, column) => write_numbers(out, column),
+        Values::W8(_, column) => write_numbers(out, &column.iter().map(|&x| x as i64).collect::<Vec<_>>()),
+        Values::Any(column) => write_dictionary(out, column),
     }
 }
 

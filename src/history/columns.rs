@@ -331,23 +331,6 @@ impl Columns {
         summary
     }
 
-    /// How many of the first `end` samples have a value: where in the values' column those after them begin.
-    pub(super) fn values_before(&self, end: usize) -> usize {
-        let mut count = 0;
-        self.each_run(0..end, |run, at, _| count += if run.is_null { 0 } else { at.len() });
-        count
-    }
-
-    /// The runs of the samples in `indices`.
-    pub(super) fn runs_of(&self, indices: Range<usize>) -> Vec<Run> {
-        let mut runs = Vec::new();
-        self.each_run(indices, |run, at, _| {
-            let count = u32::try_from(at.len()).unwrap_or(run.count);
-            runs.push(Run { count, ..*run });
-        });
-        runs
-    }
-
     /// One sample.
     pub(super) fn get(&self, index: usize) -> Option<Sample> {
         let mut sample = Vec::new();

@@ -149,20 +149,15 @@ pub(super) fn existing<E>(
     let (Some(first), Some(last)) = (times.clone().min(), times.clone().max()) else { return Ok(BTreeMap::new()) };
     // Instants that lie close together are read at once; where more lies between them than that saves, one by one.
     let enough = 4 * times.clone().count() + 64;
-    let all = read(first, after(last), enough)?;
+    let all = read(first, last.next(), enough)?;
     if all.len() < enough {
         return Ok(all.into_iter().map(|sample| (sample.source_timestamp, sample)).collect());
     }
     let mut found = BTreeMap::new();
     for time in times {
-        found.extend(read(time, after(time), 1)?.into_iter().map(|sample| (sample.source_timestamp, sample)));
+        found.extend(read(time, time.next(), 1)?.into_iter().map(|sample| (sample.source_timestamp, sample)));
     }
     Ok(found)
-}
-
-/// The next instant.
-pub(super) fn after(time: Timestamp) -> Timestamp {
-    Timestamp::from_ticks(time.ticks().saturating_add(1))
 }
 
 /// What an annotation's edit answers, given whether it is there.

@@ -10,9 +10,7 @@ use std::{
 
 use super::{
     Direction, HistoryError, HistoryStore,
-    edit::{
-        Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, after, annotation_result, existing,
-    },
+    edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, annotation_result, existing},
 };
 use crate::{
     sample::{Sample, SeriesId, StatusCode},
@@ -236,7 +234,7 @@ impl HistoryStore for MemoryStore {
         self.slot(series)?;
         let mut by_hand = self.by_hand();
         let mut edit_one = |annotation: &Annotation| {
-            let of_instant = (series, annotation.at, 0)..(series, after(annotation.at), 0);
+            let of_instant = (series, annotation.at, 0)..(series, annotation.at.next(), 0);
             let mut there = by_hand.annotations.range(of_instant);
             let there = there.find(|(_, found)| found.is_same(annotation)).map(|(key, _)| *key);
             let result = annotation_result(kind, there.is_some());

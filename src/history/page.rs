@@ -1,10 +1,8 @@
-//! A page of a block: some samples' columns one after the other, each u8 encoding, u32 length, bytes. Pure.
+//! The columns of a block, one after the other, each u8 encoding, u32 length, bytes. Pure.
 //!
 //! ```text
 //! u8 tag      columns: ticks, server timestamps, statuses, values
 //! ```
-
-use std::ops::Range;
 
 use super::{
     block::{BlockError, array},
@@ -12,18 +10,17 @@ use super::{
     columns::{Columns, Run, ServerDeltas, Tag},
 };
 
-/// Compresses the samples in `indices` (not none).
-pub(super) fn encode(columns: &Columns, indices: Range<usize>, out: &mut Vec<u8>) {
+/// Compresses samples (not none).
+pub(super) fn encode(columns: &Columns, out: &mut Vec<u8>) {
     out.push(columns.values.tag() as u8);
-    block_values::write_ticks(out, &columns.ticks[indices.clone()]);
+    block_values::write_ticks(out, &columns.ticks);
     match &columns.server {
         ServerDeltas::Constant(delta) => write_column(out, Encoding::Constant, &delta.to_le_bytes()),
-        ServerDeltas::Short(deltas) => block_values::write_numbers(out, &deltas[indices.clone()]),
-        ServerDeltas::Long(deltas) => block_values::write_numbers(out, &deltas[indices.clone()]),
+        ServerDeltas::Short(deltas) => block_values::write_numbers(out, deltas),
+        ServerDeltas::Long(deltas) => block_values::write_numbers(out, deltas),
     }
-    write_runs(out, &columns.runs_of(indices.clone()));
-    let values = columns.values_before(indices.start)..columns.values_before(indices.end);
-    block_values::write_values(out, &columns.values, values);
+    write_runs(out, &columns.runs);
+    block_values::write_values(out, &columns.values);
 }
 
 /// The inverse; the checksum has been checked.

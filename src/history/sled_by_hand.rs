@@ -8,7 +8,7 @@ use sled::Batch;
 use super::{
     Direction, HistoryError,
     blocks::Cause,
-    edit::{Annotation, AnnotationEdit, Modified, after, annotation_result},
+    edit::{Annotation, AnnotationEdit, Modified, annotation_result},
     shelf::Shelf,
     sled_store::SledStore,
 };
@@ -57,7 +57,7 @@ impl SledStore {
         let edit_one = |annotation: &Annotation| -> Result<StatusCode, Cause> {
             let mut there = None;
             let at = annotation.at;
-            for record in self.annotations.records(id, at..after(at), Direction::Forward) {
+            for record in self.annotations.records(id, at..at.next(), Direction::Forward) {
                 let (place, found) = record?;
                 if found.is_ok_and(|found| found.is_same(annotation)) {
                     there = Some(place);

@@ -18,7 +18,7 @@ use sled::Batch;
 use super::{
     Direction, HistoryError, HistoryStore,
     blocks::Cause,
-    edit::{EditKind, Editor, Modification, Modified, Plan, after, existing},
+    edit::{EditKind, Editor, Modification, Modified, Plan, existing},
     record::Record as _,
     shelf::{Place, Shelf},
     sled_log::Log,
@@ -113,7 +113,7 @@ impl SledStore {
     ) -> Result<Change<(usize, Timestamp)>, HistoryError> {
         let page = self.read(series, times.clone(), Direction::Forward, DELETE_ROUND)?;
         let span = page.first().zip(page.last());
-        let span = span.map(|(first, last)| (first.source_timestamp, after(last.source_timestamp)));
+        let span = span.map(|(first, last)| (first.source_timestamp, last.source_timestamp.next()));
         let answer = (page.len(), span.map_or(times.end, |(_, end)| end));
         let records = page.into_iter().map(|sample| Modified::by(by, Modification::Delete, sample)).collect();
         Ok(Change { answer, records, act: Act::Remove(span.into_iter().collect()) })
@@ -146,7 +146,7 @@ impl SledStore {
         });
         let answer = results.collect();
         let instants = records.iter().map(|record| record.sample.source_timestamp);
-        let act = Act::Remove(instants.map(|at| (at, after(at))).collect());
+        let act = Act::Remove(instants.map(|at| (at, at.next())).collect());
         Ok(Change { answer, records, act })
     }
 

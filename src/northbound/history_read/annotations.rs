@@ -11,10 +11,7 @@ use opcua::types::{
     Annotation as UaAnnotation, DataValue, ExtensionObject, ReadRawModifiedDetails, StatusCode, UAString, Variant,
 };
 
-use super::{
-    modified::Progress,
-    raw::{self, Query},
-};
+use super::{modified::Progress, raw::Query};
 use crate::{
     history::{Annotation, Direction, HistoryError, HistoryStore},
     sample::SeriesId,
@@ -81,7 +78,7 @@ impl Cursor {
 }
 
 fn at_time(store: &dyn HistoryStore, series: SeriesId, at: Timestamp) -> Result<DataValue, HistoryError> {
-    let found = store.annotations(series, at..raw::next(at), Direction::Forward, 0, PER_INSTANT_MAX)?;
+    let found = store.annotations(series, at..at.next(), Direction::Forward, 0, PER_INSTANT_MAX)?;
     let whole: Vec<&Annotation> = found.iter().filter(|annotation| !annotation.is_lost).collect();
     let answer = match whole.as_slice() {
         [] if found.is_empty() => return Ok(no_value(at, StatusCode::BadNoData)),

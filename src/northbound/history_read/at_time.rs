@@ -14,10 +14,10 @@
 
 use std::sync::Arc;
 
-use super::{Historian, extra, raw::next};
+use super::{Historian, extra};
 use crate::{
     history::{Direction, HistoryError, HistoryStore},
-    sample::{Sample, SeriesId, StatusCode, Value},
+    sample::{INFO_TYPE_DATA_VALUE, Sample, SeriesId, StatusCode, Value},
     time::Timestamp,
     twin::DataType,
     ua,
@@ -25,8 +25,6 @@ use crate::{
 
 /// Values in one answer: each takes some reads of the store, so this many take about as long as 10,000 raw ones.
 const PAGE: usize = 1_000;
-/// InfoType DataValue (OPC 10000-4 §7.39): what says that the bits below mean anything.
-const INFO_TYPE_DATA_VALUE: u32 = 0x0400;
 const INTERPOLATED: u32 = 0x0002;
 /// Neighbours that are looked at together while Bad ones are passed over.
 const NEIGHBOURS: usize = 64;
@@ -83,7 +81,7 @@ impl Cursor {
 
 impl Rule {
     fn value(&self, store: &dyn HistoryStore, at: Timestamp) -> Result<Sample, HistoryError> {
-        let mut stored = store.read(self.series, at..next(at), Direction::Forward, 1)?;
+        let mut stored = store.read(self.series, at..at.next(), Direction::Forward, 1)?;
         if let Some(sample) = stored.first_mut() {
             sample.status = with_bits(sample.status, 0);
             extra::mark(store, self.series, &mut stored);
@@ -137,7 +135,7 @@ impl Rule {
             }
             match direction {
                 Direction::Backward => end = last,
-                Direction::Forward => start = next(last),
+                Direction::Forward => start = last.next(),
             }
         }
         Ok((None, passed))

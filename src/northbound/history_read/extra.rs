@@ -6,14 +6,12 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-use super::raw::next;
 use crate::{
     history::{Direction, HistoryError, HistoryStore, Modification},
-    sample::{Sample, SeriesId, StatusCode},
+    sample::{INFO_TYPE_DATA_VALUE, Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
 
-const INFO_TYPE_DATA_VALUE: u32 = 0x0400;
 const EXTRA_DATA: u32 = 0x0008;
 /// Records of one instant that tell: of two in a row, one is no insert.
 const TELLING: usize = 2;
@@ -43,12 +41,12 @@ fn hiding(store: &dyn HistoryStore, series: SeriesId, samples: &[Sample]) -> Res
         let records = store.modified(series, from..to, Direction::Forward, 0, limit)?;
         Ok(records.into_iter().map(|record| (record.sample.source_timestamp, record.kind)).collect())
     };
-    let mut records = read(first, next(last), enough)?;
+    let mut records = read(first, last.next(), enough)?;
     if records.len() == enough {
         // Many were deleted between them: one by one that is less to read.
         records.clear();
         for time in times() {
-            records.extend(read(time, next(time), TELLING)?);
+            records.extend(read(time, time.next(), TELLING)?);
         }
     }
     Ok(records.into_iter().filter(|(_, kind)| *kind != Modification::Insert).map(|(time, _)| time).collect())

@@ -78,7 +78,7 @@ impl Progress {
         let skip = self.last.map_or(0, |(last, count)| {
             match direction {
                 Direction::Forward => times.start = last,
-                Direction::Backward => times.end = super::raw::next(last),
+                Direction::Backward => times.end = last.next(),
             }
             count
         });

@@ -94,9 +94,9 @@ impl Query {
     /// What is left of the range. The end is excluded (a start equal to it is not).
     pub(super) fn range(&self, from: Timestamp) -> std::ops::Range<Timestamp> {
         match (self.direction(), self.to()) {
-            (Direction::Forward, Some(end)) => from..end.max(next(self.from())),
+            (Direction::Forward, Some(end)) => from..end.max(self.from().next()),
             (Direction::Forward, None) => from..Timestamp::MAX,
-            (Direction::Backward, Some(end)) => next(end)..from,
+            (Direction::Backward, Some(end)) => end.next()..from,
             (Direction::Backward, None) => Timestamp::NULL..from,
         }
     }
@@ -105,7 +105,7 @@ impl Query {
     pub(super) fn first(&self) -> Timestamp {
         match self.direction() {
             Direction::Forward => self.from(),
-            Direction::Backward => next(self.from()),
+            Direction::Backward => self.from().next(),
         }
     }
 }
@@ -146,7 +146,7 @@ impl Cursor {
             if let Some(last) = found.last() {
                 let after = last.source_timestamp;
                 self.stage = Stage::Values(match query.direction() {
-                    Direction::Forward => next(after),
+                    Direction::Forward => after.next(),
                     Direction::Backward => after,
                 });
             }
@@ -176,7 +176,7 @@ impl Cursor {
     /// The value before the start where none is at it.
     fn start_bound(&self, store: &dyn HistoryStore) -> Result<Option<Sample>, HistoryError> {
         let (series, at) = (self.query.series, self.query.from());
-        if !store.read(series, at..next(at), Direction::Forward, 1)?.is_empty() {
+        if !store.read(series, at..at.next(), Direction::Forward, 1)?.is_empty() {
             return Ok(None); // it is the first value
         }
         let outside = match self.query.direction() {
@@ -195,13 +195,8 @@ impl Cursor {
         let series = self.query.series;
         let outside = match self.query.direction() {
             Direction::Forward => store.read(series, at..Timestamp::MAX, Direction::Forward, 1)?,
-            Direction::Backward => store.read(series, Timestamp::NULL..next(at), Direction::Backward, 1)?,
+            Direction::Backward => store.read(series, Timestamp::NULL..at.next(), Direction::Backward, 1)?,
         };
         Ok(Some(outside.into_iter().next().unwrap_or_else(|| Sample::bad(at, StatusCode::BadBoundNotFound))))
     }
-}
-
-/// The next instant.
-pub(super) fn next(time: Timestamp) -> Timestamp {
-    Timestamp::from_ticks(time.ticks().saturating_add(1))
 }
