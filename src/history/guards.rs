@@ -1,7 +1,8 @@
 //! What sled 0.34.7 needs around it to keep what it promised. Measured: without these, a power cut loses everything.
 //!
-//! - [`sync`]: its `flush` is no barrier on Linux (`sync_file_range`; `blobs/` never synced).
-//! - [`open`]: an interrupted snapshot (`snap.*.generating`) makes it unopenable; damage can panic.
+//! - [`sync`]: its `flush` is no barrier on Linux (`blobs/` never synced).
+//! - [`open`]: what it writes by itself is no safer (`sync_file_range`, and it writes over what that replaces); an interrupted
+//!   snapshot (`snap.*.generating`) makes it unopenable; damage can panic.
 //! - [`DiskFloor`]: on a full disk it cannot open again, so it must never see one.
 //! - [`FolderLock`]: one process per folder, said clearly.
 //!
@@ -13,11 +14,13 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Once,
     thread,
     time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock, statvfs, syncfs};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tracing::warn;
 
 use super::HistoryError;
@@ -34,6 +37,18 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 /// If the system says that something could not be written.
 pub fn sync(folder: &File) -> io::Result<()> {
     Ok(syncfs(folder)?)
+}
+
+/// Makes sled's own syncs whole ones: a system call filter tells this process that there is no `sync_file_range`, and then
+/// sled calls `fsync`. It writes over what it has freed once it holds what took its place for safe; with `sync_file_range`
+/// that may stand where the file system does not know the file to reach yet. Of 40 power cuts between two of our syncs 22
+/// lost what was synced long before; with this none of 80 (tests/system/sled_power_cut.rs).
+fn make_syncs_whole() -> Result<(), Cause> {
+    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let rules = [(libc::SYS_sync_file_range, Vec::new())].into();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, absent, std::env::consts::ARCH.try_into()?)?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(seccompiler::apply_filter_all_threads(&program)?)
 }
 
 /// Held while a store is open.
@@ -104,6 +119,12 @@ impl DiskFloor {
 /// # Errors
 /// [`HistoryError::Open`].
 pub fn open(folder: &Path, cache_bytes: u64) -> Result<sled::Db, HistoryError> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Err(cause) = make_syncs_whole() {
+            warn!(cause = %cause, "the system lets no filter of system calls be set: a power cut may cost old history");
+        }
+    });
     let fail = |cause| HistoryError::Open { path: folder.to_owned(), cause };
     remove_interrupted_snapshots(folder).map_err(|cause| fail(cause.into()))?;
     match open_patiently(folder, cache_bytes) {

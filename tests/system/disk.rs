@@ -2,9 +2,14 @@
 
 use std::{
     fs,
+    io::Write,
     path::Path,
     process::{Child, Command, Stdio},
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -68,6 +73,35 @@ impl Drop for Mounted<'_> {
             thread::park_timeout(Duration::from_millis(50));
         }
         println!("{} cannot be unmounted", self.0);
+    }
+}
+
+/// Another program on the same disk, which has a file of its own synced again and again. The file system then commits
+/// which files there are, everyone's, though not what is in them.
+pub(crate) struct Neighbour {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Neighbour {
+    pub(crate) fn start(path: &Path) -> Self {
+        let (is_over, mut file) = (Arc::new(AtomicBool::new(false)), fs::File::create(path).unwrap());
+        let until = is_over.clone();
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                file.write_all(b"something").unwrap();
+                file.sync_all().unwrap();
+                thread::park_timeout(Duration::from_millis(2));
+            }
+        });
+        Self { is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -5,20 +5,10 @@
 //!
 //! `UATWIN_TEST_CUTS=200 cargo test --release --test system power -- --nocapture --include-ignored --test-threads=1`
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use super::{
-    disk::{Mounted, format, stop},
+    disk::{Mounted, Neighbour, format, stop},
     history_look::{Verdict, look},
     history_writer::{Progress, Safe, Work, write_until},
     trial::{Chance, Tally, number},
@@ -61,7 +51,7 @@ impl Disk {
     fn cut(&self, work: Work, safe: Safe, chance: &mut Chance) -> (Progress, Verdict) {
         let written = {
             let mounted = Mounted::new(&self.image, &self.folder).expect("it was mounted before");
-            let neighbour = Neighbour::start(&Path::new(&self.folder).join("neighbour"));
+            let neighbour = chance.one_in(2).then(|| Neighbour::start(&Path::new(&self.folder).join("neighbour")));
             let moment = chance.moment(Duration::from_millis(1200));
             write_until(moment, (work, &self.history(), safe), |child| {
                 stop(child);
@@ -79,35 +69,6 @@ impl Disk {
                 (progress, verdict)
             }
         }
-    }
-}
-
-/// Another program on the same disk, which has a file of its own synced again and again. The file system then commits
-/// which files there are, everyone's, though not what is in them.
-struct Neighbour {
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Neighbour {
-    fn start(path: &Path) -> Self {
-        let (is_over, mut file) = (Arc::new(AtomicBool::new(false)), fs::File::create(path).unwrap());
-        let until = is_over.clone();
-        let thread = thread::spawn(move || {
-            while !until.load(Ordering::Relaxed) {
-                file.write_all(b"something").unwrap();
-                file.sync_all().unwrap();
-                thread::park_timeout(Duration::from_millis(2));
-            }
-        });
-        Self { is_over, thread: Some(thread) }
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

@@ -11,4 +11,5 @@ mod history_look;
 mod history_power_cut;
 mod history_retention;
 mod history_writer;
+mod sled_power_cut;
 mod trial;

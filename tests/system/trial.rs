@@ -33,6 +33,10 @@ impl Chance {
         mixed(self.0) % end
     }
 
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
     /// Any moment from the start of the process on, or from an acknowledgement on, or just when something was acknowledged.
     pub(crate) fn moment(&mut self, most: Duration) -> Moment {
         let acknowledgements = [0, 1, 1, 1 + self.below(20)][self.below(4) as usize];

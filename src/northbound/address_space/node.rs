@@ -65,14 +65,14 @@ members!(
     Annotations = "Annotations" Standard property Annotation -1,
 );
 members!(
-    /// Below `HA Configuration` (OPC 10000-11 §5.2.2). No MaxTimeInterval: what stays as it is need not be told again, and
-    /// whether the PLC does is its own affair.
+    /// Below `HA Configuration` (OPC 10000-11 §5.2.2).
     Archive:
     Stepped = "Stepped" Standard property Boolean -1,
     Definition = "Definition" Standard property String -1,
     Start = "StartOfArchive" Standard property UtcTime -1,
     OnlineStart = "StartOfOnlineArchive" Standard property UtcTime -1,
     MinInterval = "MinTimeInterval" Standard property Duration -1,
+    MaxInterval = "MaxTimeInterval" Standard property Duration -1,
 );
 members!(
     /// Below `AggregateConfiguration` (OPC 10000-13 §4.2.1.2).

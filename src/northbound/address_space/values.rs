@@ -218,6 +218,8 @@ impl AddressSpace {
                 }
             }
             Archive::MinInterval => Figure::good(self.recorded_every_ms(owner, live)),
+            // No longest interval: what stays as it is is not recorded again.
+            Archive::MaxInterval => Figure::good(0.0),
         }
     }
 
