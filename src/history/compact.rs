@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 
 /// What looking at a header costs, in samples.
 const HEADER_COST: usize = 16;
+/// So many blocks in a row that are as they should be, and the look at a series is broken off till later.
+const SOUND_BLOCKS_MAX: usize = 1024;
 /// So many blocks are dropped in one step.
 const EXPIRE_BLOCKS: usize = 64;
 
@@ -152,6 +154,10 @@ impl SledStore {
                 group.blocks.push(found);
             } else {
                 group.after = found.first().saturating_add(1);
+                if group.looked_at == SOUND_BLOCKS_MAX && group.blocks.is_empty() {
+                    group.next = Some(group.after);
+                    break;
+                }
             }
         }
         Ok(group)

@@ -68,6 +68,23 @@ fn crumbs_become_pages_before_there_is_a_whole_block() {
     assert_eq!(ticks_of(&store, A, 0, 9999, Forward, usize::MAX), (0..6000).collect::<Vec<_>>());
 }
 
+/// Nobody waits for a look at all blocks of a series, which at the start is one at years of history.
+#[test]
+fn a_look_at_many_blocks_comes_in_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(folder.path(), &names(), small()).unwrap();
+    let block = |first: i64, samples: i64| {
+        let samples: Vec<Sample> = (first..first + samples).map(|i| good(i, 0.0)).collect();
+        store.blocks.replace(store.ids[0], &[], &samples, 0).unwrap();
+    };
+    (0..2000).for_each(|i| block(i * 32, 32));
+    (2000..2004).for_each(|i| block(i * 32, 3));
+    block(2004 * 32, 32);
+    let first = store.compact(1).unwrap();
+    assert!(first.is_more && first.blocks == 0, "{first:?}");
+    assert_eq!(compact_all(&store), Compacted { blocks: 4, made: 1, samples: 12, is_more: false });
+}
+
 #[test]
 fn a_damaged_block_stays_a_damaged_block() {
     let folder = tempfile::tempdir().unwrap();
