@@ -25,6 +25,7 @@ use crate::{
     ingest::{self, Ingest},
     jobs::Jobs,
     northbound::{HistoryStatus, Publisher, Server, ServerError, World},
+    revisions::{Restored, Revisions},
     sample::{SeriesId, TwinId},
     southbound::{Event, PlcId, SharedLink, Watch, opcua_client::OpcUaClient},
     time::{Clock, Timestamp},
@@ -111,10 +112,17 @@ impl App {
         let (commands_tx, commands_rx) = mpsc::channel(COMMANDS);
         let (changed_tx, changed_rx) = mpsc::channel(CHANGED);
         let (warm_tx, warm_rx) = mpsc::channel(WARM_STARTS);
-        let state = Arc::new(TwinState::new(Arc::clone(&twins), clock.now()));
+        let (revisions, in_force) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
+        let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), in_force));
         let job_tasks = TaskTracker::new();
-        let jobs =
-            Jobs::new(Arc::clone(&state), Arc::clone(&history), commands_tx, Arc::clone(&clock), job_tasks.clone());
+        let jobs = Jobs::new(
+            Arc::clone(&state),
+            Arc::clone(&history),
+            revisions,
+            commands_tx,
+            Arc::clone(&clock),
+            job_tasks.clone(),
+        );
         let links: Arc<[_]> = config.plcs.into_iter().map(|plc| (plc, SharedLink::default())).collect();
         let watermark = writer.watermark();
         let world = World {
@@ -340,6 +348,15 @@ async fn open_history(
     let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder, &names, options)).await;
     let store = opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??;
     Ok(Arc::new(store))
+}
+
+async fn revisions(
+    history: SharedStore,
+    twins: Arc<Twins>,
+    now: Timestamp,
+) -> Result<(Revisions, Vec<Restored>), AppError> {
+    let opened = tokio::task::spawn_blocking(move || Revisions::open(history, twins, now)).await;
+    Ok(opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??)
 }
 
 /// For `uatwin history backup`. The twins do without it.

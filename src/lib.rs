@@ -18,6 +18,7 @@ pub mod model;
 pub mod simulate;
 pub mod fit;
 pub mod twin;
+pub mod revisions;
 pub mod ingest;
 pub mod jobs;
 // to the world

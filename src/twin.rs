@@ -196,10 +196,12 @@ pub enum Facet {
     Residual(usize),
     /// The parameter in force, by parameter.
     Parameter(usize),
+    /// Number of the revision in force.
+    Revision,
 }
 
 /// Everything configured, and the numbering of series: twin by twin its variables, then per output Simulated and
-/// Residual, then its parameters.
+/// Residual, then its parameters, then the revision in force.
 #[derive(Debug)]
 pub struct Twins {
     /// In config order.
@@ -293,7 +295,7 @@ impl TwinType {
     }
 
     fn series_len(&self) -> usize {
-        self.variables.len() + 2 * self.outputs_len() + self.parameters_len()
+        self.variables.len() + 2 * self.outputs_len() + self.parameters_len() + usize::from(self.model.is_some())
     }
 
     fn facet_index(&self, facet: Facet) -> usize {
@@ -303,6 +305,7 @@ impl TwinType {
             Facet::Simulated(k) => variables + 2 * k,
             Facet::Residual(k) => variables + 2 * k + 1,
             Facet::Parameter(p) => variables + 2 * self.outputs_len() + p,
+            Facet::Revision => variables + 2 * self.outputs_len() + self.parameters_len(),
         }
     }
 
@@ -311,6 +314,7 @@ impl TwinType {
         let outputs = 2 * self.outputs_len();
         match index.checked_sub(variables) {
             None => Facet::Variable(index),
+            Some(k) if k == outputs + self.parameters_len() => Facet::Revision,
             Some(k) if k >= outputs => Facet::Parameter(k - outputs),
             Some(k) if k % 2 == 0 => Facet::Simulated(k / 2),
             Some(k) => Facet::Residual(k / 2),
@@ -329,8 +333,20 @@ impl TwinType {
                 let name = self.model.as_ref().map_or("", |m| m.model.parameters()[p].name.as_str());
                 format!("Model.Parameters.{name}")
             }
+            Facet::Revision => "Model.Revision".to_owned(),
         }
     }
+}
+
+/// The parameters in force.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// Their revision.
+    pub revision: u32,
+    /// By parameter.
+    pub values: Box<[f64]>,
+    /// The fit that found them.
+    pub basis: Option<Arc<FitReport>>,
 }
 
 /// How the last fit of a twin stands.
@@ -414,6 +430,18 @@ impl TwinState {
         Self { configured, live }
     }
 
+    /// The same, with the parameters that were in force when the program ended.
+    #[must_use]
+    pub fn restored(configured: Arc<Twins>, now: Timestamp, restored: Vec<(TwinId, InForce, LastFit)>) -> Self {
+        let state = Self::new(configured, now);
+        for (twin, in_force, last_fit) in restored {
+            let mut live = state.write(twin);
+            live.put_in_force(in_force);
+            live.last_fit = last_fit;
+        }
+        state
+    }
+
     /// What is configured.
     #[must_use]
     pub const fn configured(&self) -> &Arc<Twins> {
@@ -458,6 +486,13 @@ impl TwinLive {
             basis: None,
             last_fit: LastFit::default(),
         }
+    }
+
+    /// The parameters from now on; gives those before.
+    pub fn put_in_force(&mut self, InForce { revision, values, basis }: InForce) -> Box<[f64]> {
+        self.revision = revision;
+        self.basis = basis;
+        std::mem::replace(&mut self.parameters, values)
     }
 
     /// The latest sample of a facet.

@@ -12,7 +12,7 @@ use uatwin::{
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcId},
     time::Timestamp,
-    twin::{Facet, TwinState, Twins},
+    twin::{Facet, InForce, TwinState, Twins},
 };
 
 const CONFIG: &str = r#"
@@ -234,12 +234,15 @@ fn parameters_in_force_are_a_revision_and_a_sample() {
     let mut stage = Stage::new();
     assert_eq!(stage.stored(Facet::Parameter(0)), [Sample::good(at(0.0), 10.0)]);
     let (reply, mut answer) = oneshot::channel();
-    let command = Command::Parameters { twin: TWIN, values: Box::new([12.0]), basis: None, state: None, reply };
+    let in_force = InForce { revision: 2, values: Box::new([12.0]), basis: None };
+    let command = Command::Parameters { twin: TWIN, in_force, state: None, reply };
     let mut output = Output::default();
     stage.ingest.on_command(at(60.0), command, &mut output);
     stage.take(output);
-    assert_eq!(answer.try_recv(), Ok(2));
-    assert_eq!(stage.state.read(TWIN).parameters.as_ref(), [12.0]);
+    assert_eq!(answer.try_recv(), Ok(()));
+    assert_eq!((stage.state.read(TWIN).revision, stage.state.read(TWIN).parameters.as_ref()), (2, &[12.0][..]));
+    let revisions: Vec<_> = stage.stored(Facet::Revision).into_iter().map(|sample| sample.value).collect();
+    assert_eq!(revisions, [Value::UInt32(1), Value::UInt32(2)]);
     assert_eq!(stage.stored(Facet::Parameter(0)).last(), Some(&Sample::good(at(60.0), 12.0)));
 }
 
@@ -280,7 +283,8 @@ fn every_series_is_found_again_from_its_number() {
             "H1.Power",
             "H1.Temperature.Simulated",
             "H1.Temperature.Residual",
-            "H1.Model.Parameters.tau"
+            "H1.Model.Parameters.tau",
+            "H1.Model.Revision"
         ]
     );
     for series in 0..5 {

@@ -1,6 +1,7 @@
 //! What a fit found, with honest numbers: where the data say nothing about a parameter, its standard error is NaN and
 //! the message names it.
 
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::FitOptions;
@@ -11,7 +12,7 @@ use super::trust_region::{Outcome, Stop};
 use crate::simulate::Trajectory;
 
 /// What one output says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputReport {
     /// The output's name.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct OutputReport {
 }
 
 /// Where one start began and ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartReport {
     /// Its cost; NaN: it couldn't be simulated.
     pub cost: f64,
@@ -43,7 +44,7 @@ pub struct StartReport {
 }
 
 /// The result of a fit. The vectors `names` … `at_upper` and `covariance` run over the free parameters.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
     /// Indices of the free parameters in θ.
     pub free: Vec<usize>,

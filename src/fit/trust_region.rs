@@ -19,7 +19,7 @@ const SAME_WIDTH: f64 = 0.5;
 const STEP_RANK_TOLERANCE: f64 = 1e-14;
 
 /// Why a start ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Stop {
     /// No step promises a reduction of the cost that counts.
     Cost,

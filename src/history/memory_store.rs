@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     Direction, HistoryError, HistoryStore,
+    document::Document,
     edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, annotation_result, existing},
 };
 use crate::{
@@ -24,6 +25,7 @@ type Series = BTreeMap<Timestamp, Sample>;
 struct ByHand {
     modified: BTreeMap<(SeriesId, Timestamp, Reverse<u64>), Modified>,
     annotations: BTreeMap<(SeriesId, Timestamp, u64), Annotation>,
+    documents: BTreeMap<(SeriesId, Timestamp, u64), Document>,
     next: u64,
 }
 
@@ -263,5 +265,27 @@ impl HistoryStore for MemoryStore {
         self.slot(series)?;
         let range = (series, times.start, 0)..(series, times.end.max(times.start), 0);
         Ok(page(self.by_hand().annotations.range(range).map(|(_, found)| found), direction, skip, limit))
+    }
+
+    fn keep(&self, documents: &[(SeriesId, Document)]) -> Result<(), HistoryError> {
+        documents.iter().try_for_each(|(series, _)| self.slot(*series).map(drop))?;
+        let mut by_hand = self.by_hand();
+        for (series, document) in documents {
+            let number = by_hand.number();
+            by_hand.documents.insert((*series, document.at, number), document.clone());
+        }
+        Ok(())
+    }
+
+    fn documents(
+        &self,
+        series: SeriesId,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Document>, HistoryError> {
+        self.slot(series)?;
+        let of_series = (series, Timestamp::from_ticks(i64::MIN), 0)..=(series, Timestamp::MAX, u64::MAX);
+        Ok(page(self.by_hand().documents.range(of_series).map(|(_, found)| found), direction, skip, limit))
     }
 }

@@ -11,6 +11,7 @@ mod bytes;
 pub mod columns;
 pub mod edit;
 mod compact;
+pub mod document;
 pub mod guards;
 mod head;
 pub mod log;
@@ -36,6 +37,7 @@ pub mod writer;
 use std::{ops::Range, sync::Arc, time::Duration};
 
 pub use backup::{BackupProgress, BackupReport};
+pub use document::Document;
 pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
 pub use summary::{ClassSummary, Summary};
 
@@ -249,6 +251,24 @@ pub trait HistoryStore: Send + Sync {
         _skip: usize,
         _limit: usize,
     ) -> Result<Vec<Annotation>, HistoryError> {
+        Ok(Vec::new())
+    }
+
+    /// Keeps documents, each beside its series; durable when it returns. Nothing ever drops them.
+    fn keep(&self, _documents: &[(SeriesId, Document)]) -> Result<(), HistoryError> {
+        Err(HistoryError::Unsupported { what: "keep documents" })
+    }
+
+    /// The documents of a series by their time, those of one instant as they came (backward: reversed); `skip` and `limit`
+    /// as in [`modified`](Self::modified). In the place of one that damage has taken stands one that
+    /// [`is_lost`](Document::is_lost).
+    fn documents(
+        &self,
+        _series: SeriesId,
+        _direction: Direction,
+        _skip: usize,
+        _limit: usize,
+    ) -> Result<Vec<Document>, HistoryError> {
         Ok(Vec::new())
     }
 

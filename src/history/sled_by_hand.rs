@@ -1,5 +1,5 @@
-//! What a [`SledStore`] keeps beside its samples: modification records, as `sled_edit.rs` writes them, and annotations. Both
-//! in the block database, so that one flush and sync makes a change durable.
+//! What a [`SledStore`] keeps beside its samples: modification records, as `sled_edit.rs` writes them, annotations and
+//! documents. All in the block database, so that one flush and sync makes a change durable.
 
 use std::ops::Range;
 
@@ -8,6 +8,7 @@ use sled::Batch;
 use super::{
     Direction, HistoryError,
     blocks::Cause,
+    document::Document,
     edit::{Annotation, AnnotationEdit, Modified, annotation_result},
     shelf::Shelf,
     sled_store::SledStore,
@@ -97,5 +98,32 @@ impl SledStore {
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.known(series)?;
         self.annotations.read(self.ids[series.index()], times, direction, page).map_err(HistoryError::Read)
+    }
+
+    pub(super) fn keep_documents(&self, documents: &[(SeriesId, Document)]) -> Result<(), HistoryError> {
+        documents.iter().try_for_each(|(series, _)| self.known(*series).map(drop))?;
+        self.floor.check()?;
+        let _turn = self.turn();
+        let keep = || -> Result<(), Cause> {
+            for (series, document) in documents {
+                let mut batch = Batch::default();
+                let place = (document.at, self.block_db.generate_id()?);
+                Shelf::put(&mut batch, self.ids[series.index()], place, document)?;
+                self.documents.tree.apply_batch(batch)?;
+            }
+            self.flush_blocks()
+        };
+        keep().map_err(|cause| HistoryError::Append { count: documents.len(), cause })
+    }
+
+    pub(super) fn documents_of(
+        &self,
+        series: SeriesId,
+        direction: Direction,
+        page: (usize, usize),
+    ) -> Result<Vec<Document>, HistoryError> {
+        self.known(series)?;
+        let ever = Timestamp::from_ticks(i64::MIN)..Timestamp::MAX;
+        self.documents.read(self.ids[series.index()], ever, direction, page).map_err(HistoryError::Read)
     }
 }

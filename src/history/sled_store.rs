@@ -21,7 +21,7 @@ use std::{
 use sled::Db;
 
 use super::{
-    BackupProgress, BackupReport, Compacted, Direction, HistoryError, HistoryStore, Summary,
+    BackupProgress, BackupReport, Compacted, Direction, Document, HistoryError, HistoryStore, Summary,
     backup::Copying,
     block::SAMPLES_MAX,
     blocks::{Blocks, Cause, PAGE_SAMPLES},
@@ -98,6 +98,7 @@ pub struct SledStore {
     /// Modification records.
     pub(super) edits: Shelf<Modified>,
     pub(super) annotations: Shelf<Annotation>,
+    pub(super) documents: Shelf<Document>,
     /// Edits and annotations take turns.
     pub(super) editing: Mutex<()>,
     pub(super) block_db: Db,
@@ -142,6 +143,7 @@ impl SledStore {
         let log = Log::open(&log_db).map_err(&fail)?;
         let edits = Shelf::new(tree(&block_db, "edits")?);
         let annotations = Shelf::new(tree(&block_db, "annotations")?);
+        let documents = Shelf::new(tree(&block_db, "documents")?);
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
         let series = tree(&block_db, "series")?;
         rename::carry_over(&series, &options.renames).map_err(&fail)?;
@@ -162,6 +164,7 @@ impl SledStore {
             copying: Copying::default(),
             edits,
             annotations,
+            documents,
             editing: Mutex::default(),
             block_db,
             log_db,
@@ -355,6 +358,20 @@ impl HistoryStore for SledStore {
         limit: usize,
     ) -> Result<Vec<Annotation>, HistoryError> {
         self.annotations_in(series, times, direction, (skip, limit))
+    }
+
+    fn keep(&self, documents: &[(SeriesId, Document)]) -> Result<(), HistoryError> {
+        self.keep_documents(documents)
+    }
+
+    fn documents(
+        &self,
+        series: SeriesId,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Document>, HistoryError> {
+        self.documents_of(series, direction, (skip, limit))
     }
 
     fn backup(

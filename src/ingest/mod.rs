@@ -14,14 +14,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use crate::{
-    fit::FitReport,
     history::writer::HistoryMessage,
     preprocess::Chain,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     simulate::Stepper,
     southbound::{Event, PlcId},
     time::Timestamp,
-    twin::{Facet, LastFit, TwinState},
+    twin::{Facet, InForce, LastFit, TwinState},
 };
 use gap::{Gap, Gaps};
 use live_model::LiveModel;
@@ -29,18 +28,16 @@ use live_model::LiveModel;
 /// What others ask of the stage, besides samples.
 #[derive(Debug)]
 pub enum Command {
-    /// Put parameters in force as the next revision; answers with its number.
+    /// Put parameters in force, which are on record; answers when they are.
     Parameters {
         /// Whose.
         twin: TwinId,
-        /// All of them, by parameter.
-        values: Box<[f64]>,
-        /// The fit that found them.
-        basis: Option<Arc<FitReport>>,
+        /// What.
+        in_force: InForce,
         /// Where the model stands under them, if that was simulated: state x at an instant.
         state: Option<(Timestamp, Vec<f64>)>,
-        /// Gets the new revision.
-        reply: oneshot::Sender<u32>,
+        /// Told that it is done.
+        reply: oneshot::Sender<()>,
     },
     /// The live model goes on from here.
     Restart {
@@ -179,9 +176,9 @@ impl Ingest {
     /// What a client or a job asks.
     pub fn on_command(&mut self, now: Timestamp, command: Command, output: &mut Output) {
         match command {
-            Command::Parameters { twin, values, basis, state, reply } => {
-                let revision = self.put_in_force(now, twin, values, basis, state, output);
-                let _ = reply.send(revision); // a caller that has gone doesn't undo it
+            Command::Parameters { twin, in_force, state, reply } => {
+                self.put_in_force(now, twin, in_force, state, output);
+                let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
             Command::Restart { twin, at, state } => {
                 if let Some(model) = &mut self.models[twin.index()] {
@@ -327,31 +324,31 @@ impl Ingest {
         &mut self,
         now: Timestamp,
         twin: TwinId,
-        values: Box<[f64]>,
-        basis: Option<Arc<FitReport>>,
+        in_force: InForce,
         state: Option<(Timestamp, Vec<f64>)>,
         output: &mut Output,
-    ) -> u32 {
-        let (revision, before) = {
-            let mut live = self.state.write(twin);
-            live.revision += 1;
-            live.basis = basis;
-            (live.revision, std::mem::replace(&mut live.parameters, values.clone()))
-        };
+    ) {
+        let values = in_force.values.clone();
+        let before = self.state.write(twin).put_in_force(in_force);
         if let (Some(model), Some((at, state))) = (&mut self.models[twin.index()], state) {
             model.restart(at, state);
         }
         self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
-        revision
     }
 
+    /// The revision too.
     fn record_parameters(&mut self, twin: TwinId, now: Timestamp, which: impl Fn(usize) -> bool, output: &mut Output) {
         let configured = Arc::clone(self.state.configured());
         let twin_type = configured.type_of(twin);
         let mut live = self.state.write(twin);
-        for p in (0..live.parameters.len()).filter(|p| which(*p)) {
-            let facet = Facet::Parameter(p);
-            let sample = Sample { value: Value::Double(live.parameters[p]), ..Sample::good(now, 0.0) };
+        if twin_type.model.is_none() {
+            return;
+        }
+        let parameters = (0..live.parameters.len()).filter(|p| which(*p));
+        let mut values: Vec<_> = parameters.map(|p| (Facet::Parameter(p), Value::Double(live.parameters[p]))).collect();
+        values.push((Facet::Revision, Value::UInt32(live.revision)));
+        for (facet, value) in values {
+            let sample = Sample { value, ..Sample::good(now, 0.0) };
             let series = configured.series(twin, facet);
             live.set_sample(twin_type, facet, sample.clone());
             output.changed.push(series);

@@ -11,9 +11,10 @@ use super::{CallError, FitOutcome, Jobs, experiment::Recorded};
 use crate::{
     fit::{self, FitReport},
     ingest::Command,
+    revisions::{Fitted, Origin},
     sample::TwinId,
     time::Timestamp,
-    twin::{Activation, FitState, LastFit, TwinModel},
+    twin::{Activation, FitState, InForce, LastFit, TwinModel},
 };
 
 /// A fit that has its slot and its data.
@@ -23,6 +24,7 @@ struct FitJob {
     recorded: Recorded,
     free: Vec<usize>,
     began: Timestamp,
+    by: String,
     cancel: Arc<AtomicBool>,
     _slot: OwnedSemaphorePermit,
 }
@@ -43,6 +45,7 @@ impl Jobs {
         twin: TwinId,
         times: (Timestamp, Timestamp),
         parameters: Vec<usize>,
+        by: &str,
     ) -> Result<oneshot::Receiver<FitOutcome>, CallError> {
         let spec = self.model(twin)?;
         let slot = Arc::clone(&self.slots).try_acquire_owned();
@@ -55,7 +58,8 @@ impl Jobs {
         if usable <= free.len() {
             return Err(CallError::NoData(format!("{usable} usable samples for {} free parameters", free.len())));
         }
-        let job = FitJob { twin, spec, recorded, free, began: self.clock.now(), cancel, _slot: slot };
+        let by = by.to_owned();
+        let job = FitJob { twin, spec, recorded, free, began: self.clock.now(), by, cancel, _slot: slot };
         self.command(Command::LastFit(twin, Box::new(job.last_fit(FitState::Running, "at work", self.clock.now()))))
             .await?;
         let (reply, answer) = oneshot::channel();
@@ -83,7 +87,7 @@ impl FitJob {
         let theta = jobs.state.read(self.twin).parameters.to_vec();
         let options = fit::FitOptions {
             free: self.free.clone(),
-            theta: Some(theta),
+            theta: Some(theta.clone()),
             starts: self.spec.fit.starts as usize,
             seed: self.spec.fit.seed,
             absolute_sigma: self.spec.fit.absolute_sigma,
@@ -98,7 +102,7 @@ impl FitJob {
         );
         let (state, report, message) = match result {
             _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
-            Ok(report) => self.judge(jobs, Arc::new(report)),
+            Ok(report) => self.judge(jobs, theta, Arc::new(report)),
             Err(error) => (FitState::Failed, None, error.to_string()),
         };
         let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
@@ -107,39 +111,56 @@ impl FitJob {
         FitOutcome { state, revision: jobs.state.read(self.twin).revision, report, message }
     }
 
-    /// A better fit is put in force if the config says so; a worse one never is.
-    fn judge(&self, jobs: &Arc<Jobs>, report: Arc<FitReport>) -> (FitState, Option<Arc<FitReport>>, String) {
+    /// A better fit becomes a revision, and is put in force if the config says so; a worse one is neither.
+    fn judge(
+        &self,
+        jobs: &Arc<Jobs>,
+        from: Vec<f64>,
+        report: Arc<FitReport>,
+    ) -> (FitState, Option<Arc<FitReport>>, String) {
         let note = |decision: &str| {
             let reason = report.message.trim();
             if reason.is_empty() { decision.to_owned() } else { format!("{decision}; {reason}") }
         };
-        let message = if !report.improved {
-            note("not better than the parameters in force, which stay")
-        } else if self.spec.fit.activate == Activation::Manual {
-            note("found, not put in force: activation is manual")
-        } else {
-            match self.put_in_force(jobs, &report) {
-                Some(revision) => note(&format!("in force as revision {revision}")),
-                None => note("found, but the server is stopping"),
+        let message = if report.improved {
+            match self.keep(jobs, from, &report) {
+                Ok((revision, true)) => note(&format!("in force as revision {revision}")),
+                Ok((revision, false)) => {
+                    note(&format!("kept as revision {revision}, not put in force: activation is manual"))
+                }
+                Err(error) => note(&format!("found, not put in force: {error}")),
             }
+        } else {
+            note("not better than the parameters in force, which stay")
         };
         (FitState::Completed, Some(report), message)
     }
 
-    fn put_in_force(&self, jobs: &Arc<Jobs>, report: &Arc<FitReport>) -> Option<u32> {
-        let mut theta = jobs.state.read(self.twin).parameters.to_vec();
+    /// Answers the new revision, and whether it is in force.
+    fn keep(&self, jobs: &Arc<Jobs>, from: Vec<f64>, report: &Arc<FitReport>) -> Result<(u32, bool), CallError> {
+        let mut theta = jobs.state.read(self.twin).parameters.clone();
         self.free.iter().zip(&report.values).for_each(|(p, value)| theta[*p] = *value);
-        let state = self.recorded.final_state(&self.spec.model, &theta).ok();
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Parameters {
-            twin: self.twin,
-            values: theta.into(),
-            basis: Some(Arc::clone(report)),
-            state,
-            reply,
+        let now = jobs.clock.now();
+        let fitted = Fitted {
+            times: (self.recorded.times.0.ticks(), self.recorded.times.1.ticks()),
+            from,
+            starts: self.spec.fit.starts as usize,
+            seed: self.spec.fit.seed,
+            absolute_sigma: self.spec.fit.absolute_sigma,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            finished_at: now.ticks(),
+            duration_s: now.seconds_since(self.began),
+            report: FitReport::clone(report),
         };
-        jobs.commands.blocking_send(command).ok()?;
-        answer.blocking_recv().ok()
+        let activate = self.spec.fit.activate == Activation::IfBetter;
+        let what = (Origin::Fitted(Box::new(fitted)), &theta[..]);
+        let revision = jobs.revisions.add(self.twin, now, &self.by, what, activate).map_err(super::unrecorded)?;
+        if activate {
+            let state = self.recorded.final_state(&self.spec.model, &theta).ok();
+            let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
+            jobs.put_in_force(self.twin, in_force, state)?;
+        }
+        Ok((revision, activate))
     }
 
     fn last_fit(&self, state: FitState, message: &str, now: Timestamp) -> LastFit {

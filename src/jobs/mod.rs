@@ -20,10 +20,11 @@ use crate::{
     fit::FitReport,
     history::SharedStore,
     ingest::Command,
+    revisions::{Origin, RevisionError, Revisions},
     sample::{Sample, TwinId},
     statistics::correlation::{self, Trace},
     time::{Clock, Timestamp},
-    twin::{Facet, FitState, TwinModel, TwinState},
+    twin::{Facet, FitState, InForce, TwinModel, TwinState},
 };
 use experiment::Recorded;
 
@@ -87,6 +88,7 @@ pub struct Correlation {
 pub struct Jobs {
     state: Arc<TwinState>,
     history: SharedStore,
+    revisions: Revisions,
     commands: mpsc::Sender<Command>,
     clock: Arc<dyn Clock>,
     /// Owned by app.rs, which waits for it.
@@ -102,12 +104,13 @@ impl Jobs {
     pub fn new(
         state: Arc<TwinState>,
         history: SharedStore,
+        revisions: Revisions,
         commands: mpsc::Sender<Command>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(FIT_SLOTS));
-        Arc::new(Self { state, history, commands, clock, tasks, slots, running: Mutex::default() })
+        Arc::new(Self { state, history, revisions, commands, clock, tasks, slots, running: Mutex::default() })
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.
@@ -120,8 +123,9 @@ impl Jobs {
         times: (Timestamp, Timestamp),
         parameters: Vec<usize>,
         wait: Duration,
+        by: &str,
     ) -> Result<FitOutcome, CallError> {
-        let answer = self.start_fit(twin, times, parameters).await?;
+        let answer = self.start_fit(twin, times, parameters, by).await?;
         match tokio::time::timeout(wait, answer).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(CallError::Internal("the fit ended without an answer".into())),
@@ -175,11 +179,16 @@ impl Jobs {
         .await
     }
 
-    /// Puts values in force as a new revision; within bounds or not at all.
+    /// Puts values in force as a new revision, which is on record when it answers; within bounds or not at all.
     ///
     /// # Errors
     /// A value outside its parameter's bounds.
-    pub async fn set_parameters(&self, twin: TwinId, parameters: Vec<(usize, f64)>) -> Result<u32, CallError> {
+    pub async fn set_parameters(
+        self: &Arc<Self>,
+        twin: TwinId,
+        parameters: Vec<(usize, f64)>,
+        by: &str,
+    ) -> Result<u32, CallError> {
         let spec = self.model(twin)?;
         let mut values = self.state.read(twin).parameters.clone();
         for (index, value) in parameters {
@@ -190,9 +199,42 @@ impl Jobs {
             }
             values[index] = value;
         }
+        let (by, now) = (by.to_owned(), self.clock.now());
+        self.blocking(move |jobs| {
+            let revision = jobs.revisions.add(twin, now, &by, (Origin::Set, &values), true).map_err(unrecorded)?;
+            jobs.put_in_force(twin, InForce { revision, values, basis: None }, None)?;
+            Ok(revision)
+        })
+        .await
+    }
+
+    /// Puts the values of a revision in force again; that is on record when it answers.
+    ///
+    /// # Errors
+    /// A revision that is not there, or of a model with other parameters.
+    pub async fn activate(self: &Arc<Self>, twin: TwinId, revision: u32, by: &str) -> Result<(), CallError> {
+        let (by, now) = (by.to_owned(), self.clock.now());
+        self.blocking(move |jobs| {
+            let in_force = jobs.revisions.activate(twin, now, &by, revision).map_err(|error| match error {
+                RevisionError::History(error) => unrecorded(error),
+                wrong => CallError::InvalidArgument { arguments: vec![0], message: wrong.to_string() },
+            })?;
+            jobs.put_in_force(twin, in_force, None)
+        })
+        .await
+    }
+
+    /// On a thread that may block.
+    fn put_in_force(
+        &self,
+        twin: TwinId,
+        in_force: InForce,
+        state: Option<(Timestamp, Vec<f64>)>,
+    ) -> Result<(), CallError> {
         let (reply, answer) = oneshot::channel();
-        self.command(Command::Parameters { twin, values, basis: None, state: None, reply }).await?;
-        answer.await.map_err(|_| stopping())
+        let command = Command::Parameters { twin, in_force, state, reply };
+        self.commands.blocking_send(command).map_err(|_| stopping())?;
+        answer.blocking_recv().map_err(|_| stopping())
     }
 
     /// Correlation of variables (indices) over a range.
@@ -295,6 +337,12 @@ impl Jobs {
             Err(CallError::Internal("the job broke; the log says how".into()))
         })
     }
+}
+
+/// History cannot be written: nothing was changed.
+fn unrecorded(error: crate::history::HistoryError) -> CallError {
+    tracing::error!(error = &error as &dyn std::error::Error, "a parameter revision could not be kept");
+    CallError::Unavailable("the revision could not be written to disk; the log says why".into())
 }
 
 fn stopping() -> CallError {

@@ -334,6 +334,27 @@ impl Model {
         text
     }
 
+    /// A number for all that a fit or a simulation depends on, the same on every machine: FNV-1a of the model written out.
+    /// What a model may have beyond what follows is appended where it is not as by default, so that a later program finds
+    /// the same number.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut text = self.equations_text();
+        for p in &self.source.parameters {
+            text += &format!("\n{} {:?} {:?} {} {}", p.name, p.min, p.max, p.log, p.free);
+        }
+        for s in &self.source.states {
+            text += &format!("\n{} {:?}", s.name, s.init);
+        }
+        for i in &self.source.inputs {
+            text += &format!("\n{} {} {:?} {:?}", i.name, i.variable, i.hold, i.delay);
+        }
+        for o in &self.source.outputs {
+            text += &format!("\n{} {:?} {:?}", o.name, o.sigma, o.loss);
+        }
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
     /// Operations of one evaluation of dx/dt and of y: what a run costs.
     #[must_use]
     pub fn operations(&self) -> (usize, usize) {

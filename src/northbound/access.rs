@@ -32,7 +32,7 @@ impl Access {
 /// The least role that may call a method, by its number in `urn:uatwin:types`.
 pub(super) const fn role_for(method: u32) -> Role {
     match method {
-        ids::METHOD_SET_PARAMETERS => Role::Engineer,
+        ids::METHOD_SET_PARAMETERS | ids::METHOD_ACTIVATE_REVISION => Role::Engineer,
         _ => Role::Operator,
     }
 }

@@ -196,6 +196,8 @@ pub const METHOD_FIT: u32 = 7020;
 pub const METHOD_SET_PARAMETERS: u32 = 7030;
 /// `Simulate` of `TwinType`.
 pub const METHOD_SIMULATE: u32 = 7040;
+/// `ActivateRevision` of `TwinType`.
+pub const METHOD_ACTIVATE_REVISION: u32 = 7050;
 /// `ResetStatistics` of `TwinStatisticsType`.
 pub const METHOD_RESET_STATISTICS: u32 = 7100;
 
@@ -304,6 +306,7 @@ mod tests {
         (TYPES, METHOD_FIT, NodeClass::Method, TYPES, "Fit"),
         (TYPES, METHOD_SET_PARAMETERS, NodeClass::Method, TYPES, "SetParameters"),
         (TYPES, METHOD_SIMULATE, NodeClass::Method, TYPES, "Simulate"),
+        (TYPES, METHOD_ACTIVATE_REVISION, NodeClass::Method, TYPES, "ActivateRevision"),
         (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
         (TYPES, AGGREGATE_CPK, NodeClass::Object, TYPES, "Cpk"),
         (TYPES, AGGREGATE_MEDIAN, NodeClass::Object, TYPES, "Median"),

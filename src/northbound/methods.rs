@@ -53,7 +53,7 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         std::cmp::Ordering::Greater => return call.set_status(StatusCode::BadTooManyArguments),
         std::cmp::Ordering::Equal => {}
     }
-    match answer(space, twin, method.def(), call.arguments()).await {
+    match answer(space, (twin, context.token.0.as_str()), method.def(), call.arguments()).await {
         Ok(outputs) => {
             call.set_outputs(outputs);
             call.set_status(StatusCode::Good);
@@ -86,12 +86,19 @@ fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(Twi
     if has_it && is_own { Ok((TwinId(t), wanted)) } else { Err(StatusCode::BadMethodInvalid) }
 }
 
-async fn answer(space: &AddressSpace, twin: TwinId, method: &MethodDef, arguments: &[Variant]) -> Outputs {
+/// `by`: the session's user.
+async fn answer(
+    space: &AddressSpace,
+    (twin, by): (TwinId, &str),
+    method: &MethodDef,
+    arguments: &[Variant],
+) -> Outputs {
     let arguments = Arguments { given: arguments, results: vec![StatusCode::Good; arguments.len()] };
     match method.id {
-        ids::METHOD_FIT => fit(space, twin, arguments).await,
+        ids::METHOD_FIT => fit(space, (twin, by), arguments).await,
         ids::METHOD_SIMULATE => simulate(space, twin, arguments).await,
-        ids::METHOD_SET_PARAMETERS => set_parameters(space, twin, arguments).await,
+        ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by), arguments).await,
+        ids::METHOD_ACTIVATE_REVISION => activate_revision(space, (twin, by), arguments).await,
         ids::METHOD_CORRELATE => correlate(space, twin, arguments).await,
         ids::METHOD_CANCEL_FIT => {
             space.world.jobs.cancel_fit(twin);
@@ -106,7 +113,7 @@ async fn answer(space: &AddressSpace, twin: TwinId, method: &MethodDef, argument
     }
 }
 
-async fn fit(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+async fn fit(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {
     let twin_type = space.configured().type_of(twin);
     let times = arguments.times(0, 1);
     let parameters = arguments.names(2, |name| parameter(twin_type, name));
@@ -114,7 +121,7 @@ async fn fit(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -
     arguments.check()?;
     // NaN and negative are not waited for.
     let wait = Duration::try_from_secs_f64(wait.max(0.0) * 1e-3).unwrap_or(WAIT_MAX).min(WAIT_MAX);
-    let outcome = space.world.jobs.fit(twin, times, parameters, wait).await.map_err(|error| refusal(error, 4))?;
+    let outcome = space.world.jobs.fit(twin, times, parameters, wait, by).await.map_err(|error| refusal(error, 4))?;
     let report = outcome.report.as_deref();
     let numbers =
         |figures: fn(&crate::fit::FitReport) -> &Vec<f64>| doubles(report.map_or(&[][..], |report| figures(report)));
@@ -148,15 +155,27 @@ async fn simulate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'
     Ok(vec![times.into(), doubles(&values)])
 }
 
-async fn set_parameters(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+async fn set_parameters(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {
     let twin_type = space.configured().type_of(twin);
     let parameters = arguments.pairs(0, 1, twin_type);
     if parameters.is_empty() {
         arguments.wrong(0, StatusCode::BadInvalidArgument); // nothing to set
     }
     arguments.check()?;
-    let revision = space.world.jobs.set_parameters(twin, parameters).await.map_err(|error| refusal(error, 2))?;
+    let revision = space.world.jobs.set_parameters(twin, parameters, by).await.map_err(|error| refusal(error, 2))?;
     Ok(vec![revision.into()])
+}
+
+async fn activate_revision(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {
+    let number = arguments.number(0);
+    let revision = (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32);
+    if revision.is_none() {
+        arguments.wrong(0, StatusCode::BadInvalidArgument);
+    }
+    arguments.check()?;
+    let revision = revision.unwrap_or_default();
+    space.world.jobs.activate(twin, revision, by).await.map_err(|error| refusal(error, 1))?;
+    Ok(Vec::new())
 }
 
 async fn correlate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {

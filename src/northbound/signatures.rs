@@ -62,6 +62,12 @@ pub fn method_by_id(id: u32) -> Option<&'static MethodDef> {
 
 /// Every method that our types declare, by name.
 pub const METHODS: &[MethodDef] = &[
+    MethodDef {
+        name: "ActivateRevision",
+        id: ids::METHOD_ACTIVATE_REVISION,
+        inputs: &[scalar("Revision", DataTypeId::UInt32, "The number of the revision.")],
+        outputs: &[],
+    },
     MethodDef { name: "CancelFit", id: ids::METHOD_CANCEL_FIT, inputs: &[], outputs: &[] },
     MethodDef {
         name: "Correlate",

@@ -23,6 +23,7 @@ use uatwin::{
     },
     northbound::{HistoryStatus, Publisher, Role, Server, ServerConfig, World},
     preprocess::FilterSpec,
+    revisions::Revisions,
     sample::{Sample, SeriesId, TwinId},
     southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode},
     statistics::Window,
@@ -213,6 +214,7 @@ pub(crate) fn world_of(twins: Twins) -> Parts {
         jobs: Jobs::new(
             Arc::clone(&state),
             Arc::clone(&store) as _,
+            Revisions::open(Arc::clone(&store) as _, Arc::clone(state.configured()), clock.now()).unwrap().0,
             commands,
             Arc::clone(&clock) as _,
             TaskTracker::new(),

@@ -16,7 +16,9 @@ pub(super) fn run(folder: &Path) -> Result<bool, CommandError> {
     let report = SledStore::verify(folder, &mut |progress| {
         let VerifyProgress { blocks, records, by_hand } = progress;
         if (blocks + records + by_hand).is_multiple_of(256) {
-            bar.set_message(format!("{blocks} blocks, {by_hand} edits and annotations, {records} log records"));
+            bar.set_message(format!(
+                "{blocks} blocks, {by_hand} edits, annotations and documents, {records} log records"
+            ));
             bar.tick();
         }
     })?;
@@ -52,10 +54,10 @@ fn line(damage: &Damage) -> String {
 
 fn summary(report: &VerifyReport) -> String {
     let VerifyReport { series, blocks, block_samples, records, record_samples, .. } = report;
-    let VerifyReport { modifications, annotations, set_aside, damaged, .. } = report;
+    let VerifyReport { modifications, annotations, documents, set_aside, damaged, .. } = report;
     let mut text = format!(
         "{series} series; {blocks} blocks with {block_samples} samples; {modifications} modification records; \
-         {annotations} annotations; {records} log records with {record_samples} samples; "
+         {annotations} annotations; {documents} documents; {records} log records with {record_samples} samples; "
     );
     if *set_aside > 0 {
         text.push_str(&format!("{set_aside} damaged blocks set aside earlier; "));

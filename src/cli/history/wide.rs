@@ -87,6 +87,7 @@ pub fn series_of(twins: &Twins) -> Vec<(String, ValueType)> {
                 (variable.data_type, variable.array)
             }
             Facet::Simulated(_) | Facet::Residual(_) | Facet::Parameter(_) => (DataType::Double, false),
+            Facet::Revision => (DataType::UInt32, false),
         };
         let name = DataType::ALL.iter().find(|(known, _)| *known == data_type).map_or("Double", |(_, name)| name);
         ValueType::named(&format!("{name}{}", if is_array { "[]" } else { "" }))

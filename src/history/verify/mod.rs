@@ -1,4 +1,4 @@
-//! Whether a history on the disk is whole: every block, every record of the log, of modifications and of annotations is
+//! Whether a history on the disk is whole: every block, every record of the log, of modifications, annotations and documents is
 //! decoded and checked, nothing is replayed, moved or mended. (sled itself may write a snapshot of its own index; no tree
 //! is changed.)
 
@@ -11,7 +11,7 @@ use std::{collections::HashMap, path::Path};
 use sled::{Db, IVec, Tree};
 
 use super::{
-    Annotation, HistoryError, Modified,
+    Annotation, Document, HistoryError, Modified,
     blocks::{Blocks, Cause, PAGE_SAMPLES},
     guards::{self, FolderLock},
     log::PersistentId,
@@ -32,7 +32,7 @@ pub struct VerifyProgress {
     pub blocks: u64,
     /// Log records looked at.
     pub records: u64,
-    /// Modification records and annotations looked at.
+    /// Modification records, annotations and documents looked at.
     pub by_hand: u64,
 }
 
@@ -41,7 +41,7 @@ pub struct VerifyProgress {
 pub enum Place {
     /// A block of this series. `None`: of a number that has no name.
     Block(Option<String>),
-    /// A modification record or an annotation of this series, as [`Record::WHAT`](super::record::Record::WHAT) says.
+    /// A modification record, an annotation or a document of this series, as [`Record::WHAT`](super::record::Record::WHAT) says.
     Record(&'static str, Option<String>),
     /// A record of the log: of any series that was written to at the time.
     LogRecord(u64),
@@ -78,6 +78,8 @@ pub struct VerifyReport {
     pub modifications: u64,
     /// Annotations, damaged ones included.
     pub annotations: u64,
+    /// Documents, damaged ones included.
+    pub documents: u64,
     /// Damaged blocks that were set aside earlier, when something had to be written in their place. What they had reads
     /// back Bad_DataLost; no damage that is new, so they are not among `damages`.
     pub set_aside: u64,
@@ -97,7 +99,7 @@ impl VerifyReport {
     }
 
     const fn progress(&self) -> VerifyProgress {
-        let by_hand = self.modifications + self.annotations;
+        let by_hand = self.modifications + self.annotations + self.documents;
         VerifyProgress { blocks: self.blocks, records: self.records, by_hand }
     }
 
@@ -135,6 +137,9 @@ impl SledStore {
         }
         if let Some(tree) = tree("annotations")? {
             records::check::<Annotation>(tree, &names, &mut report, |report| &mut report.annotations, progress);
+        }
+        if let Some(tree) = tree("documents")? {
+            records::check::<Document>(tree, &names, &mut report, |report| &mut report.documents, progress);
         }
         let log_db = guards::open(&folder.join("log"), CACHE_BYTES)?;
         log::check(&log_trees::stored(&log_db).map_err(fail)?, &mut report, progress);

@@ -60,11 +60,10 @@ fn figure(summary: &Summary, statistic: Statistic) -> Option<Variant> {
 }
 
 /// A member of `Model`.
-pub(super) fn model(live: &TwinLive, model: Option<&TwinModel>, member: ModelMember) -> Figure {
+pub(super) fn model(model: Option<&TwinModel>, member: ModelMember) -> Figure {
     match member {
         ModelMember::Kind => Figure::good("Equations"),
         ModelMember::Equations => Figure::good(model.map(|model| model.model.equations_text()).unwrap_or_default()),
-        ModelMember::Revision => Figure::good(live.revision),
     }
 }
 

@@ -134,7 +134,7 @@ impl AddressSpace {
             Live::Simulated(k) | Live::Residual(k) => {
                 self.twin_type(owner).model.as_ref().and_then(|model| model.outputs.get(k as usize).copied())
             }
-            Live::Parameter(_) => None,
+            Live::Parameter(_) | Live::Revision => None,
         }
     }
 
@@ -149,7 +149,7 @@ impl AddressSpace {
 
     /// Whether a value holds until the next one.
     pub(super) fn stepped(&self, owner: Owner, live: Live) -> bool {
-        // A parameter holds until the next revision.
+        // A parameter holds until the next revision, as does its number.
         self.variable_of(owner, live).is_none_or(|v| self.twin_type(owner).variables[v].stepped)
     }
 
@@ -199,6 +199,7 @@ impl Live {
             Self::Simulated(i) => Facet::Simulated(i as usize),
             Self::Residual(i) => Facet::Residual(i as usize),
             Self::Parameter(i) => Facet::Parameter(i as usize),
+            Self::Revision => Facet::Revision,
         }
     }
 
@@ -209,6 +210,7 @@ impl Live {
             Facet::Simulated(i) => Self::Simulated(index(i)),
             Facet::Residual(i) => Self::Residual(index(i)),
             Facet::Parameter(i) => Self::Parameter(index(i)),
+            Facet::Revision => Self::Revision,
         }
     }
 }

@@ -107,7 +107,6 @@ members!(
     ModelMember:
     Kind = "Kind" Types component String -1,
     Equations = "Equations" Types component String -1,
-    Revision = "Revision" Types component UInt32 -1,
 );
 members!(
     /// Of a parameter, besides its properties of AnalogUnitType.
@@ -197,6 +196,7 @@ pub(crate) enum Live {
     Simulated(u32),
     Residual(u32),
     Parameter(u32),
+    Revision,
 }
 
 /// A node below a twin, or below its type as InstanceDeclaration.

@@ -133,6 +133,7 @@ impl AddressSpace {
                     let model = self.twin_type(owner).model.as_ref();
                     configured(model.map_or("", |model| model.model.parameters()[p as usize].name.as_str()))
                 }
+                Part::Live(Live::Revision) => owned("Revision"),
                 Part::HaConfiguration(_) => (Namespace::Standard, "HA Configuration".into()),
                 Part::AggregateConfiguration(_) => (Namespace::Standard, "AggregateConfiguration".into()),
                 Part::InputArguments(_) => (Namespace::Standard, "InputArguments".into()),
@@ -186,6 +187,7 @@ impl AddressSpace {
                     Node::Part(owner, Part::Live(Live::Variable(v)))
                 }
                 Part::Live(Live::Parameter(_)) => Node::Part(owner, Part::Folder(Folder::Parameters)),
+                Part::Live(Live::Revision) => Node::Part(owner, Part::Model),
                 Part::Property(live, _) | Part::HaConfiguration(live) => Node::Part(owner, Part::Live(live)),
                 Part::Archive(live, _) | Part::AggregateConfiguration(live) => {
                     Node::Part(owner, Part::HaConfiguration(live))
@@ -257,6 +259,7 @@ impl AddressSpace {
                 1 => Some(Part::HaConfiguration(live)),
                 _ => ParameterMember::ALL.get(i - 2).map(|member| Part::ParameterMember(p, *member)),
             },
+            Part::Live(live @ Live::Revision) => (i == 0).then_some(Part::HaConfiguration(live)),
             Part::HaConfiguration(live) => match Archive::ALL.get(i) {
                 Some(member) => Some(Part::Archive(live, *member)),
                 None => (i == Archive::ALL.len()).then_some(Part::AggregateConfiguration(live)),
@@ -276,8 +279,9 @@ impl AddressSpace {
             Part::VariableStatistics(v) => Statistic::ALL.get(i).map(|member| Part::Statistic(v, *member)),
             Part::Model => match (i, ModelMember::ALL.len()) {
                 (i, members) if i < members => ModelMember::ALL.get(i).map(|member| Part::ModelMember(*member)),
-                (i, members) if i == members => Some(Part::LastFit),
-                (i, members) => Folder::ALL.get(i - members - 1).map(|folder| Part::Folder(*folder)),
+                (i, members) if i == members => Some(Part::Live(Live::Revision)),
+                (i, members) if i == members + 1 => Some(Part::LastFit),
+                (i, members) => Folder::ALL.get(i - members - 2).map(|folder| Part::Folder(*folder)),
             },
             Part::Folder(Folder::Parameters) => {
                 let parameters = self.twin_type(owner).model.as_ref().map_or(0, |m| m.model.parameters().len());

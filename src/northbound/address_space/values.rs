@@ -107,9 +107,7 @@ impl AddressSpace {
                 super::figures::statistic(&self.world.state.read(twin), twin_type, v as usize, statistic, now)
             }
             Part::Rolling(Rolling::StartTime) => Figure::time(self.statistics_since(twin)),
-            Part::ModelMember(member) => {
-                super::figures::model(&self.world.state.read(twin), twin_type.model.as_ref(), member)
-            }
+            Part::ModelMember(member) => super::figures::model(twin_type.model.as_ref(), member),
             Part::ParameterMember(p, member) => super::figures::parameter(
                 &self.world.state.read(twin),
                 self.configured().twin(twin),
@@ -178,11 +176,14 @@ impl AddressSpace {
 
     /// Where a value comes from, in words: source → filters.
     fn definition(&self, owner: Owner, live: Live) -> String {
-        let Some(v) = self.variable_of(owner, live) else { return "parameter of the model in force".to_owned() };
+        let Some(v) = self.variable_of(owner, live) else {
+            let what = if live == Live::Revision { "number of the parameters" } else { "parameter of the model" };
+            return format!("{what} in force");
+        };
         match live {
             Live::Simulated(_) => return "what the model in force makes of the inputs".to_owned(),
             Live::Residual(_) => return "measured minus simulated".to_owned(),
-            Live::Variable(_) | Live::Parameter(_) => {}
+            Live::Variable(_) | Live::Parameter(_) | Live::Revision => {}
         }
         let mut text = match owner {
             Owner::Type(_) => String::new(),
