@@ -5,11 +5,13 @@ mod dopri5;
 mod engine;
 mod knots;
 mod live;
+mod observer;
 mod walk;
 
 use std::sync::atomic::AtomicBool;
 
 pub use live::{Stepper, advance, advance_over, output};
+pub use observer::{Belief, Expected, Observer};
 
 use crate::model::{Hold, Model, PARAMETERS_MAX};
 

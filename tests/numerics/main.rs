@@ -8,6 +8,7 @@ mod hostile;
 mod identification;
 mod language;
 mod nist;
+mod observer;
 mod oracle_series;
 mod part13;
 mod part13_cases;
