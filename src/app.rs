@@ -112,13 +112,15 @@ impl App {
         let (commands_tx, commands_rx) = mpsc::channel(COMMANDS);
         let (changed_tx, changed_rx) = mpsc::channel(CHANGED);
         let (warm_tx, warm_rx) = mpsc::channel(WARM_STARTS);
-        let (revisions, in_force) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
-        let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), in_force));
+        let (revisions, restored) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
+        let stood = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
+        let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
+        let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), restored));
         let job_tasks = TaskTracker::new();
         let jobs = Jobs::new(
             Arc::clone(&state),
             Arc::clone(&history),
-            revisions,
+            (revisions, stood),
             commands_tx,
             Arc::clone(&clock),
             job_tasks.clone(),

@@ -107,7 +107,17 @@ struct Book {
 }
 
 /// What a twin goes on with after a start.
-pub type Restored = (TwinId, InForce, LastFit);
+#[derive(Debug)]
+pub struct Restored {
+    /// Which.
+    pub twin: TwinId,
+    /// Its parameters.
+    pub in_force: InForce,
+    /// The fit that found them.
+    pub last_fit: LastFit,
+    /// Where its model stood last: x at an instant.
+    pub stood: Option<(Timestamp, Vec<f64>)>,
+}
 
 /// The revisions of all twins. Its methods block on the disk.
 pub struct Revisions {
@@ -124,7 +134,7 @@ impl Revisions {
     /// If history cannot be read or written.
     pub fn open(store: SharedStore, twins: Arc<Twins>, now: Timestamp) -> Result<(Self, Vec<Restored>), HistoryError> {
         let revisions = Self { store, twins, books: Mutex::default() };
-        let (mut in_force, mut new) = (Vec::new(), Vec::new());
+        let (mut restored, mut new) = (Vec::new(), Vec::new());
         for twin in revisions.twins.ids() {
             let Some(model) = revisions.model(twin) else { continue };
             let (mut book, found) = revisions.newest(twin)?;
@@ -145,12 +155,13 @@ impl Revisions {
             };
             revisions.books().insert(twin, book);
             let last_fit = revision.last_fit();
-            in_force.push((twin, revision.in_force(model), last_fit));
+            let stood = revisions.stood(twin, model)?;
+            restored.push(Restored { twin, in_force: revision.in_force(model), last_fit, stood });
         }
         if !new.is_empty() {
             revisions.store.keep(&new)?;
         }
-        Ok((revisions, in_force))
+        Ok((revisions, restored))
     }
 
     /// Keeps a new revision, and that it is in force if it is. Answers its number.
@@ -206,6 +217,23 @@ impl Revisions {
         })?;
         all.reverse();
         Ok(all)
+    }
+
+    fn stood(&self, twin: TwinId, model: &Model) -> Result<Option<(Timestamp, Vec<f64>)>, HistoryError> {
+        let ever = Timestamp::from_ticks(i64::MIN)..Timestamp::MAX;
+        let (mut stood, mut x) = (None, Vec::new());
+        for state in 0..model.states().len() {
+            let series = self.twins.series(twin, Facet::State(state));
+            let last = self.store.read(series, ever.clone(), Direction::Backward, 1)?;
+            let last = last.first().and_then(|last| Some((last.source_timestamp, last.usable()?)));
+            // All of one instant, or they are no state.
+            let Some((at, value)) = last.filter(|(at, _)| stood.is_none_or(|stood| stood == *at)) else {
+                return Ok(None);
+            };
+            stood = Some(at);
+            x.push(value);
+        }
+        Ok(stood.map(|at| (at, x)))
     }
 
     fn find(&self, twin: TwinId, number: u32) -> Result<Option<Revision>, HistoryError> {

@@ -151,6 +151,18 @@ pub struct TwinModel {
     pub fit: FitSettings,
     /// The live simulation's period.
     pub period: Duration,
+    /// What corrects it by what is measured.
+    pub observer: Observer,
+}
+
+/// What a live simulation makes of measurements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Observer {
+    /// Nothing: it runs free.
+    #[default]
+    None,
+    /// An extended Kalman filter corrects its states.
+    Ekf,
 }
 
 /// One `[twin_type.T]`.
@@ -196,12 +208,14 @@ pub enum Facet {
     Residual(usize),
     /// The parameter in force, by parameter.
     Parameter(usize),
+    /// x of the model beside the device, by state.
+    State(usize),
     /// Number of the revision in force.
     Revision,
 }
 
 /// Everything configured, and the numbering of series: twin by twin its variables, then per output Simulated and
-/// Residual, then its parameters, then the revision in force.
+/// Residual, then its parameters, its states, the revision in force.
 #[derive(Debug)]
 pub struct Twins {
     /// In config order.
@@ -294,8 +308,12 @@ impl TwinType {
         self.model.as_ref().map_or(0, |m| m.model.parameters().len())
     }
 
+    fn states_len(&self) -> usize {
+        self.model.as_ref().map_or(0, |m| m.model.states().len())
+    }
+
     fn series_len(&self) -> usize {
-        self.variables.len() + 2 * self.outputs_len() + self.parameters_len() + usize::from(self.model.is_some())
+        self.facet_index(Facet::Revision) + usize::from(self.model.is_some())
     }
 
     fn facet_index(&self, facet: Facet) -> usize {
@@ -305,16 +323,19 @@ impl TwinType {
             Facet::Simulated(k) => variables + 2 * k,
             Facet::Residual(k) => variables + 2 * k + 1,
             Facet::Parameter(p) => variables + 2 * self.outputs_len() + p,
-            Facet::Revision => variables + 2 * self.outputs_len() + self.parameters_len(),
+            Facet::State(i) => variables + 2 * self.outputs_len() + self.parameters_len() + i,
+            Facet::Revision => self.facet_index(Facet::State(self.states_len())),
         }
     }
 
     fn facet(&self, index: usize) -> Facet {
         let variables = self.variables.len();
         let outputs = 2 * self.outputs_len();
+        let parameters = outputs + self.parameters_len();
         match index.checked_sub(variables) {
             None => Facet::Variable(index),
-            Some(k) if k == outputs + self.parameters_len() => Facet::Revision,
+            Some(k) if k == parameters + self.states_len() => Facet::Revision,
+            Some(k) if k >= parameters => Facet::State(k - parameters),
             Some(k) if k >= outputs => Facet::Parameter(k - outputs),
             Some(k) if k % 2 == 0 => Facet::Simulated(k / 2),
             Some(k) => Facet::Residual(k / 2),
@@ -332,6 +353,10 @@ impl TwinType {
             Facet::Parameter(p) => {
                 let name = self.model.as_ref().map_or("", |m| m.model.parameters()[p].name.as_str());
                 format!("Model.Parameters.{name}")
+            }
+            Facet::State(i) => {
+                let name = self.model.as_ref().map_or("", |m| m.model.states()[i].name.as_str());
+                format!("Model.States.{name}")
             }
             Facet::Revision => "Model.Revision".to_owned(),
         }
@@ -432,7 +457,11 @@ impl TwinState {
 
     /// The same, with the parameters that were in force when the program ended.
     #[must_use]
-    pub fn restored(configured: Arc<Twins>, now: Timestamp, restored: Vec<(TwinId, InForce, LastFit)>) -> Self {
+    pub fn restored(
+        configured: Arc<Twins>,
+        now: Timestamp,
+        restored: impl IntoIterator<Item = (TwinId, InForce, LastFit)>,
+    ) -> Self {
         let state = Self::new(configured, now);
         for (twin, in_force, last_fit) in restored {
             let mut live = state.write(twin);

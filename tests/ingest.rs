@@ -67,9 +67,13 @@ impl Stage {
     }
 
     fn after(stored_until: impl Fn(SeriesId) -> Option<Timestamp> + Send + 'static) -> Self {
+        Self::of(CONFIG, stored_until)
+    }
+
+    fn of(config: &str, stored_until: impl Fn(SeriesId) -> Option<Timestamp> + Send + 'static) -> Self {
         let no_file = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
         let config =
-            config::parse(CONFIG, "test.toml", &no_file, &|_| None).unwrap_or_else(|faults| panic!("{faults:?}"));
+            config::parse(config, "test.toml", &no_file, &|_| None).unwrap_or_else(|faults| panic!("{faults:?}"));
         let state = Arc::new(TwinState::new(Arc::new(config.twins), at(-1.0)));
         let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state, stored: vec![], removed: vec![] };
         let mut output = Output::default();
@@ -218,6 +222,31 @@ fn what_is_simulated_is_no_better_than_its_worst_input() {
     assert_eq!(stage.live(Facet::Residual(0)).status, StatusCode::BadNoCommunication);
 }
 
+/// The filter's own numbers are tested where it is; here, that it is asked at the right moments.
+#[test]
+fn an_observer_corrects_the_state_after_the_prediction_was_told() {
+    let observed = CONFIG
+        .replace("[twin_type.Heater.model.parameter.tau]", "noise = 0.1\n[twin_type.Heater.model.parameter.tau]")
+        .replace("[twin.H1]", "[twin_type.Heater.model.live]\nobserver = \"ekf\"\n[twin.H1]");
+    let mut stage = Stage::of(&observed, |_| None);
+    stage.samples(0.0, vec![(POWER, Sample::good(at(0.0), 50.0))]);
+    let measured = |seconds: f64, kelvin: f64| vec![(TEMPERATURE, Sample::good(at(seconds), kelvin * 10.0))];
+    stage.samples(1.0, measured(1.0, 45.0));
+    let free = 50.0 - 30.0 * f64::exp(-0.1);
+    let simulated = stage.live(Facet::Simulated(0)).usable().unwrap();
+    assert!((simulated - free).abs() < 1e-6, "{simulated}: the measurement is not in its own prediction");
+    let corrected = stage.live(Facet::State(0)).usable().unwrap();
+    assert!((44.0..45.0).contains(&corrected), "{corrected}: it is in the state, which was hardly known");
+    stage.samples(2.0, measured(2.0, 45.5));
+    let predicted = stage.live(Facet::Simulated(0)).usable().unwrap();
+    assert!((predicted - (50.0 - (50.0 - corrected) * f64::exp(-0.1))).abs() < 1e-6, "{predicted}");
+    let uncertain = StatusCode::UncertainLastUsableValue;
+    let sample = Sample { status: uncertain, ..Sample::good(at(3.0), 9000.0) };
+    stage.samples(3.0, vec![(TEMPERATURE, sample)]);
+    let state = stage.live(Facet::State(0)).usable().unwrap();
+    assert!((45.0..50.0).contains(&state), "{state}: only Good measurements count");
+}
+
 #[test]
 fn a_lost_plc_leaves_no_simulation_that_looks_alive() {
     let mut stage = Stage::new();
@@ -284,6 +313,7 @@ fn every_series_is_found_again_from_its_number() {
             "H1.Temperature.Simulated",
             "H1.Temperature.Residual",
             "H1.Model.Parameters.tau",
+            "H1.Model.States.T",
             "H1.Model.Revision"
         ]
     );

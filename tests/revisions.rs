@@ -12,7 +12,7 @@ use uatwin::{
         memory_store::MemoryStore,
         sled_store::{SledOptions, SledStore},
     },
-    revisions::{Fitted, Origin, Revision, RevisionError, Revisions},
+    revisions::{Fitted, Origin, Restored, Revision, RevisionError, Revisions},
     sample::TwinId,
     simulate::Signal,
     time::Timestamp,
@@ -59,7 +59,7 @@ fn at(seconds: f64) -> Timestamp {
 fn open(store: &SharedStore, config: &str, now: f64) -> (Revisions, InForce) {
     let (revisions, mut in_force) = Revisions::open(Arc::clone(store), twins(config), at(now)).unwrap();
     assert_eq!(in_force.len(), 2);
-    let (twin, first, last_fit) = in_force.swap_remove(0);
+    let Restored { twin, in_force: first, last_fit, .. } = in_force.swap_remove(0);
     assert_eq!(last_fit.report.is_some(), first.basis.is_some(), "LastFit goes on too");
     assert_eq!(twin, H1);
     (revisions, first)

@@ -8,7 +8,7 @@ use crate::{
         Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
         OutputSource, ParameterSource, StateSource,
     },
-    twin::{Activation, FitSettings, TwinModel, Variable},
+    twin::{Activation, FitSettings, Observer, TwinModel, Variable},
 };
 
 /// Where each part of the model stands, for the faults that its compiler finds.
@@ -26,7 +26,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         outputs: entries(table, "output", &mut places, output),
     };
     let fit = fit(table, variables);
-    let period = live(table);
+    let (period, observer) = live(table, &source);
     table.finish();
     // The variables are looked up even where the equations are wrong: every fault at once.
     let inputs: Vec<_> = source
@@ -47,6 +47,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         outputs: outputs.into_iter().collect::<Option<_>>()?,
         fit,
         period,
+        observer,
     })
 }
 
@@ -84,11 +85,8 @@ fn expressions<'a, T>(
 
 fn state<'a>(name: &str, table: &Table<'a>, _places: &mut Places<'a>) -> StateSource {
     let init = table.required("init", "add init = a number, or the name of a parameter").and_then(|item| init(&item));
-    if let Some(item) = table.get("noise") {
-        let _ = item.number_in(0.0..=f64::MAX);
-        item.without_effect("noise");
-    }
-    StateSource { name: name.into(), init: init.unwrap_or(Init::Number(0.0)), noise: 0.0 }
+    let noise = table.get("noise").and_then(|item| item.number_in(0.0..=f64::MAX));
+    StateSource { name: name.into(), init: init.unwrap_or(Init::Number(0.0)), noise: noise.unwrap_or(0.0) }
 }
 
 fn init(item: &Item<'_>) -> Option<Init> {
@@ -202,20 +200,24 @@ fn condition(item: &Item<'_>, variables: &[Variable]) -> Option<Expression> {
     Expression::parse(item.text()?, &names).map_err(show).ok()
 }
 
-/// `[….live]`: the period.
-fn live(model: &Table<'_>) -> Duration {
-    let mut period = Duration::from_secs(1);
-    let Some(table) = model.table("live") else { return period };
+/// `[….live]`.
+fn live(model: &Table<'_>, source: &ModelSource) -> (Duration, Observer) {
+    let (mut period, mut observer) = (Duration::from_secs(1), Observer::None);
+    let Some(table) = model.table("live") else { return (period, observer) };
     if let Some(wanted) = table.get("period").and_then(|item| item.period()) {
         period = wanted;
     }
-    if let Some(item) = table.get("observer")
-        && item.choice(&[("none", false), ("ekf", true)]) == Some(true)
-    {
-        item.without_effect("observer");
+    if let Some(item) = table.get("observer") {
+        observer = item.choice(&[("none", Observer::None), ("ekf", Observer::Ekf)]).unwrap_or_default();
+        if observer == Observer::Ekf && source.states.iter().all(|state| state.noise == 0.0) {
+            item.fault(
+                "an observer corrects states by their process noise, and no state has any",
+                "add noise = its variance per second to a state, or use observer = \"none\"",
+            );
+        }
     }
     table.finish();
-    period
+    (period, observer)
 }
 
 /// The index of a numeric variable.

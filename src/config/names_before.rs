@@ -58,7 +58,7 @@ pub(super) fn of_series(twins: &Twins, by_twin: &NamesBefore, variables: &[Names
         let variable = match facet {
             Facet::Variable(v) => Some(v),
             Facet::Simulated(k) | Facet::Residual(k) => of.model.as_ref().map(|model| model.outputs[k]),
-            Facet::Parameter(_) | Facet::Revision => None,
+            Facet::Parameter(_) | Facet::State(_) | Facet::Revision => None,
         };
         let variable = variable.map(|v| of.variables[v].name.as_str());
         let path = of.facet_path(facet);

@@ -1,14 +1,28 @@
-//! One twin's model beside its device: the free run. State x is carried from measurement to measurement under the inputs
-//! as they came; ŷ and the residual stand at the measurement's own SourceTimestamp, no better than the worst input.
+//! One twin's model beside its device. State x is carried from measurement to measurement under the inputs as they came; ŷ
+//! and the residual stand at the measurement's own SourceTimestamp, no better than the worst input. Without an observer x
+//! runs free; with one each Good measurement corrects it, after ŷ was told: the one-step prediction ŷ(t|t⁻).
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
+    model::Model,
     sample::{Sample, StatusCode, TwinId, Value, worse},
-    simulate::{self, Options, Stepper},
+    simulate::{self, Belief, Expected, Options, Stepper},
     time::Timestamp,
-    twin::{Facet, TwinModel, Twins},
+    twin::{Facet, Observer, TwinModel, Twins},
 };
+
+/// Working memory of live models: one for each twin type.
+pub(super) struct Tools {
+    stepper: Stepper,
+    observer: simulate::Observer,
+}
+
+impl Tools {
+    pub(super) fn new(model: &Model) -> Self {
+        Self { stepper: Stepper::new(model), observer: simulate::Observer::new(model) }
+    }
+}
 
 /// Input changes that may wait for a measurement (or for their dead time); beyond, the oldest is worked off at once.
 const KNOTS_MAX: usize = 4096;
@@ -26,9 +40,11 @@ struct Knot {
 /// See the file's head.
 #[derive(Debug)]
 pub(super) struct LiveModel {
-    /// x at `at`; empty until every input has had a value.
-    x: Vec<f64>,
-    /// Instant of `x` and zero of the equations' `t` for it.
+    /// x at `at`, empty until every input has had a value; without an observer without its covariance.
+    belief: Belief,
+    /// Every output as expected at `at` before any measurement of that instant, and whether that is known.
+    expected: (Vec<Expected>, bool),
+    /// Instant of `belief` and zero of the equations' `t` for it.
     at: Timestamp,
     origin: Timestamp,
     u: Vec<f64>,
@@ -46,7 +62,8 @@ impl LiveModel {
     pub(super) fn new(configured: &Twins, twin: TwinId) -> Option<Self> {
         let spec = configured.type_of(twin).model.as_ref()?;
         Some(Self {
-            x: Vec::new(),
+            belief: Belief::default(),
+            expected: (Vec::new(), false),
             at: Timestamp::NULL,
             origin: Timestamp::NULL,
             u: vec![f64::NAN; spec.inputs.len()],
@@ -58,10 +75,15 @@ impl LiveModel {
         })
     }
 
-    /// Goes on from state `x` at `at`, if that fits the model.
-    pub(super) fn restart(&mut self, at: Timestamp, x: Vec<f64>) {
+    /// Goes on from state `x` at `at`, if that fits the model. How well it is known, nobody said: as badly as if it had
+    /// drifted for as long as a fit looks back.
+    pub(super) fn restart(&mut self, spec: &TwinModel, at: Timestamp, x: Vec<f64>) {
         if x.iter().all(|x| x.is_finite()) {
-            self.x = x;
+            self.belief = match spec.observer {
+                Observer::None => Belief { x, p: Vec::new() },
+                Observer::Ekf => Belief::after(&spec.model, x, spec.fit.window.as_secs_f64()),
+            };
+            self.expected.1 = false;
             self.at = at;
             self.origin = at;
             self.knots.retain(|knot| knot.at > at);
@@ -82,7 +104,7 @@ impl LiveModel {
     /// Takes in a sample of any of the twin's variables; gives the Simulated and Residual samples that follow from it.
     pub(super) fn on_sample(
         &mut self,
-        stepper: &mut Stepper,
+        tools: &mut Tools,
         spec: &TwinModel,
         theta: &[f64],
         variable: usize,
@@ -92,12 +114,13 @@ impl LiveModel {
         let mut produced = Vec::new();
         for input in spec.inputs.iter().enumerate().filter(|(_, v)| **v == variable).map(|(input, _)| input) {
             let turned_bad = sample.status.is_bad() && sample.status != self.statuses[input];
-            self.on_input(stepper, spec, theta, input, sample);
+            self.on_input(tools, spec, theta, input, sample);
             if turned_bad {
                 // Without its input a simulation must not stand there as if it went on.
                 let bad = Sample { server_timestamp: received, ..Sample::bad(sample.source_timestamp, sample.status) };
                 let both = |output| [(Facet::Simulated(output), bad.clone()), (Facet::Residual(output), bad.clone())];
                 produced.extend((0..spec.outputs.len()).flat_map(both));
+                produced.extend((0..spec.model.states().len()).map(|i| (Facet::State(i), bad.clone())));
             }
         }
         let outputs = spec.outputs.iter().enumerate().filter(|(_, v)| **v == variable).map(|(output, _)| output);
@@ -106,13 +129,13 @@ impl LiveModel {
             // Three quarters: a period's jitter must not halve the rate.
             if at.saturating_since(self.simulated[output]) >= self.period.mul_f64(0.75) || sample.status.is_bad() {
                 self.simulated[output] = at;
-                produced.extend(self.compare(stepper, spec, theta, output, sample, received));
+                produced.extend(self.compare(tools, spec, theta, output, sample, received));
             }
         }
         produced
     }
 
-    fn on_input(&mut self, stepper: &mut Stepper, spec: &TwinModel, theta: &[f64], input: usize, sample: &Sample) {
+    fn on_input(&mut self, tools: &mut Tools, spec: &TwinModel, theta: &[f64], input: usize, sample: &Sample) {
         self.statuses[input] = sample.status;
         let Some(value) = sample.usable() else { return };
         let at = sample.source_timestamp.plus_seconds(spec.model.delay_s(input, theta));
@@ -123,7 +146,7 @@ impl LiveModel {
         if self.knots.len() == KNOTS_MAX
             && let Some(oldest) = self.knots.front().map(|knot| knot.at)
         {
-            let _ = self.advance(stepper, spec, theta, oldest); // a failure shows at the next comparison
+            let _ = self.advance(tools, spec, theta, oldest); // a failure shows at the next comparison
             self.knots.pop_front();
         }
         let place = self.knots.partition_point(|knot| knot.at <= at);
@@ -137,20 +160,21 @@ impl LiveModel {
         }
         // A state that starts at a measurement starts at zero until the warm start a moment later.
         if let Some(x) = spec.model.initial_state(theta, &|_| Some(0.0)) {
-            self.restart(at, x);
+            self.restart(spec, at, x);
             self.schedule_warm_start(at);
         }
     }
 
+    /// ŷ, the residual, and x at the measurement's instant; then the measurement corrects x.
     fn compare(
         &mut self,
-        stepper: &mut Stepper,
+        tools: &mut Tools,
         spec: &TwinModel,
         theta: &[f64],
         output: usize,
         sample: &Sample,
         received: Timestamp,
-    ) -> [(Facet, Sample); 2] {
+    ) -> Vec<(Facet, Sample)> {
         let at = sample.source_timestamp;
         let status = self.statuses.iter().fold(StatusCode::Good, |worst, status| worse(worst, *status));
         let stamped = |status: StatusCode, value: Option<f64>| Sample {
@@ -159,7 +183,7 @@ impl LiveModel {
             status,
             value: value.map_or(Value::Null, Value::Double),
         };
-        let simulated = match self.simulate(stepper, spec, theta, output, at) {
+        let simulated = match self.simulate(tools, spec, theta, output, at) {
             _ if status.is_bad() => stamped(status, None),
             Ok(y) => stamped(status, Some(y)),
             Err(status) => stamped(status, None),
@@ -170,12 +194,21 @@ impl LiveModel {
             _ if residual_status.is_bad() => stamped(residual_status, None),
             _ => stamped(StatusCode::BadOutOfRange, None), // a Good value that is no finite number
         };
-        [(Facet::Simulated(output), simulated), (Facet::Residual(output), residual)]
+        if let (Observer::Ekf, Some(y)) = (spec.observer, sample.usable())
+            && residual_status.is_good()
+            && at == self.at
+        {
+            let point = (self.u.as_slice(), at.seconds_since(self.origin));
+            tools.observer.correct(&spec.model, theta, &mut self.belief, point, (output, y));
+        }
+        let states = self.belief.x.iter().map(|x| stamped(simulated.status, simulated.usable().map(|_| *x)));
+        let states: Vec<_> = (0..).map(Facet::State).zip(states).collect();
+        [(Facet::Simulated(output), simulated), (Facet::Residual(output), residual)].into_iter().chain(states).collect()
     }
 
     fn simulate(
         &mut self,
-        stepper: &mut Stepper,
+        tools: &mut Tools,
         spec: &TwinModel,
         theta: &[f64],
         output: usize,
@@ -184,33 +217,46 @@ impl LiveModel {
         if self.at.is_null() || self.u.iter().any(|u| u.is_nan()) {
             return Err(StatusCode::BadWaitingForInitialData);
         }
-        self.advance(stepper, spec, theta, at)?;
-        let mut y = vec![0.0; spec.outputs.len()];
-        let t = at.seconds_since(self.origin);
-        simulate::output(stepper, &spec.model, theta, &self.x, &self.u, t, &mut y)
-            .map_err(|_| StatusCode::BadOutOfRange)?;
-        Ok(y[output])
+        self.advance(tools, spec, theta, at)?;
+        let y = match spec.observer {
+            // Two outputs of one instant: what the first said is not in what the second is told.
+            Observer::Ekf if at == self.at => self.expect(tools, spec, theta)[output].value,
+            _ => {
+                let mut y = vec![0.0; spec.outputs.len()];
+                let t = at.seconds_since(self.origin);
+                simulate::output(&mut tools.stepper, &spec.model, theta, &self.belief.x, &self.u, t, &mut y)
+                    .map_err(|_| StatusCode::BadOutOfRange)?;
+                y[output]
+            }
+        };
+        if y.is_finite() { Ok(y) } else { Err(StatusCode::BadOutOfRange) }
+    }
+
+    fn expect(&mut self, tools: &mut Tools, spec: &TwinModel, theta: &[f64]) -> &[Expected] {
+        let (expected, is_known) = &mut self.expected;
+        if !*is_known {
+            expected.resize(spec.outputs.len(), Expected::default());
+            let point = (self.u.as_slice(), self.at.seconds_since(self.origin));
+            tools.observer.expect(&spec.model, theta, &self.belief, point, expected);
+            *is_known = true;
+        }
+        expected
     }
 
     /// Carries x to `to`, stopping at every input change on the way. On failure the model starts anew from history.
-    fn advance(
-        &mut self,
-        stepper: &mut Stepper,
-        spec: &TwinModel,
-        theta: &[f64],
-        to: Timestamp,
-    ) -> Result<(), StatusCode> {
+    fn advance(&mut self, tools: &mut Tools, spec: &TwinModel, theta: &[f64], to: Timestamp) -> Result<(), StatusCode> {
         while let Some(knot) = self.knots.front().copied().filter(|knot| knot.at <= to) {
-            self.integrate(stepper, spec, theta, knot.at)?;
+            self.integrate(tools, spec, theta, knot.at)?;
             self.u[knot.input] = knot.value;
+            self.expected.1 = false;
             self.knots.pop_front();
         }
-        self.integrate(stepper, spec, theta, to)
+        self.integrate(tools, spec, theta, to)
     }
 
     fn integrate(
         &mut self,
-        stepper: &mut Stepper,
+        tools: &mut Tools,
         spec: &TwinModel,
         theta: &[f64],
         to: Timestamp,
@@ -218,19 +264,28 @@ impl LiveModel {
         if to <= self.at {
             return Ok(());
         }
-        let (from_s, to_s) = (self.at.seconds_since(self.origin), to.seconds_since(self.origin));
-        let run = if to_s - from_s > STRETCH_MAX_S {
+        let span = (self.at.seconds_since(self.origin), to.seconds_since(self.origin));
+        let held = (self.u.as_slice(), self.u.as_slice());
+        let (model, options) = (&spec.model, Options::default());
+        let run = if span.1 - span.0 > STRETCH_MAX_S {
             self.schedule_warm_start(to);
             Ok(())
         } else {
-            let held = (self.u.as_slice(), self.u.as_slice());
-            simulate::advance(stepper, &spec.model, theta, &mut self.x, (from_s, to_s), held, &Options::default())
+            match spec.observer {
+                Observer::None => {
+                    simulate::advance(&mut tools.stepper, model, theta, &mut self.belief.x, span, held, &options)
+                }
+                Observer::Ekf => tools.observer.predict(model, theta, &mut self.belief, span, held, &options),
+            }
         };
         self.at = to;
-        if run.is_ok() && self.x.iter().all(|x| x.is_finite()) {
+        self.expected.1 = false;
+        if run.is_ok() && self.belief.is_finite() {
             return Ok(());
         }
-        self.x = spec.model.initial_state(theta, &|_| Some(0.0)).unwrap_or_default();
+        if let Some(x) = model.initial_state(theta, &|_| Some(0.0)) {
+            self.restart(spec, to, x);
+        }
         self.schedule_warm_start(to);
         Err(StatusCode::BadOutOfRange)
     }

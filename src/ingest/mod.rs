@@ -17,13 +17,12 @@ use crate::{
     history::writer::HistoryMessage,
     preprocess::Chain,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
-    simulate::Stepper,
     southbound::{Event, PlcId},
     time::Timestamp,
     twin::{Facet, InForce, LastFit, TwinState},
 };
 use gap::{Gap, Gaps};
-use live_model::LiveModel;
+use live_model::{LiveModel, Tools};
 
 /// What others ask of the stage, besides samples.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ pub struct Ingest {
     /// By twin; `None`: no model.
     models: Vec<Option<LiveModel>>,
     /// Working memory of the simulations, by twin type.
-    steppers: Vec<Option<Stepper>>,
+    tools: Vec<Option<Tools>>,
     gaps: Gaps,
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
@@ -125,13 +124,12 @@ impl Ingest {
             }
         }
         let models = configured.ids().map(|id| LiveModel::new(&configured, id)).collect();
-        let steppers =
-            configured.types.iter().map(|t| t.model.as_ref().map(|spec| Stepper::new(&spec.model))).collect();
+        let tools = configured.types.iter().map(|t| t.model.as_ref().map(|spec| Tools::new(&spec.model))).collect();
         Self {
             state,
             chains,
             models,
-            steppers,
+            tools,
             gaps: Gaps::default(),
             by_plc,
             store: Vec::new(),
@@ -181,9 +179,7 @@ impl Ingest {
                 let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
             Command::Restart { twin, at, state } => {
-                if let Some(model) = &mut self.models[twin.index()] {
-                    model.restart(at, state);
-                }
+                self.restart(twin, at, state);
             }
             Command::LastFit(twin, last_fit) => self.state.write(twin).last_fit = *last_fit,
             Command::Write { twin, variable, sample } => {
@@ -308,9 +304,9 @@ impl Ingest {
         }
         live.set_sample(twin_type, facet, sample.clone());
         output.changed.push(series);
-        let stepper = &mut self.steppers[configured.twin(twin).type_index];
-        if let (Some(model), Some(spec), Some(stepper)) = (&mut self.models[twin.index()], &twin_type.model, stepper) {
-            let produced = model.on_sample(stepper, spec, &live.parameters, variable, &sample, received);
+        let tools = &mut self.tools[configured.twin(twin).type_index];
+        if let (Some(model), Some(spec), Some(tools)) = (&mut self.models[twin.index()], &twin_type.model, tools) {
+            let produced = model.on_sample(tools, spec, &live.parameters, variable, &sample, received);
             for (facet, sample) in produced {
                 let series = configured.series(twin, facet);
                 live.set_sample(twin_type, facet, sample.clone());
@@ -330,10 +326,17 @@ impl Ingest {
     ) {
         let values = in_force.values.clone();
         let before = self.state.write(twin).put_in_force(in_force);
-        if let (Some(model), Some((at, state))) = (&mut self.models[twin.index()], state) {
-            model.restart(at, state);
+        if let Some((at, state)) = state {
+            self.restart(twin, at, state);
         }
         self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
+    }
+
+    fn restart(&mut self, twin: TwinId, at: Timestamp, state: Vec<f64>) {
+        let spec = self.state.configured().type_of(twin).model.as_ref();
+        if let (Some(model), Some(spec)) = (&mut self.models[twin.index()], spec) {
+            model.restart(spec, at, state);
+        }
     }
 
     /// The revision too.

@@ -97,25 +97,42 @@ impl Recorded {
 
     /// ŷ of every output at its measurements' instants.
     pub(super) fn simulate(&self, model: &Model, theta: &[f64]) -> Result<Vec<Vec<f64>>, CallError> {
-        Ok(self.trajectory(model, theta)?.outputs)
+        Ok(self.trajectory(model, theta, None)?.outputs)
     }
 
     /// x at the last measurement.
     pub(super) fn final_state(&self, model: &Model, theta: &[f64]) -> Result<(Timestamp, Vec<f64>), CallError> {
         let end = self.stamps.iter().filter_map(|stamps| stamps.last()).max().copied().unwrap_or(self.origin);
-        Ok((end, self.trajectory(model, theta)?.final_state))
+        Ok((end, self.trajectory(model, theta, None)?.final_state))
     }
 
-    fn trajectory(&self, model: &Model, theta: &[f64]) -> Result<simulate::Trajectory, CallError> {
+    /// The same, from x at `at` on, which is not after the first measurement.
+    pub(super) fn final_state_from(
+        &self,
+        model: &Model,
+        theta: &[f64],
+        at: Timestamp,
+        x: &[f64],
+    ) -> Result<(Timestamp, Vec<f64>), CallError> {
+        let end = self.stamps.iter().filter_map(|stamps| stamps.last()).max().copied().unwrap_or(self.origin);
+        Ok((end, self.trajectory(model, theta, Some((at, x)))?.final_state))
+    }
+
+    fn trajectory(
+        &self,
+        model: &Model,
+        theta: &[f64],
+        from: Option<(Timestamp, &[f64])>,
+    ) -> Result<simulate::Trajectory, CallError> {
         let outputs = &self.experiment.outputs;
         let output_times: Vec<&[f64]> = outputs.iter().map(|output| output.times.as_slice()).collect();
         let measured: Vec<Option<f64>> = outputs.iter().map(|output| output.values.first().copied()).collect();
         let end = output_times.iter().filter_map(|times| times.last().copied()).fold(0.0, f64::max);
         let scenario = Scenario {
             inputs: &self.experiment.inputs,
-            span: (0.0, end),
+            span: (from.map_or(0.0, |(at, _)| at.seconds_since(self.origin).min(0.0)), end),
             output_times: &output_times,
-            initial_state: None,
+            initial_state: from.map(|(_, x)| x),
             measured: &measured,
         };
         simulate::simulate(model, theta, &scenario, &Options::default(), &AtomicBool::new(false)).map_err(|error| {

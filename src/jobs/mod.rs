@@ -91,6 +91,8 @@ pub struct Jobs {
     revisions: Revisions,
     commands: mpsc::Sender<Command>,
     clock: Arc<dyn Clock>,
+    /// Where models stood when the program ended.
+    stood: HashMap<TwinId, (Timestamp, Vec<f64>)>,
     /// Owned by app.rs, which waits for it.
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
@@ -104,13 +106,13 @@ impl Jobs {
     pub fn new(
         state: Arc<TwinState>,
         history: SharedStore,
-        revisions: Revisions,
+        (revisions, stood): (Revisions, HashMap<TwinId, (Timestamp, Vec<f64>)>),
         commands: mpsc::Sender<Command>,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(FIT_SLOTS));
-        Arc::new(Self { state, history, revisions, commands, clock, tasks, slots, running: Mutex::default() })
+        Arc::new(Self { state, history, revisions, commands, clock, stood, tasks, slots, running: Mutex::default() })
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.
@@ -280,11 +282,18 @@ impl Jobs {
         self.command(Command::Write { twin, variable, sample }).await
     }
 
-    /// Starts a live model from what history holds: state x after a run over the fit window.
+    /// Starts a live model from what history holds: from where it stood when the program ended, if that is not longer ago
+    /// than a fit looks back, else from a run over the fit window.
     pub async fn warm_start(self: &Arc<Self>, twin: TwinId) {
         let run = self.blocking(move |jobs| {
             let spec = jobs.model(twin)?;
             let theta = jobs.state.read(twin).parameters.to_vec();
+            let (window, _) = jobs.resolve(twin, (Timestamp::NULL, Timestamp::NULL));
+            if let Some((at, x)) = jobs.stood.get(&twin).cloned().filter(|(at, _)| *at > window) {
+                let since = Recorded::read(&jobs, twin, (at, Timestamp::NULL));
+                // Nothing measured since: there it stands.
+                return since.map_or(Ok((at, x.clone())), |since| since.final_state_from(&spec.model, &theta, at, &x));
+            }
             Recorded::read(&jobs, twin, (Timestamp::NULL, Timestamp::NULL))?.final_state(&spec.model, &theta)
         });
         match run.await {

@@ -51,7 +51,7 @@ pub struct Observer {
 }
 
 /// An output as it is expected before it is measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Expected {
     /// ŷ.
     pub value: f64,

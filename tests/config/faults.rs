@@ -110,6 +110,7 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (model, "output.Y = { expr = \"U\", sigma = 0 }", "6:34", "not above zero"),
         (model, "output.Y.expr = \"U\"\nfit.when = \"U > 0 && W > 0\"", "7:22", "`W`"),
         (model, "output.Y.expr = \"U\"\nfit.starts = 0", "7:14", "1 to 1000"),
+        (model, "output.Y.expr = \"U\"\nlive.observer = \"ekf\"", "7:17", "process noise"),
         (variable, "[twin.a]\ntype = \"A\"\ndevice = \"d\"\nvariable.W.source = \"i=1\"", "5:10", "no variable `W`"),
         (variable, "source = \"i=1\"\n[twin.a]\ntype = \"A\"", "3:7", "plc = "),
         (

@@ -24,12 +24,11 @@ fn the_example_has_no_fault_and_warns_of_each_later_key_once() {
     let config = parse(EXAMPLE).unwrap();
     let later = EXAMPLE.lines().filter(|line| line.contains("(later)") && !line.starts_with("# Lines")).count();
     let warned: Vec<&str> = config.warnings.iter().map(|w| w.key.rsplit('.').next().unwrap()).collect();
-    // `observer` stands there with its default, which has no warning.
-    assert_eq!(warned.len(), later - 1, "{warned:?}");
+    assert_eq!(warned.len(), later, "{warned:?}");
     assert!(config.warnings.iter().all(|w| w.message.contains("without effect in this version")));
     assert_eq!(config.twins.twins.len(), 2);
-    // Per twin: 5 variables, 1 output with Simulated and Residual, 3 parameters.
-    assert_eq!(config.twins.series_len(), 2 * (5 + 2 + 3));
+    // Per twin: 5 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
+    assert_eq!(config.twins.series_len(), 2 * (5 + 2 + 3 + 1 + 1));
 }
 
 #[test]
@@ -205,6 +204,7 @@ was = "Old"
             ("New.Z.Residual", "New.Y.Residual"),
             ("Old.Y.Residual", "New.Y.Residual"),
             ("Old.Model.Parameters.a", "New.Model.Parameters.a"),
+            ("Old.Model.Revision", "New.Model.Revision"),
         ]
     );
     assert!(parse(MINIMAL).unwrap().renames.is_empty());

@@ -1,6 +1,7 @@
 //! A world of two types and three twins, a store in memory, a client.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, RwLock},
     time::Duration,
@@ -28,7 +29,7 @@ use uatwin::{
     southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode},
     statistics::Window,
     time::{Clock, Timestamp},
-    twin::{Activation, DataType, Facet, FitSettings, Twin, TwinModel, TwinState, TwinType, Twins, Variable},
+    twin::{Activation, DataType, Facet, FitSettings, Observer, Twin, TwinModel, TwinState, TwinType, Twins, Variable},
 };
 
 pub(crate) const TWINS: &str = "urn:uatwin:twins";
@@ -111,6 +112,7 @@ fn model() -> TwinModel {
             absolute_sigma: false,
         },
         period: Duration::from_secs(1),
+        observer: Observer::None,
     }
 }
 
@@ -214,7 +216,10 @@ pub(crate) fn world_of(twins: Twins) -> Parts {
         jobs: Jobs::new(
             Arc::clone(&state),
             Arc::clone(&store) as _,
-            Revisions::open(Arc::clone(&store) as _, Arc::clone(state.configured()), clock.now()).unwrap().0,
+            (
+                Revisions::open(Arc::clone(&store) as _, Arc::clone(state.configured()), clock.now()).unwrap().0,
+                HashMap::new(),
+            ),
             commands,
             Arc::clone(&clock) as _,
             TaskTracker::new(),

@@ -86,7 +86,9 @@ pub fn series_of(twins: &Twins) -> Vec<(String, ValueType)> {
                 let variable = &twins.type_of(twin).variables[index];
                 (variable.data_type, variable.array)
             }
-            Facet::Simulated(_) | Facet::Residual(_) | Facet::Parameter(_) => (DataType::Double, false),
+            Facet::Simulated(_) | Facet::Residual(_) | Facet::Parameter(_) | Facet::State(_) => {
+                (DataType::Double, false)
+            }
             Facet::Revision => (DataType::UInt32, false),
         };
         let name = DataType::ALL.iter().find(|(known, _)| *known == data_type).map_or("Double", |(_, name)| name);

@@ -84,6 +84,7 @@ impl AddressSpace {
                 let variable = self.variable(owner, v);
                 (standard(variable.data_type), if variable.array { 1 } else { -1 })
             }
+            Node::Part(_, Part::Live(Live::Revision)) => (DataTypeId::UInt32, -1),
             Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => (DataTypeId::Argument, 1),
             _ => self.member(node).map_or((DataTypeId::Double, -1), |member| (member.data_type, member.rank)),
         };

@@ -127,14 +127,14 @@ impl AddressSpace {
         &self.types[self.type_index(owner)]
     }
 
-    /// The variable behind a live node; `None`: a parameter.
+    /// The variable behind a live node; `None`: part of the model.
     pub(super) fn variable_of(&self, owner: Owner, live: Live) -> Option<usize> {
         match live {
             Live::Variable(v) => Some(v as usize),
             Live::Simulated(k) | Live::Residual(k) => {
                 self.twin_type(owner).model.as_ref().and_then(|model| model.outputs.get(k as usize).copied())
             }
-            Live::Parameter(_) | Live::Revision => None,
+            Live::Parameter(_) | Live::State(_) | Live::Revision => None,
         }
     }
 
@@ -149,8 +149,9 @@ impl AddressSpace {
 
     /// Whether a value holds until the next one.
     pub(super) fn stepped(&self, owner: Owner, live: Live) -> bool {
-        // A parameter holds until the next revision, as does its number.
-        self.variable_of(owner, live).is_none_or(|v| self.twin_type(owner).variables[v].stepped)
+        // A parameter holds until the next revision, as does its number; a state moves.
+        let is_held = !matches!(live, Live::State(_));
+        self.variable_of(owner, live).map_or(is_held, |v| self.twin_type(owner).variables[v].stepped)
     }
 
     /// How the statuses of a node's samples weigh in aggregates.
@@ -199,6 +200,7 @@ impl Live {
             Self::Simulated(i) => Facet::Simulated(i as usize),
             Self::Residual(i) => Facet::Residual(i as usize),
             Self::Parameter(i) => Facet::Parameter(i as usize),
+            Self::State(i) => Facet::State(i as usize),
             Self::Revision => Facet::Revision,
         }
     }
@@ -210,6 +212,7 @@ impl Live {
             Facet::Simulated(i) => Self::Simulated(index(i)),
             Facet::Residual(i) => Self::Residual(index(i)),
             Facet::Parameter(i) => Self::Parameter(index(i)),
+            Facet::State(i) => Self::State(index(i)),
             Facet::Revision => Self::Revision,
         }
     }

@@ -196,6 +196,7 @@ pub(crate) enum Live {
     Simulated(u32),
     Residual(u32),
     Parameter(u32),
+    State(u32),
     Revision,
 }
 

@@ -260,7 +260,9 @@ impl AddressSpace {
                 variable(V::BaseAnalogType, "BaseAnalogType")
             }
             Node::Part(_, Part::Live(Live::Parameter(_))) => variable(V::AnalogUnitType, "AnalogUnitType"),
-            Node::Part(_, Part::Live(Live::Revision)) => variable(V::BaseDataVariableType, "BaseDataVariableType"),
+            Node::Part(_, Part::Live(Live::State(_) | Live::Revision)) => {
+                variable(V::BaseDataVariableType, "BaseDataVariableType")
+            }
             Node::Part(_, Part::HaConfiguration(_)) => {
                 object(ObjectTypeId::HistoricalDataConfigurationType, "HistoricalDataConfigurationType")
             }

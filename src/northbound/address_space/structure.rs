@@ -133,6 +133,10 @@ impl AddressSpace {
                     let model = self.twin_type(owner).model.as_ref();
                     configured(model.map_or("", |model| model.model.parameters()[p as usize].name.as_str()))
                 }
+                Part::Live(Live::State(i)) => {
+                    let model = self.twin_type(owner).model.as_ref();
+                    configured(model.map_or("", |model| model.model.states()[i as usize].name.as_str()))
+                }
                 Part::Live(Live::Revision) => owned("Revision"),
                 Part::HaConfiguration(_) => (Namespace::Standard, "HA Configuration".into()),
                 Part::AggregateConfiguration(_) => (Namespace::Standard, "AggregateConfiguration".into()),
@@ -187,6 +191,7 @@ impl AddressSpace {
                     Node::Part(owner, Part::Live(Live::Variable(v)))
                 }
                 Part::Live(Live::Parameter(_)) => Node::Part(owner, Part::Folder(Folder::Parameters)),
+                Part::Live(Live::State(_)) => Node::Part(owner, Part::Folder(Folder::States)),
                 Part::Live(Live::Revision) => Node::Part(owner, Part::Model),
                 Part::Property(live, _) | Part::HaConfiguration(live) => Node::Part(owner, Part::Live(live)),
                 Part::Archive(live, _) | Part::AggregateConfiguration(live) => {
@@ -259,7 +264,7 @@ impl AddressSpace {
                 1 => Some(Part::HaConfiguration(live)),
                 _ => ParameterMember::ALL.get(i - 2).map(|member| Part::ParameterMember(p, *member)),
             },
-            Part::Live(live @ Live::Revision) => (i == 0).then_some(Part::HaConfiguration(live)),
+            Part::Live(live @ (Live::State(_) | Live::Revision)) => (i == 0).then_some(Part::HaConfiguration(live)),
             Part::HaConfiguration(live) => match Archive::ALL.get(i) {
                 Some(member) => Some(Part::Archive(live, *member)),
                 None => (i == Archive::ALL.len()).then_some(Part::AggregateConfiguration(live)),
@@ -286,6 +291,10 @@ impl AddressSpace {
             Part::Folder(Folder::Parameters) => {
                 let parameters = self.twin_type(owner).model.as_ref().map_or(0, |m| m.model.parameters().len());
                 (i < parameters).then(|| u32::try_from(i).ok()).flatten().map(|p| Part::Live(Live::Parameter(p)))
+            }
+            Part::Folder(Folder::States) => {
+                let states = self.twin_type(owner).model.as_ref().map_or(0, |m| m.model.states().len());
+                (i < states).then(|| u32::try_from(i).ok()).flatten().map(|i| Part::Live(Live::State(i)))
             }
             Part::LastFit => FitMember::ALL.get(i).map(|member| Part::FitMember(*member)),
             Part::Method(method) => {

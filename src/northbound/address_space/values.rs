@@ -177,13 +177,17 @@ impl AddressSpace {
     /// Where a value comes from, in words: source → filters.
     fn definition(&self, owner: Owner, live: Live) -> String {
         let Some(v) = self.variable_of(owner, live) else {
-            let what = if live == Live::Revision { "number of the parameters" } else { "parameter of the model" };
-            return format!("{what} in force");
+            let what = match live {
+                Live::Revision => "number of the parameters in force",
+                Live::State(_) => "state of the model in force, beside the device",
+                _ => "parameter of the model in force",
+            };
+            return what.to_owned();
         };
         match live {
             Live::Simulated(_) => return "what the model in force makes of the inputs".to_owned(),
             Live::Residual(_) => return "measured minus simulated".to_owned(),
-            Live::Variable(_) | Live::Parameter(_) | Live::Revision => {}
+            Live::Variable(_) | Live::Parameter(_) | Live::State(_) | Live::Revision => {}
         }
         let mut text = match owner {
             Owner::Type(_) => String::new(),

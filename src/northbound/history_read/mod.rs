@@ -188,7 +188,7 @@ impl<'a> Historian<'a> {
                 let v = self.space.variable_of(self.owner, self.live)?;
                 self.space.twin_type(self.owner).variables[v].limits
             }
-            Live::Residual(_) | Live::Parameter(_) | Live::Revision => None,
+            Live::Residual(_) | Live::Parameter(_) | Live::State(_) | Live::Revision => None,
         }
     }
 }
