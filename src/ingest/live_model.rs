@@ -57,7 +57,40 @@ pub(super) struct LiveModel {
     warm_start: Option<Timestamp>,
 }
 
+/// Where a live model stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// x; its covariance is empty without an observer.
+    pub belief: Belief,
+    /// When.
+    pub at: Timestamp,
+    /// Zero of the equations' `t`.
+    pub origin: Timestamp,
+    /// The inputs in effect.
+    pub u: Vec<f64>,
+    /// Of each input's latest sample.
+    pub statuses: Vec<StatusCode>,
+    /// Dead time of each input, seconds.
+    pub delays_s: Vec<f64>,
+    /// Inputs that have come and take effect later: when, which, value; in order.
+    pub knots: Vec<(Timestamp, usize, f64)>,
+}
+
 impl LiveModel {
+    /// `None`: it does not run yet.
+    pub(super) fn standing(&self, model: &Model, theta: &[f64]) -> Option<Standing> {
+        let runs = !self.at.is_null() && self.u.iter().all(|u| u.is_finite());
+        runs.then(|| Standing {
+            belief: self.belief.clone(),
+            at: self.at,
+            origin: self.origin,
+            u: self.u.clone(),
+            statuses: self.statuses.clone(),
+            delays_s: (0..self.u.len()).map(|input| model.delay_s(input, theta)).collect(),
+            knots: self.knots.iter().map(|knot| (knot.at, knot.input, knot.value)).collect(),
+        })
+    }
+
     /// The twin's model before any sample; `None`: it has none.
     pub(super) fn new(configured: &Twins, twin: TwinId) -> Option<Self> {
         let spec = configured.type_of(twin).model.as_ref()?;

@@ -7,6 +7,7 @@ mod gap;
 mod live_model;
 mod task;
 
+pub use live_model::Standing;
 pub use task::{Channels, run};
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,13 @@ pub enum Command {
         at: Timestamp,
         /// x.
         state: Vec<f64>,
+    },
+    /// Where the live model stands; answers `None` while it does not run.
+    Standing {
+        /// Whose.
+        twin: TwinId,
+        /// Gets it.
+        reply: oneshot::Sender<Option<Standing>>,
     },
     /// How the twin's last fit stands.
     LastFit(TwinId, Box<LastFit>),
@@ -180,6 +188,9 @@ impl Ingest {
             }
             Command::Restart { twin, at, state } => {
                 self.restart(twin, at, state);
+            }
+            Command::Standing { twin, reply } => {
+                let _ = reply.send(self.standing(twin));
             }
             Command::LastFit(twin, last_fit) => self.state.write(twin).last_fit = *last_fit,
             Command::Write { twin, variable, sample } => {
@@ -337,6 +348,11 @@ impl Ingest {
         if let (Some(model), Some(spec)) = (&mut self.models[twin.index()], spec) {
             model.restart(spec, at, state);
         }
+    }
+
+    fn standing(&self, twin: TwinId) -> Option<Standing> {
+        let spec = self.state.configured().type_of(twin).model.as_ref()?;
+        self.models[twin.index()].as_ref()?.standing(&spec.model, &self.state.read(twin).parameters)
     }
 
     /// The revision too.

@@ -3,6 +3,7 @@
 
 mod experiment;
 mod fit_job;
+mod prediction;
 
 use std::{
     collections::HashMap,
@@ -27,11 +28,12 @@ use crate::{
     twin::{Facet, FitState, InForce, TwinModel, TwinState},
 };
 use experiment::Recorded;
+pub use prediction::{Prediction, Question};
 
 /// Fits at work at once.
 const FIT_SLOTS: usize = 2;
-/// Most points of one `Simulate` answer.
-const SIMULATED_MAX: usize = 100_000;
+/// Most points of one answer of `Simulate` or `Predict`.
+const POINTS_MAX: usize = 100_000;
 /// Most samples that one call reads of one series: an hour at 250 Hz, eleven days at 1 Hz.
 const SAMPLES_MAX: usize = 1_000_000;
 
@@ -167,9 +169,9 @@ impl Jobs {
             let spec = jobs.model(twin)?;
             let recorded = Recorded::read(&jobs, twin, times)?;
             let at = recorded.output_times(output);
-            if at.len() > SIMULATED_MAX {
+            if at.len() > POINTS_MAX {
                 return Err(CallError::TooLarge(format!(
-                    "{} points, {SIMULATED_MAX} at the most: ask for less time",
+                    "{} points, {POINTS_MAX} at the most: ask for less time",
                     at.len()
                 )));
             }

@@ -198,6 +198,8 @@ pub const METHOD_SET_PARAMETERS: u32 = 7030;
 pub const METHOD_SIMULATE: u32 = 7040;
 /// `ActivateRevision` of `TwinType`.
 pub const METHOD_ACTIVATE_REVISION: u32 = 7050;
+/// `Predict` of `TwinType`.
+pub const METHOD_PREDICT: u32 = 7060;
 /// `ResetStatistics` of `TwinStatisticsType`.
 pub const METHOD_RESET_STATISTICS: u32 = 7100;
 
@@ -307,6 +309,7 @@ mod tests {
         (TYPES, METHOD_SET_PARAMETERS, NodeClass::Method, TYPES, "SetParameters"),
         (TYPES, METHOD_SIMULATE, NodeClass::Method, TYPES, "Simulate"),
         (TYPES, METHOD_ACTIVATE_REVISION, NodeClass::Method, TYPES, "ActivateRevision"),
+        (TYPES, METHOD_PREDICT, NodeClass::Method, TYPES, "Predict"),
         (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
         (TYPES, AGGREGATE_CPK, NodeClass::Object, TYPES, "Cpk"),
         (TYPES, AGGREGATE_MEDIAN, NodeClass::Object, TYPES, "Median"),

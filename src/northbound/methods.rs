@@ -5,31 +5,29 @@ use std::{sync::Arc, time::Duration};
 
 use opcua::{
     server::node_manager::{MethodCall, RequestContext},
-    types::{DataTypeId, LocalizedText, NodeId, StatusCode, Variant},
+    types::{LocalizedText, NodeId, StatusCode, Variant},
 };
 use tracing::{debug, error, info};
 
 use super::{
     Role, access,
     address_space::{AddressSpace, Method, Node, Owner, Part},
+    arguments::Arguments,
     ids,
     signatures::MethodDef,
 };
 use crate::{
-    jobs::CallError,
-    sample::{TwinId, Value},
-    time::Timestamp,
+    jobs::{CallError, Question},
+    sample::TwinId,
     twin::TwinType,
     ua,
 };
 
 /// Longest wait of `Fit`.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Most points of `Simulate`.
-const POINTS_MAX: usize = 100_000;
 
 /// Why a call is not done.
-enum Refusal {
+pub(super) enum Refusal {
     Status(StatusCode),
     /// Per argument; Good where nothing is wrong with it.
     Arguments(Vec<StatusCode>),
@@ -99,6 +97,7 @@ async fn answer(
         ids::METHOD_SIMULATE => simulate(space, twin, arguments).await,
         ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by), arguments).await,
         ids::METHOD_ACTIVATE_REVISION => activate_revision(space, (twin, by), arguments).await,
+        ids::METHOD_PREDICT => predict(space, twin, arguments).await,
         ids::METHOD_CORRELATE => correlate(space, twin, arguments).await,
         ids::METHOD_CANCEL_FIT => {
             space.world.jobs.cancel_fit(twin);
@@ -148,11 +147,21 @@ async fn simulate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'
     arguments.check()?;
     let (times, values) =
         space.world.jobs.simulate(twin, times, output, parameters).await.map_err(|error| refusal(error, 5))?;
-    if values.len() > POINTS_MAX {
-        return Err(Refusal::Status(StatusCode::BadResponseTooLarge));
-    }
     let times: Vec<_> = times.into_iter().map(ua::date_time).collect();
     Ok(vec![times.into(), doubles(&values)])
+}
+
+async fn predict(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_>) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let (horizon, step) = (arguments.duration(0), arguments.duration(1));
+    let output = arguments.name(2, |name| output(twin_type, name));
+    let inputs = arguments.names(3, |name| input(twin_type, name));
+    let values = arguments.numbers(4, inputs.len());
+    arguments.check()?;
+    let question = Question { horizon, step, output, inputs: inputs.into_iter().zip(values).collect() };
+    let found = space.world.jobs.predict(twin, question).await.map_err(|error| refusal(error, 5))?;
+    let times: Vec<_> = found.times.into_iter().map(ua::date_time).collect();
+    Ok(vec![times.into(), doubles(&found.values), doubles(&found.lower95), doubles(&found.upper95)])
 }
 
 async fn set_parameters(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {
@@ -191,138 +200,17 @@ async fn correlate(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<
     Ok(vec![strings(&names), doubles(&found.coefficients), doubles(&found.p_values), found.counts.into()])
 }
 
-/// A call's arguments while they are being checked: every fault is found, not only the first.
-struct Arguments<'a> {
-    given: &'a [Variant],
-    results: Vec<StatusCode>,
-}
-
-impl Arguments<'_> {
-    fn check(self) -> Result<(), Refusal> {
-        let wrong = self.results.iter().any(|result| result.is_bad());
-        if wrong { Err(Refusal::Arguments(self.results)) } else { Ok(()) }
-    }
-
-    fn wrong(&mut self, i: usize, status: StatusCode) {
-        if let Some(result) = self.results.get_mut(i).filter(|result| result.is_good()) {
-            *result = status;
-        }
-    }
-
-    fn get(&self, i: usize) -> &Variant {
-        self.given.get(i).unwrap_or(&Variant::Empty)
-    }
-
-    /// Start and end; null means "as configured". The end must come after the start.
-    fn times(&mut self, start: usize, end: usize) -> (Timestamp, Timestamp) {
-        let times = (self.time(start), self.time(end));
-        if !times.0.is_null() && !times.1.is_null() && times.1 <= times.0 {
-            self.wrong(end, StatusCode::BadOutOfRange);
-        }
-        times
-    }
-
-    fn time(&mut self, i: usize) -> Timestamp {
-        match self.get(i) {
-            Variant::DateTime(time) => ua::timestamp(**time),
-            Variant::Empty => Timestamp::NULL,
-            _ => {
-                self.wrong(i, StatusCode::BadTypeMismatch);
-                Timestamp::NULL
-            }
-        }
-    }
-
-    fn number(&mut self, i: usize) -> f64 {
-        match number(self.get(i)) {
-            Some(x) => x,
-            None => {
-                self.wrong(i, StatusCode::BadTypeMismatch);
-                0.0
-            }
-        }
-    }
-
-    /// One name, as the index that `find` gives.
-    fn name(&mut self, i: usize, find: impl Fn(&str) -> Option<usize>) -> usize {
-        let found = match self.get(i) {
-            Variant::String(name) => find(name.as_ref()).ok_or(StatusCode::BadInvalidArgument),
-            _ => Err(StatusCode::BadTypeMismatch),
-        };
-        found.unwrap_or_else(|status| {
-            self.wrong(i, status);
-            0
-        })
-    }
-
-    /// Names, each as the index that `find` gives; one unknown or given twice is wrong.
-    fn names(&mut self, i: usize, find: impl Fn(&str) -> Option<usize>) -> Vec<usize> {
-        let mut found = Vec::new();
-        let mut status = StatusCode::Good;
-        match elements(self.get(i)) {
-            None => status = StatusCode::BadTypeMismatch,
-            Some(names) => {
-                for name in names {
-                    match name {
-                        Variant::String(name) => match find(name.as_ref()).filter(|at| !found.contains(at)) {
-                            Some(at) => found.push(at),
-                            None => status = StatusCode::BadInvalidArgument,
-                        },
-                        _ => status = StatusCode::BadTypeMismatch,
-                    }
-                }
-            }
-        }
-        self.wrong(i, status);
-        found
-    }
-
-    /// Parameters and their values: as many of the one as of the other, each within its bounds.
-    fn pairs(&mut self, names: usize, values: usize, twin_type: &TwinType) -> Vec<(usize, f64)> {
-        let found = self.names(names, |name| parameter(twin_type, name));
-        let numbers: Option<Vec<f64>> = elements(self.get(values)).and_then(|all| all.iter().map(number).collect());
-        let Some(numbers) = numbers else {
-            self.wrong(values, StatusCode::BadTypeMismatch);
-            return Vec::new();
-        };
-        if elements(self.get(names)).is_some_and(|names| names.len() != numbers.len()) {
-            self.wrong(values, StatusCode::BadInvalidArgument);
-        }
-        let bounds = |p: usize| twin_type.model.as_ref().map(|model| &model.model.parameters()[p]);
-        let inside =
-            |(p, x): &(usize, f64)| bounds(*p).is_some_and(|parameter| (parameter.min..=parameter.max).contains(x));
-        let pairs: Vec<(usize, f64)> = found.into_iter().zip(numbers).collect();
-        if !pairs.iter().all(inside) {
-            self.wrong(values, StatusCode::BadOutOfRange);
-        }
-        pairs
-    }
-}
-
-/// The elements of an array; nothing and a null array are empty.
-fn elements(argument: &Variant) -> Option<&[Variant]> {
-    match argument {
-        Variant::Empty => Some(&[]),
-        Variant::Array(array) => Some(&array.values),
-        _ => None,
-    }
-}
-
-/// A number of any numeric type.
-fn number(argument: &Variant) -> Option<f64> {
-    match ua::convert(&ua::value(argument)?, DataTypeId::Double)? {
-        Value::Double(x) => Some(x),
-        _ => None,
-    }
-}
-
-fn parameter(twin_type: &TwinType, name: &str) -> Option<usize> {
+pub(super) fn parameter(twin_type: &TwinType, name: &str) -> Option<usize> {
     twin_type.model.as_ref()?.model.parameters().iter().position(|parameter| parameter.name == name)
 }
 
 fn output(twin_type: &TwinType, name: &str) -> Option<usize> {
     let model = twin_type.model.as_ref()?;
     model.outputs.iter().position(|v| twin_type.variables[*v].name == name)
+}
+
+fn input(twin_type: &TwinType, name: &str) -> Option<usize> {
+    twin_type.model.as_ref()?.model.inputs().iter().position(|input| input.name == name)
 }
 
 fn numeric(twin_type: &TwinType, name: &str) -> Option<usize> {

@@ -4,6 +4,7 @@
 mod access;
 mod address_space;
 mod aggregates;
+mod arguments;
 mod audit;
 mod certificates;
 mod core;

@@ -119,6 +119,27 @@ pub const METHODS: &[MethodDef] = &[
             scalar("Message", DataTypeId::LocalizedText, "How the fit ended, in words for an operator."),
         ],
     },
+    MethodDef {
+        name: "Predict",
+        id: ids::METHOD_PREDICT,
+        inputs: &[
+            scalar("Horizon", DataTypeId::Duration, "How far to predict, from the last measurement on."),
+            scalar("Step", DataTypeId::Duration, "The time between two points."),
+            scalar("Output", DataTypeId::String, "The name of the output."),
+            array("InputNames", DataTypeId::String, "The inputs whose values are given."),
+            array(
+                "InputValues",
+                DataTypeId::Double,
+                "Their values, held constant; the other inputs keep their last one.",
+            ),
+        ],
+        outputs: &[
+            array("Timestamps", DataTypeId::DateTime, "The times of the points."),
+            array("Values", DataTypeId::Double, "The values expected."),
+            array("Lower95", DataTypeId::Double, "The lower ends of the 95 % intervals of what will be measured."),
+            array("Upper95", DataTypeId::Double, "Their upper ends."),
+        ],
+    },
     MethodDef { name: "ResetStatistics", id: ids::METHOD_RESET_STATISTICS, inputs: &[], outputs: &[] },
     MethodDef {
         name: "SetParameters",

@@ -6,12 +6,14 @@ mod engine;
 mod knots;
 mod live;
 mod observer;
+mod predict;
 mod walk;
 
 use std::sync::atomic::AtomicBool;
 
 pub use live::{Stepper, advance, advance_over, output};
 pub use observer::{Belief, Expected, Observer};
+pub use predict::{Outlook, predict};
 
 use crate::model::{Hold, Model, PARAMETERS_MAX};
 

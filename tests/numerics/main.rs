@@ -14,5 +14,6 @@ mod part13;
 mod part13_cases;
 mod part13_properties;
 mod part13_reference;
+mod prediction;
 mod sensitivity;
 mod support;

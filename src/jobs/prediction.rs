@@ -1,0 +1,158 @@
+//! `Predict`: from where the live model stands, with the inputs held.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+use tokio::sync::oneshot;
+
+use super::{CallError, Jobs, POINTS_MAX};
+use crate::{
+    fit::FitReport,
+    ingest::{Command, Standing},
+    sample::TwinId,
+    simulate::{self, Options, Outlook, Signal},
+    time::Timestamp,
+    twin::TwinModel,
+};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// How far.
+    pub horizon: Duration,
+    /// How finely.
+    pub step: Duration,
+    /// Index of the output.
+    pub output: usize,
+    /// Inputs (index, value) from now on; the others keep their last value.
+    pub inputs: Vec<(usize, f64)>,
+}
+
+/// An output to come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// When.
+    pub times: Vec<Timestamp>,
+    /// ŷ.
+    pub values: Vec<f64>,
+    /// 95 % of what will be measured lies above; NaN where a parameter matters that no fit could tell.
+    pub lower95: Vec<f64>,
+    /// And below.
+    pub upper95: Vec<f64>,
+}
+
+impl Jobs {
+    /// What an output will read.
+    ///
+    /// # Errors
+    /// A model that does not run, an input that is neither known nor given, too many points.
+    pub async fn predict(self: &Arc<Self>, twin: TwinId, question: Question) -> Result<Prediction, CallError> {
+        let spec = self.model(twin)?;
+        let times = points(&question)?;
+        let standing = self.standing(twin).await?;
+        let inputs = inputs(&spec, &standing, &question.inputs)?;
+        self.blocking(move |jobs| {
+            let (theta, basis) = {
+                let live = jobs.state.read(twin);
+                (live.parameters.to_vec(), live.basis.clone())
+            };
+            let start_s = standing.at.seconds_since(standing.origin);
+            let times_s: Vec<f64> = times.iter().map(|time| start_s + time).collect();
+            let (free, covariance) = basis.as_deref().map_or((&[][..], &[][..]), |fit| (&fit.free, &fit.covariance));
+            let outlook = Outlook {
+                belief: &standing.belief,
+                inputs: &inputs,
+                start_s,
+                times: &times_s,
+                output: question.output,
+                estimated: (free, covariance),
+                residual_variance: residual_variance(&spec, basis.as_deref(), question.output),
+            };
+            let never = AtomicBool::new(false);
+            let found = simulate::predict(&spec.model, &theta, &outlook, &Options::default(), &never);
+            let found = found.map_err(|error| CallError::NoData(error.describe(&spec.model)))?;
+            let wide = quantile(basis.as_deref());
+            Ok(Prediction {
+                times: times.iter().map(|time| standing.at.plus_seconds(*time)).collect(),
+                values: found.iter().map(|(value, _)| *value).collect(),
+                lower95: found.iter().map(|(value, deviation)| value - wide * deviation).collect(),
+                upper95: found.iter().map(|(value, deviation)| value + wide * deviation).collect(),
+            })
+        })
+        .await
+    }
+
+    /// Where the twin's live model stands.
+    pub(super) async fn standing(&self, twin: TwinId) -> Result<Standing, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::Standing { twin, reply }).await?;
+        let standing = answer.await.map_err(|_| super::stopping())?;
+        standing.ok_or_else(|| CallError::NoData("the model does not run yet: an input has had no value".into()))
+    }
+}
+
+/// Seconds from now.
+fn points(question: &Question) -> Result<Vec<f64>, CallError> {
+    let wrong = |argument: usize, message: &str| {
+        Err(CallError::InvalidArgument { arguments: vec![argument], message: message.to_owned() })
+    };
+    let (horizon, step) = (question.horizon.as_secs_f64(), question.step.as_secs_f64());
+    if step <= 0.0 {
+        return wrong(1, "Step must be above zero");
+    }
+    if horizon < step {
+        return wrong(0, "Horizon must not be shorter than Step");
+    }
+    // A horizon of whole steps has its last point, whatever rounding says.
+    let count = (horizon / step * (1.0 + 1e-12)).floor();
+    if count > POINTS_MAX as f64 {
+        return Err(CallError::TooLarge(format!("{count} points, {POINTS_MAX} at the most: ask for a larger Step")));
+    }
+    Ok((1..=count as usize).map(|point| point as f64 * step).collect())
+}
+
+/// The inputs as they are known to come, then as given. What has come already and waits for its dead time is in it.
+pub(super) fn inputs(spec: &TwinModel, standing: &Standing, given: &[(usize, f64)]) -> Result<Vec<Signal>, CallError> {
+    let seconds = |at: Timestamp| at.seconds_since(standing.origin);
+    let mut signals = Vec::with_capacity(spec.inputs.len());
+    for (index, input) in spec.model.inputs().iter().enumerate() {
+        let given = given.iter().find(|(of, _)| *of == index).map(|(_, value)| *value);
+        if standing.statuses[index].is_bad() && given.is_none() {
+            return Err(CallError::NoData(format!("the input `{}` has no usable value now: give one", input.name)));
+        }
+        // The live model keeps the instants at which a value takes effect; a signal those at which it came.
+        let delay = standing.delays_s[index];
+        let mut signal = Signal { hold: input.hold, ..Signal::default() };
+        let mut push = |time: f64, value: f64| match signal.times.last() {
+            Some(&last) if time <= last => *signal.values.last_mut().expect("as many as times") = value,
+            _ => {
+                signal.times.push(time);
+                signal.values.push(value);
+            }
+        };
+        push(seconds(standing.at) - delay, standing.u[index]);
+        for (at, _, value) in standing.knots.iter().filter(|(_, of, _)| *of == index) {
+            push(seconds(*at) - delay, *value);
+        }
+        if let Some(value) = given {
+            push(seconds(standing.at), value);
+        }
+        signals.push(signal);
+    }
+    Ok(signals)
+}
+
+/// As the fit found it; as the config says where there was none.
+fn residual_variance(spec: &TwinModel, basis: Option<&FitReport>, output: usize) -> f64 {
+    let found = basis.and_then(|fit| fit.outputs.get(output)).map(|output| output.rmse).filter(|rmse| rmse.is_finite());
+    found.unwrap_or(spec.model.outputs()[output].sigma).powi(2)
+}
+
+fn quantile(basis: Option<&FitReport>) -> f64 {
+    let freedom = basis.map_or(f64::INFINITY, |fit| fit.degrees_of_freedom as f64);
+    // From a few thousand on it is the normal distribution's.
+    StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6)).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
+}
