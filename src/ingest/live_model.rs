@@ -186,9 +186,10 @@ impl LiveModel {
         self.knots.insert(place, Knot { at, input, value });
     }
 
-    /// All inputs are there: start where the model says a run starts, until history knows better.
+    /// All inputs are there: start where the model says a run starts, until history knows better. A fit may have known
+    /// already.
     fn begin(&mut self, spec: &TwinModel, theta: &[f64], at: Timestamp) {
-        if self.u.iter().any(|u| u.is_nan()) {
+        if self.u.iter().any(|u| u.is_nan()) || !self.at.is_null() {
             return;
         }
         // A state that starts at a measurement starts at zero until the warm start a moment later.
