@@ -2,9 +2,6 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::residual::Evaluation;
-use super::trust_region::triangular;
-
 /// A singular value of the column-normalised Jacobian below this part of the largest is a direction that the data
 /// don't determine.
 pub(super) const RANK_TOLERANCE: f64 = 1e-9;
@@ -26,7 +23,7 @@ pub(super) struct Diagnosis {
 }
 
 /// `held` are at a bound: they count as known.
-pub(super) fn diagnose(evaluation: &Evaluation, held: &[bool]) -> Diagnosis {
+pub(super) fn diagnose(jacobian: &DMatrix<f64>, held: &[bool]) -> Diagnosis {
     let columns = held.len();
     let mut diagnosis = Diagnosis {
         covariance: DMatrix::from_element(columns, columns, f64::NAN),
@@ -38,7 +35,7 @@ pub(super) fn diagnose(evaluation: &Evaluation, held: &[bool]) -> Diagnosis {
     if free.is_empty() {
         return diagnosis;
     }
-    let (r, _) = triangular(evaluation);
+    let r = jacobian.clone().qr().r();
     let norms: Vec<f64> = free.iter().map(|&i| r.column(i).norm()).collect();
     let normalised = DMatrix::from_fn(r.nrows(), free.len(), |row, column| {
         if norms[column] > 0.0 { r[(row, free[column])] / norms[column] } else { 0.0 }

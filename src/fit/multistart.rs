@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::optima::Around;
 use super::residual::Problem;
 use super::thin;
 use super::trust_region::{self, Outcome, Tolerances};
@@ -24,24 +25,43 @@ pub(super) struct Starts {
     pub(super) best: usize,
 }
 
+impl Starts {
+    pub(super) fn best(&self) -> &Outcome {
+        self.outcomes[self.best].as_ref().expect("the best start was chosen among those with an outcome")
+    }
+
+    /// The best start went on to another end; a worse one is no news.
+    pub(super) fn improve(&mut self, end: Outcome) {
+        let best = self.best();
+        if end.evaluation.cost < best.evaluation.cost {
+            let (iterations, evaluations) = (best.iterations + end.iterations, best.evaluations + end.evaluations);
+            let (cost_at_start, spread_at_start) = (best.cost_at_start, best.spread_at_start.clone());
+            self.outcomes[self.best] = Some(Outcome { iterations, evaluations, cost_at_start, spread_at_start, ..end });
+        }
+    }
+}
+
+/// When a start has converged.
+pub(super) fn tolerances(problem: &Problem<'_>, options: &FitOptions) -> Tolerances {
+    let cost = options.cost_tolerance.unwrap_or(if problem.model.states().is_empty() { 1e-18 } else { 1e-12 });
+    Tolerances { cost, step: options.step_tolerance, iterations_max: options.iterations_max }
+}
+
 pub(super) fn run(
     problem: &Problem<'_>,
     options: &FitOptions,
     progress: &(dyn Fn(f64) + Sync),
 ) -> Result<Starts, FitError> {
     let count = options.starts.clamp(1, STARTS_MAX);
-    let cost = options.cost_tolerance.unwrap_or(if problem.model.states().is_empty() { 1e-18 } else { 1e-12 });
-    let tolerances = Tolerances { cost, step: options.step_tolerance, iterations_max: options.iterations_max };
+    let tolerances = tolerances(problem, options);
     let points = points(problem, count, options.seed);
     // The first start to the end; the others only as far as shows where they go.
-    let rough = Tolerances { cost: cost.max(ROUGH_COST_TOLERANCE), ..tolerances };
+    let rough = Tolerances { cost: tolerances.cost.max(ROUGH_COST_TOLERANCE), ..tolerances };
     let done = AtomicUsize::new(0);
-    let furthest = AtomicUsize::new(0);
+    let furthest = Furthest::default();
     let tell = |fraction: f64| {
-        // In millionths, as threads report out of order.
         let starts = done.load(Ordering::Relaxed) as f64 + fraction;
-        let millionths = (1e6 * starts / (count + 1) as f64) as usize;
-        progress(furthest.fetch_max(millionths, Ordering::Relaxed).max(millionths) as f64 / 1e6);
+        progress(furthest.past(starts / (count + 1) as f64));
     };
     let data = if count > 1 { thin::thinned(problem) } else { None };
     let coarse = data.as_ref().map(|(experiments, series)| problem.with_data(experiments, series.clone()));
@@ -77,7 +97,7 @@ pub(super) fn run(
     }
     if outcomes[best].is_none() {
         let cause = failure.unwrap_or(SimulationError::StartUnknown);
-        return Err(FitError::Simulation { message: cause.describe(problem.model), cause });
+        return Err(FitError::simulation(problem.model, cause));
     }
     Ok(Starts { points, outcomes, best })
 }
@@ -105,8 +125,19 @@ fn far(
     Ok(Outcome { iterations: end.iterations + iterations, evaluations: end.evaluations + evaluations, ..end })
 }
 
+/// Progress that never falls, though threads report out of order: in millionths.
+#[derive(Default)]
+pub(super) struct Furthest(AtomicUsize);
+
+impl Furthest {
+    pub(super) fn past(&self, fraction: f64) -> f64 {
+        let millionths = (1e6 * fraction) as usize;
+        self.0.fetch_max(millionths, Ordering::Relaxed).max(millionths) as f64 / 1e6
+    }
+}
+
 /// Runs `one` for every index, over at most `threads` threads, and gives the results in order.
-fn spread<T: Send>(count: usize, threads: usize, one: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
+pub(super) fn spread<T: Send>(count: usize, threads: usize, one: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
     let threads = threads.clamp(1, count);
     if threads == 1 {
         return (0..count).map(one).collect();
@@ -141,7 +172,7 @@ fn polish(problem: &Problem<'_>, outcomes: &mut [Option<Outcome>], tolerances: &
         let Some(rough) = outcomes[index].clone() else { continue };
         let known = best.as_ref().is_some_and(|best| {
             rough.evaluation.cost > best.evaluation.cost * (1.0 + HOPELESS_EXCESS)
-                || trust_region::same_optimum(best, &rough, problem)
+                || Around::new(best, problem).has(&rough)
         });
         if known || !rough.stop.converged() {
             continue;
@@ -151,6 +182,7 @@ fn polish(problem: &Problem<'_>, outcomes: &mut [Option<Outcome>], tolerances: &
                 iterations: rough.iterations + outcome.iterations,
                 evaluations: rough.evaluations + outcome.evaluations,
                 cost_at_start: rough.cost_at_start,
+                spread_at_start: rough.spread_at_start.clone(),
                 ..outcome
             },
             Err(SimulationError::Cancelled) => return Err(FitError::Cancelled),
@@ -166,13 +198,13 @@ fn polish(problem: &Problem<'_>, outcomes: &mut [Option<Outcome>], tolerances: &
 
 /// The starting points on the scale of the search.
 fn points(problem: &Problem<'_>, count: usize, seed: u64) -> Vec<Vec<f64>> {
-    let first = problem.start();
-    let (lower, upper) = problem.bounds();
+    let first = problem.columns.start();
+    let (lower, upper) = problem.columns.bounds();
     let mut random = SplitMix(seed);
     let mut points = vec![first.clone(); count];
     let strata = count - 1;
     for (position, &value) in first.iter().enumerate() {
-        let log = problem.model.parameters()[problem.free[position]].log;
+        let log = problem.columns.parameter(position).log;
         let reach = if log { DECADE } else { 2.0 * value.abs().max(1.0) };
         let low =
             if lower[position].is_finite() { lower[position] } else { (value - reach).min(upper[position] - reach) };

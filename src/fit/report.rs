@@ -1,41 +1,29 @@
 //! What a fit found, with honest numbers: where the data say nothing about a parameter, its standard error is NaN and
 //! the message names it.
 
-use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
-use super::FitOptions;
+use super::criteria::Criteria;
 use super::diagnosis::{self, Diagnosis, WEIGHT_NAMED};
+use super::estimate::{Collinear, Estimate, Estimates, estimates, width};
+use super::figures::{OutputReport, figures};
 use super::multistart::Starts;
-use super::residual::{Problem, Series};
-use super::trust_region::{Outcome, Stop};
-use crate::simulate::Trajectory;
+use super::profile::ProfileReport;
+use super::residual::Problem;
+use super::scatter::{Scatter, is_robust};
+use super::trust_region::{Outcome, Stop, gradient_norm};
+use super::{FitError, FitOptions, message, optima};
 
-/// What one output says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OutputReport {
-    /// The output's name.
-    pub name: String,
-    /// Samples used.
-    pub samples: usize,
-    /// Weighted root mean square of y − ŷ, in the output's unit.
-    pub rmse: f64,
-    /// 1 − Σ(y−ŷ)²/Σ(y−ȳ)².
-    pub r_squared: f64,
-    /// 100·(1 − ‖y−ŷ‖/‖y−ȳ‖), the NRMSE fit.
-    pub fit_percent: f64,
-    /// Durbin–Watson statistic of the residuals in their order: about 2 where they are independent.
-    pub durbin_watson: f64,
-}
+/// Below this R² — the residuals scatter more than √2 times as much as the measurements themselves — the linear model
+/// around the optimum describes nothing, and standard errors from it would mislead.
+const R_SQUARED_MIN: f64 = -1.0;
 
 /// Where one start began and ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StartReport {
     /// Its cost; NaN: it couldn't be simulated.
     pub cost: f64,
-    /// θ of the free parameters at its end; at its beginning if it couldn't be simulated.
+    /// The estimates at its end (the shared ones, then the others); at its beginning if it couldn't be simulated.
     pub values: Vec<f64>,
-    /// θ of the free parameters at its beginning.
+    /// The same at its beginning.
     pub from: Vec<f64>,
     /// Iterations done.
     pub iterations: usize,
@@ -43,32 +31,59 @@ pub struct StartReport {
     pub stop: Stop,
 }
 
-/// The result of a fit. The vectors `names` … `at_upper` and `covariance` run over the free parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An optimum, and how many starts led to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimumReport {
+    /// Of its cheapest start.
+    pub cost: f64,
+    /// The estimates there: the shared ones, then the others.
+    pub values: Vec<f64>,
+    /// The starts that ended there, cheapest first.
+    pub starts: Vec<usize>,
+}
+
+/// The result of a fit. The vectors `names` … `at_upper` run over the parameters that all experiments share.
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitReport {
-    /// Indices of the free parameters in θ.
+    /// Indices of the shared parameters in θ.
     pub free: Vec<usize>,
     /// Their names.
     pub names: Vec<String>,
     /// Their estimates.
     pub values: Vec<f64>,
-    /// NaN where the data don't determine the parameter, or it sits at a bound.
+    /// Their values in force before.
+    pub initial: Vec<f64>,
+    /// NaN where one would mislead, see [`Estimate::standard_error`].
     pub standard_errors: Vec<f64>,
-    /// Lower end of the 95 % interval by Student's t.
+    /// Standard errors by the size of the values.
+    pub relative_errors: Vec<f64>,
+    /// Lower end of the 95 % interval: by Student's t, or the normal distribution with `absolute_sigma`.
     pub lower95: Vec<f64>,
     /// Upper end.
     pub upper95: Vec<f64>,
+    /// The level asked for, of `lower` and `upper`.
+    pub level: f64,
+    /// As `lower95`, of that level.
+    pub lower: Vec<f64>,
+    /// Upper end.
+    pub upper: Vec<f64>,
     /// Ended at its lower bound.
     pub at_lower: Vec<bool>,
     /// Ended at its upper bound.
     pub at_upper: Vec<bool>,
-    /// Row-major p·p.
+    /// What was estimated separately in each experiment: the first one's parameters, then the next one's.
+    pub local: Vec<Estimate>,
+    /// Row-major p·p, over the shared estimates and then the others.
     pub covariance: Vec<f64>,
+    /// As `covariance`.
+    pub correlation: Vec<f64>,
+    /// Pairs of estimates whose correlation is above 0.99 by size.
+    pub collinear: Vec<Collinear>,
     /// Of the column-normalised Jacobian; infinite: not of full rank.
     pub condition_number: f64,
     /// Combinations of parameters about which the data say nothing: names and weights.
     pub null_directions: Vec<Vec<(String, f64)>>,
-    /// All of θ: the estimates, and the others as they were.
+    /// All of θ: the estimates, and the others as they were. Where experiments have their own, the last one's.
     pub theta: Vec<f64>,
     /// Σ ρ(((y−ŷ)/σ)²), not halved.
     pub cost: f64,
@@ -76,8 +91,22 @@ pub struct FitReport {
     pub cost_before: f64,
     /// The fit is better than the values in force by more than rounding.
     pub improved: bool,
+    /// Cost by degrees of freedom: 1 where σ is right.
+    pub reduced_chi_square: f64,
+    /// Akaike's criterion by the Gaussian likelihood, −2 ln L + 2k. With σ up to a factor that is estimated: −2 ln L =
+    /// n(ln(2π·cost/n) + 1) − Σ ln(weight/σ²), k = p + 1, as R has it; with `absolute_sigma`: −2 ln L = cost + n ln 2π −
+    /// Σ ln(weight/σ²), k = p. NaN with a robust loss, which has no Gaussian likelihood.
+    pub aic: f64,
+    /// AIC + 2k(k+1)/(n−k−1).
+    pub aicc: f64,
+    /// −2 ln L + k ln n.
+    pub bic: f64,
+    /// Largest cosine between the residuals and a column of the Jacobian that may move: 0 at a minimum, whatever the units.
+    pub gradient_norm: f64,
     /// Root mean square of the residuals: in the output's unit, or scaled by σ where there are several outputs.
     pub rmse: f64,
+    /// Mean of y − ŷ, in the same unit.
+    pub bias: f64,
     /// Over all outputs.
     pub r_squared: f64,
     /// Over all outputs.
@@ -88,7 +117,7 @@ pub struct FitReport {
     pub outputs: Vec<OutputReport>,
     /// Samples used.
     pub samples: usize,
-    /// Samples less free parameters.
+    /// Samples less estimates.
     pub degrees_of_freedom: usize,
     /// Iterations of the start that gave the result.
     pub iterations: usize,
@@ -100,59 +129,128 @@ pub struct FitReport {
     pub starts: Vec<StartReport>,
     /// Which start gave the result.
     pub best_start: usize,
+    /// Where the starts that converged ended: the result first, then by cost. Ends far above it are known roughly.
+    pub optima: Vec<OptimumReport>,
+    /// Profile likelihood intervals of the parameters they were asked for.
+    pub profiles: Vec<ProfileReport>,
     /// x at the end of the last experiment.
     pub final_state: Vec<f64>,
     /// For people, in the model's names.
     pub message: String,
 }
 
-pub(super) fn report(problem: &Problem<'_>, options: &FitOptions, starts: &Starts) -> FitReport {
-    let outcome = starts.outcomes[starts.best].as_ref().expect("the best start was chosen among those with an outcome");
-    let parameters: Vec<_> = problem.free.iter().map(|&index| &problem.model.parameters()[index]).collect();
-    let theta = problem.theta(&outcome.q);
-    let values: Vec<f64> = problem.free.iter().map(|&index| theta[index]).collect();
-    let at_lower: Vec<bool> = values.iter().zip(&parameters).map(|(value, p)| *value <= p.min).collect();
-    let at_upper: Vec<bool> = values.iter().zip(&parameters).map(|(value, p)| *value >= p.max).collect();
-    let held: Vec<bool> = at_lower.iter().zip(&at_upper).map(|(lower, upper)| lower | upper).collect();
-    let diagnosis = diagnosis::diagnose(&outcome.evaluation, &held);
+impl FitReport {
+    /// θ of one of the experiments.
+    #[must_use]
+    pub fn theta_of(&self, experiment: usize) -> Vec<f64> {
+        let mut theta = self.theta.clone();
+        for estimate in self.local.iter().filter(|estimate| estimate.experiment == Some(experiment)) {
+            theta[estimate.parameter] = estimate.value;
+        }
+        theta
+    }
 
+    /// All estimates: the shared ones, then the others; the order of `covariance`, `StartReport::values` and so on.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        let own = |estimate: &Estimate| match estimate.experiment {
+            Some(experiment) => format!("{} of experiment {}", estimate.name, experiment + 1),
+            None => estimate.name.clone(),
+        };
+        self.names.iter().cloned().chain(self.local.iter().map(own)).collect()
+    }
+}
+
+/// The best outcome with its linear model.
+pub(super) struct Optimum<'a> {
+    pub(super) outcome: &'a Outcome,
+    pub(super) scatter: Scatter<'a>,
+    pub(super) diagnosis: Diagnosis,
+}
+
+impl<'a> Optimum<'a> {
+    pub(super) fn of(problem: &Problem<'_>, options: &FitOptions, outcome: &'a Outcome) -> Result<Self, FitError> {
+        let at_bound = |(column, value): (usize, f64)| {
+            let parameter = problem.columns.parameter(column);
+            value <= parameter.min || value >= parameter.max
+        };
+        let held: Vec<bool> = problem.columns.values(&outcome.q).into_iter().enumerate().map(at_bound).collect();
+        let scatter = Scatter::of(problem, options.absolute_sigma, outcome)
+            .map_err(|cause| FitError::simulation(problem.model, cause))?;
+        let diagnosis = diagnosis::diagnose(&scatter.jacobian, &held);
+        Ok(Self { outcome, scatter, diagnosis })
+    }
+
+    /// σ is what it says: neither the scatter nor its degrees of freedom have a say.
+    pub(super) fn knows_sigma(problem: &Problem<'_>, options: &FitOptions) -> bool {
+        options.absolute_sigma && !is_robust(problem)
+    }
+}
+
+pub(super) fn report(
+    problem: &Problem<'_>,
+    options: &FitOptions,
+    starts: &Starts,
+    profiles: Vec<ProfileReport>,
+) -> Result<FitReport, FitError> {
+    let outcome = starts.best();
+    let optimum = Optimum::of(problem, options, outcome)?;
     let cost = outcome.evaluation.cost;
-    let degrees_of_freedom = problem.samples - problem.free.len();
-    let variance = if options.absolute_sigma { 1.0 } else { cost / degrees_of_freedom as f64 };
-    let slopes = problem.slopes(&outcome.q);
-    let count = values.len();
-    let covariance: Vec<f64> = (0..count * count)
-        .map(|at| diagnosis.covariance[(at / count, at % count)] * slopes[at / count] * slopes[at % count] * variance)
-        .collect();
-    let standard_errors: Vec<f64> = (0..count).map(|i| covariance[i * count + i].sqrt()).collect();
-    let quantile = StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
-    let lower95 = values.iter().zip(&standard_errors).map(|(value, error)| value - quantile * error).collect();
-    let upper95 = values.iter().zip(&standard_errors).map(|(value, error)| value + quantile * error).collect();
-
-    let figures = Figures::of(problem, &outcome.evaluation.trajectories);
+    let degrees_of_freedom = problem.samples - problem.columns.len();
+    let (total, outputs) = figures(problem, &outcome.evaluation.trajectories);
+    let known_sigma = Optimum::knows_sigma(problem, options);
+    let widths = |level| width(level, degrees_of_freedom, known_sigma);
+    let nothing_explained = total.r_squared < R_SQUARED_MIN;
+    let meaningful = outcome.stop.converged() && !nothing_explained;
+    let Estimates { list, covariance, correlation, collinear } = estimates(
+        &problem.columns,
+        &outcome.q,
+        &optimum.diagnosis,
+        &optimum.scatter,
+        meaningful,
+        (widths(0.95), widths(options.level)),
+    );
+    let criteria = if is_robust(problem) { Criteria::NONE } else { Criteria::of(problem, cost, known_sigma) };
     let cost_before = starts.outcomes[0].as_ref().map_or(f64::NAN, |first| first.cost_at_start);
-    let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
+    let (shared, local): (Vec<Estimate>, Vec<Estimate>) =
+        list.into_iter().partition(|estimate| estimate.experiment.is_none());
+    let numbers = |figure: fn(&Estimate) -> f64| shared.iter().map(figure).collect::<Vec<f64>>();
+    let last = problem.experiments.len() - 1;
     let mut report = FitReport {
-        null_directions: named(&diagnosis, &names),
-        free: problem.free.clone(),
-        names,
-        values,
-        standard_errors,
-        lower95,
-        upper95,
-        at_lower,
-        at_upper,
-        covariance,
-        condition_number: diagnosis.condition_number,
-        theta,
+        free: shared.iter().map(|estimate| estimate.parameter).collect(),
+        names: shared.iter().map(|estimate| estimate.name.clone()).collect(),
+        values: numbers(|estimate| estimate.value),
+        initial: numbers(|estimate| estimate.initial),
+        standard_errors: numbers(|estimate| estimate.standard_error),
+        relative_errors: numbers(|estimate| estimate.relative_error),
+        lower95: numbers(|estimate| estimate.lower95),
+        upper95: numbers(|estimate| estimate.upper95),
+        level: options.level,
+        lower: numbers(|estimate| estimate.lower),
+        upper: numbers(|estimate| estimate.upper),
+        at_lower: shared.iter().map(|estimate| estimate.at_lower).collect(),
+        at_upper: shared.iter().map(|estimate| estimate.at_upper).collect(),
+        local,
+        covariance: covariance.transpose().as_slice().to_vec(),
+        correlation: correlation.transpose().as_slice().to_vec(),
+        collinear,
+        condition_number: optimum.diagnosis.condition_number,
+        null_directions: named(&optimum.diagnosis, problem),
+        theta: problem.columns.theta(last, &outcome.q),
         cost,
         cost_before,
         improved: cost_before.is_nan() || cost < cost_before * (1.0 - 1e-9),
-        rmse: figures.total.rmse,
-        r_squared: figures.total.r_squared,
-        fit_percent: figures.total.fit_percent,
-        durbin_watson: figures.total.durbin_watson,
-        outputs: figures.outputs,
+        reduced_chi_square: cost / degrees_of_freedom as f64,
+        aic: criteria.aic,
+        aicc: criteria.aicc,
+        bic: criteria.bic,
+        gradient_norm: gradient_norm(problem, outcome),
+        rmse: total.rmse,
+        bias: total.bias,
+        r_squared: total.r_squared,
+        fit_percent: total.fit_percent,
+        durbin_watson: total.durbin_watson,
+        outputs,
         samples: problem.samples,
         degrees_of_freedom,
         iterations: outcome.iterations,
@@ -160,30 +258,28 @@ pub(super) fn report(problem: &Problem<'_>, options: &FitOptions, starts: &Start
         stop: outcome.stop,
         starts: start_reports(problem, starts),
         best_start: starts.best,
+        optima: optimum_reports(problem, starts, !optimum.diagnosis.null_directions.is_empty()),
+        profiles,
         final_state: outcome.evaluation.trajectories.last().map(|last| last.final_state.clone()).unwrap_or_default(),
         message: String::new(),
     };
-    report.message = message(problem, &report, &diagnosis);
-    report
+    report.message = message::message(problem, options, &report, &optimum, meaningful);
+    Ok(report)
 }
 
 fn start_reports(problem: &Problem<'_>, starts: &Starts) -> Vec<StartReport> {
-    let free = |q: &[f64]| {
-        let theta = problem.theta(q);
-        problem.free.iter().map(|&index| theta[index]).collect::<Vec<f64>>()
-    };
     let report = |(point, outcome): (&Vec<f64>, &Option<Outcome>)| match outcome {
         Some(outcome) => StartReport {
             cost: outcome.evaluation.cost,
-            values: free(&outcome.q),
-            from: free(point),
+            values: problem.columns.values(&outcome.q),
+            from: problem.columns.values(point),
             iterations: outcome.iterations,
             stop: outcome.stop,
         },
         None => StartReport {
             cost: f64::NAN,
-            values: free(point),
-            from: free(point),
+            values: problem.columns.values(point),
+            from: problem.columns.values(point),
             iterations: 0,
             stop: Stop::Simulation,
         },
@@ -191,145 +287,18 @@ fn start_reports(problem: &Problem<'_>, starts: &Starts) -> Vec<StartReport> {
     starts.points.iter().zip(&starts.outcomes).map(report).collect()
 }
 
-fn named(diagnosis: &Diagnosis, names: &[String]) -> Vec<Vec<(String, f64)>> {
+fn optimum_reports(problem: &Problem<'_>, starts: &Starts, open: bool) -> Vec<OptimumReport> {
+    let report = |members: Vec<usize>| {
+        let first = members.first().and_then(|&index| starts.outcomes[index].as_ref())?;
+        Some(OptimumReport { cost: first.evaluation.cost, values: problem.columns.values(&first.q), starts: members })
+    };
+    optima::group(problem, starts, open).into_iter().filter_map(report).collect()
+}
+
+fn named(diagnosis: &Diagnosis, problem: &Problem<'_>) -> Vec<Vec<(String, f64)>> {
     let direction = |weights: &nalgebra::DVector<f64>| {
-        let all = names.iter().zip(weights.iter());
-        all.filter(|(_, weight)| weight.abs() >= WEIGHT_NAMED).map(|(name, weight)| (name.clone(), *weight)).collect()
+        let all = weights.iter().enumerate().filter(|(_, weight)| weight.abs() >= WEIGHT_NAMED);
+        all.map(|(column, weight)| (problem.columns.label(column), *weight)).collect()
     };
     diagnosis.null_directions.iter().map(direction).collect()
-}
-
-/// Sums over residuals, of one output or of all.
-#[derive(Default)]
-struct Sums {
-    samples: usize,
-    weights: f64,
-    residuals: f64,
-    deviations: f64,
-    differences: f64,
-}
-
-impl Sums {
-    fn add(&mut self, other: &Self) {
-        self.samples += other.samples;
-        self.weights += other.weights;
-        self.residuals += other.residuals;
-        self.deviations += other.deviations;
-        self.differences += other.differences;
-    }
-
-    fn output(&self, name: &str) -> OutputReport {
-        let ratio = self.residuals / self.deviations;
-        OutputReport {
-            name: name.to_owned(),
-            samples: self.samples,
-            rmse: (self.residuals / self.weights).sqrt(),
-            r_squared: 1.0 - ratio,
-            fit_percent: 100.0 * (1.0 - ratio.sqrt()),
-            durbin_watson: self.differences / self.residuals,
-        }
-    }
-}
-
-struct Figures {
-    total: OutputReport,
-    outputs: Vec<OutputReport>,
-}
-
-impl Figures {
-    fn of(problem: &Problem<'_>, trajectories: &[Trajectory]) -> Self {
-        let outputs = problem.model.outputs();
-        let mut total = Sums::default();
-        let mut reports = Vec::new();
-        let used = |output: usize| problem.series.iter().any(|experiment| !experiment[output].times.is_empty());
-        let several = (0..outputs.len()).filter(|&output| used(output)).count() > 1;
-        for (index, output) in outputs.iter().enumerate() {
-            let mut sums = Sums::default();
-            for (experiment, trajectory) in problem.series.iter().zip(trajectories) {
-                sums.add(&sums_of(&experiment[index], &trajectory.outputs[index], output.sigma));
-            }
-            reports.push(sums.output(&output.name));
-            // Of several outputs each counts by its σ.
-            let by = if several { output.sigma * output.sigma } else { 1.0 };
-            total.add(&Sums {
-                residuals: sums.residuals / by,
-                deviations: sums.deviations / by,
-                differences: sums.differences / by,
-                ..sums
-            });
-        }
-        Self { total: total.output("total"), outputs: reports }
-    }
-}
-
-fn sums_of(series: &Series, simulated: &[f64], sigma: f64) -> Sums {
-    let weights: Vec<f64> = series.scales.iter().map(|scale| (scale * sigma).powi(2)).collect();
-    let weight: f64 = weights.iter().sum();
-    let mean = weights.iter().zip(&series.values).map(|(weight, value)| weight * value).sum::<f64>() / weight;
-    let mut sums = Sums { samples: series.values.len(), weights: weight, ..Sums::default() };
-    let mut previous = None;
-    for ((value, simulated), weight) in series.values.iter().zip(simulated).zip(&weights) {
-        let residual = (value - simulated) * weight.sqrt();
-        sums.residuals += residual * residual;
-        sums.deviations += weight * (value - mean).powi(2);
-        if let Some(previous) = previous {
-            sums.differences += f64::powi(residual - previous, 2);
-        }
-        previous = Some(residual);
-    }
-    sums
-}
-
-/// What an engineer should know before believing the numbers.
-fn message(problem: &Problem<'_>, report: &FitReport, diagnosis: &Diagnosis) -> String {
-    let mut parts = vec![report.stop.text().to_owned()];
-    if !report.improved {
-        parts.push("the values in force are already the best found".to_owned());
-    }
-    for direction in &report.null_directions {
-        let names: Vec<String> = direction.iter().map(|(name, _)| format!("`{name}`")).collect();
-        parts.push(match names.as_slice() {
-            [name] => format!("the data do not determine {name}: it has no effect on the measured outputs"),
-            _ => format!("the data determine only a combination of {}: fix one of them", names.join(", ")),
-        });
-    }
-    for (i, name) in report.names.iter().enumerate() {
-        let parameter = &problem.model.parameters()[report.free[i]];
-        if report.at_lower[i] {
-            parts.push(format!("`{name}` ended at its lower bound {}", parameter.min));
-        } else if report.at_upper[i] {
-            parts.push(format!("`{name}` ended at its upper bound {}", parameter.max));
-        } else if diagnosis.determined[i] && report.standard_errors[i] > report.values[i].abs() {
-            parts.push(format!("`{name}` is hardly determined: its standard error is larger than its value"));
-        }
-    }
-    parts.extend(constant_signals(problem));
-    if report.r_squared < 0.0 {
-        parts
-            .push("the model explains less than the measurements' mean does: check the units of its inputs".to_owned());
-    }
-    parts.join("; ")
-}
-
-fn constant_signals(problem: &Problem<'_>) -> Vec<String> {
-    let mut parts = Vec::new();
-    for (index, input) in problem.model.inputs().iter().enumerate() {
-        let mut values = problem.experiments.iter().flat_map(|experiment| &experiment.inputs[index].values);
-        if let Some(first) = values.next()
-            && values.all(|value| value == first)
-        {
-            parts.push(format!("the input `{}` is constant", input.name));
-        }
-    }
-    for (index, output) in problem.model.outputs().iter().enumerate() {
-        let mut values = problem.series.iter().flat_map(|experiment| &experiment[index].values);
-        match values.next() {
-            None => parts.push(format!("the output `{}` has no measurements", output.name)),
-            Some(first) if values.all(|value| value == first) => {
-                parts.push(format!("the measurements of `{}` are constant", output.name));
-            }
-            Some(_) => {}
-        }
-    }
-    parts
 }

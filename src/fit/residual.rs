@@ -1,40 +1,32 @@
-//! From θ to scaled residuals and their Jacobian, on the scale on which the search moves (logarithmic where asked).
+//! From a point of the search to scaled residuals and their Jacobian.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Experiment, FitError, FitOptions, JACOBIAN_ENTRIES_MAX};
+use super::columns::Columns;
+use super::series::{Series, span, usable};
+use super::{ESTIMATES_MAX, Experiment, FitError, FitOptions, JACOBIAN_ENTRIES_MAX, robust};
 use crate::model::{Loss, Model};
-use crate::simulate::{Scenario, SimulationError, Trajectory, simulate_with_sensitivities};
-
-/// Smallest factor of a robust residual's Jacobian row: an outlier keeps a trace of curvature.
-const ROBUST_SCALE_MIN: f64 = 1e-10;
-
-/// One output's usable samples in one experiment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Series {
-    pub(super) times: Vec<f64>,
-    pub(super) values: Vec<f64>,
-    /// √weight / σ.
-    pub(super) scales: Vec<f64>,
-}
+use crate::simulate::{Options, Scenario, SimulationError, Trajectory, simulate_with_sensitivities};
 
 /// A checked fit.
 pub(super) struct Problem<'a> {
     pub(super) model: &'a Model,
     pub(super) experiments: &'a [Experiment],
     /// For each experiment, each output.
-    pub(super) series: Vec<Vec<Series>>,
+    pub(super) series: Arc<Vec<Vec<Series>>>,
     spans: Vec<(f64, f64)>,
-    pub(super) free: Vec<usize>,
-    theta: Vec<f64>,
-    options: &'a FitOptions,
+    pub(super) columns: Columns<'a>,
+    simulation: &'a Options,
     cancel: &'a AtomicBool,
     pub(super) samples: usize,
 }
 
-/// The cost at one θ with what a step needs.
+/// The cost at one point with what a step needs.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluation {
     /// Σ ρ.
@@ -53,131 +45,114 @@ impl<'a> Problem<'a> {
         options: &'a FitOptions,
         cancel: &'a AtomicBool,
     ) -> Result<Self, FitError> {
-        let free = if options.free.is_empty() { model.free() } else { options.free.clone() };
         let theta = options.theta.clone().unwrap_or_else(|| model.nominal());
-        check_parameters(model, &free, &theta)?;
-        let mut series = Vec::new();
-        for experiment in experiments {
-            series.push(usable(model, experiment)?);
+        let free = if options.free.is_empty() { model.free() } else { options.free.clone() };
+        let local = &options.per_experiment;
+        let shared: Vec<usize> = free.iter().copied().filter(|index| !local.contains(index)).collect();
+        if shared.is_empty() && local.is_empty() {
+            return Err(FitError::NothingFree);
         }
+        let base = bases(model, experiments.len(), &theta, options)?;
+        check_parameters(model, &shared, local, &base)?;
+        check_options(model, options, &shared, local)?;
+        let problem =
+            Self::with(model, experiments, &options.simulation, Columns::new(model, &shared, local, base), cancel)?;
+        problem.check_size()?;
+        Ok(problem)
+    }
+
+    /// A fit of what `columns` say, of any size; `columns` are trusted.
+    pub(super) fn with(
+        model: &'a Model,
+        experiments: &'a [Experiment],
+        simulation: &'a Options,
+        columns: Columns<'a>,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, FitError> {
+        let series: Vec<Vec<Series>> =
+            experiments.iter().map(|experiment| usable(model, experiment)).collect::<Result<_, _>>()?;
         let samples = series.iter().flatten().map(|series| series.times.len()).sum();
-        if samples <= free.len() {
-            return Err(FitError::TooFewSamples { samples, parameters: free.len() });
+        if samples == 0 {
+            let missing = series.iter().flatten().map(|series| series.missing).sum();
+            return Err(FitError::NoMeasurements { missing });
         }
-        let most = JACOBIAN_ENTRIES_MAX / free.len();
+        let spans = experiments.iter().zip(&series).map(|(experiment, series)| span(experiment, series)).collect();
+        Ok(Self { model, experiments, series: Arc::new(series), spans, columns, simulation, cancel, samples })
+    }
+
+    /// More samples than estimates, and not more than a machine holds.
+    pub(super) fn check_size(&self) -> Result<(), FitError> {
+        let (samples, parameters) = (self.samples, self.columns.len());
+        if parameters > ESTIMATES_MAX {
+            return Err(FitError::TooManyEstimates { parameters });
+        }
+        if samples <= parameters {
+            return Err(FitError::TooFewSamples { samples, parameters });
+        }
+        let most = JACOBIAN_ENTRIES_MAX / parameters.max(1);
         if samples > most {
             return Err(FitError::TooManySamples { samples, most });
         }
-        let spans = experiments.iter().zip(&series).map(|(experiment, series)| span(experiment, series)).collect();
-        Ok(Self { model, experiments, series, spans, free, theta, options, cancel, samples })
+        Ok(())
     }
 
     /// The same fit of other data, which cover the same spans.
     pub(super) fn with_data<'b>(&'b self, experiments: &'b [Experiment], series: Vec<Vec<Series>>) -> Problem<'b> {
+        Problem { experiments, ..self.changed(Arc::new(series), self.columns.clone()) }
+    }
+
+    /// The same fit with one column held at a value, on the scale of the search.
+    pub(super) fn without(&self, column: usize, value: f64) -> Problem<'_> {
+        self.changed(Arc::clone(&self.series), self.columns.without(column, value))
+    }
+
+    fn changed<'b>(&'b self, series: Arc<Vec<Vec<Series>>>, columns: Columns<'b>) -> Problem<'b> {
         Problem {
             model: self.model,
-            experiments,
+            experiments: self.experiments,
             samples: series.iter().flatten().map(|series| series.times.len()).sum(),
             series,
             spans: self.spans.clone(),
-            free: self.free.clone(),
-            theta: self.theta.clone(),
-            options: self.options,
+            columns,
+            simulation: self.simulation,
             cancel: self.cancel,
         }
     }
 
-    fn is_log(&self, position: usize) -> bool {
-        self.model.parameters()[self.free[position]].log
-    }
-
-    /// θ in force on the scale of the search.
-    pub(super) fn start(&self) -> Vec<f64> {
-        (0..self.free.len()).map(|position| self.to_scale(position, self.theta[self.free[position]])).collect()
-    }
-
-    pub(super) fn to_scale(&self, position: usize, value: f64) -> f64 {
-        if self.is_log(position) { value.ln() } else { value }
-    }
-
-    /// Bounds on the scale of the search.
-    pub(super) fn bounds(&self) -> (Vec<f64>, Vec<f64>) {
-        let bound = |position: usize, value: f64| match self.is_log(position) {
-            true if value <= 0.0 => f64::NEG_INFINITY,
-            true => value.ln(),
-            false => value,
-        };
-        let parameter = |position: usize| &self.model.parameters()[self.free[position]];
-        let lower = (0..self.free.len()).map(|position| bound(position, parameter(position).min)).collect();
-        let upper = (0..self.free.len()).map(|position| bound(position, parameter(position).max)).collect();
-        (lower, upper)
-    }
-
-    /// θ at a point of the search. Never outside its bounds, also where exp(ln(max)) rounds up.
-    pub(super) fn theta(&self, q: &[f64]) -> Vec<f64> {
-        let mut theta = self.theta.clone();
-        for (position, (&index, &value)) in self.free.iter().zip(q).enumerate() {
-            if value == self.to_scale(position, self.theta[index]) {
-                // Where nothing moved, the value in force stands to the last bit: exp(ln(100)) isn't 100.
-                continue;
-            }
-            let parameter = &self.model.parameters()[index];
-            let value = if self.is_log(position) { value.exp() } else { value };
-            theta[index] = value.clamp(parameter.min, parameter.max);
-        }
-        theta
-    }
-
-    /// dθ/dq of each free parameter.
-    pub(super) fn slopes(&self, q: &[f64]) -> Vec<f64> {
-        (0..q.len()).map(|position| if self.is_log(position) { q[position].exp() } else { 1.0 }).collect()
-    }
-
     /// Simulates all experiments and compares.
     pub(super) fn evaluate(&self, q: &[f64]) -> Result<Evaluation, SimulationError> {
-        if self.cancel.load(Ordering::Relaxed) {
-            return Err(SimulationError::Cancelled);
-        }
-        let theta = self.theta(q);
-        let slopes = self.slopes(q);
-        let columns = self.free.len();
+        self.evaluate_as(q, |output| self.model.outputs()[output].loss)
+    }
+
+    /// As [`Self::evaluate`], with plain squares for every output.
+    pub(super) fn evaluate_plain(&self, q: &[f64]) -> Result<Evaluation, SimulationError> {
+        self.evaluate_as(q, |_| Loss::Squares)
+    }
+
+    fn evaluate_as(&self, q: &[f64], loss: impl Fn(usize) -> Loss) -> Result<Evaluation, SimulationError> {
+        let slopes = self.columns.slopes(q);
         let mut evaluation = Evaluation {
             cost: 0.0,
             residuals: DVector::zeros(self.samples),
-            jacobian: DMatrix::zeros(self.samples, columns),
+            jacobian: DMatrix::zeros(self.samples, self.columns.len()),
             trajectories: Vec::with_capacity(self.experiments.len()),
         };
         let mut row = 0;
-        for ((experiment, series), &span) in self.experiments.iter().zip(&self.series).zip(&self.spans) {
-            let times: Vec<&[f64]> = series.iter().map(|series| series.times.as_slice()).collect();
-            let measured: Vec<Option<f64>> = series.iter().map(|series| series.values.first().copied()).collect();
-            let scenario = Scenario {
-                inputs: &experiment.inputs,
-                span,
-                output_times: &times,
-                initial_state: None,
-                measured: &measured,
-            };
-            let trajectory = simulate_with_sensitivities(
-                self.model,
-                &theta,
-                &scenario,
-                &self.free,
-                &self.options.simulation,
-                self.cancel,
-            )?;
-            for (output, series) in series.iter().enumerate() {
-                let loss = self.model.outputs()[output].loss;
+        for experiment in 0..self.experiments.len() {
+            let trajectory = self.simulate(experiment, q)?;
+            let (columns, _) = self.columns.lanes(experiment);
+            for (output, series) in self.series[experiment].iter().enumerate() {
+                let loss = loss(output);
                 let simulated = &trajectory.outputs[output];
-                let sensitivities = &trajectory.sensitivities[output];
+                let sensitivities = trajectory.sensitivities.get(output).map_or(&[][..], Vec::as_slice);
                 for sample in 0..series.times.len() {
                     let scale = series.scales[sample];
                     let residual = (simulated[sample] - series.values[sample]) * scale;
-                    let (cost, residual_factor, row_factor) = robust(loss, residual);
+                    let (cost, residual_factor, row_factor) = robust::factors(loss, residual);
                     evaluation.cost += cost;
                     evaluation.residuals[row] = residual * residual_factor;
-                    for column in 0..columns {
-                        let sensitivity = sensitivities[sample * columns + column] * slopes[column];
+                    for (lane, &column) in columns.iter().enumerate() {
+                        let sensitivity = sensitivities[sample * columns.len() + lane] * slopes[column];
                         evaluation.jacobian[(row, column)] = sensitivity * scale * row_factor;
                     }
                     row += 1;
@@ -187,83 +162,83 @@ impl<'a> Problem<'a> {
         }
         Ok(evaluation)
     }
-}
 
-/// ρ(r²), and the factors of the residual and of its Jacobian row that make Gauss–Newton right for ρ (Triggs et al.,
-/// Bundle adjustment, §4.3; as SciPy's `least_squares` does).
-fn robust(loss: Loss, residual: f64) -> (f64, f64, f64) {
-    let z = residual * residual;
-    let (cost, first, second) = match loss {
-        Loss::Squares => return (z, 1.0, 1.0),
-        Loss::Huber if z <= 1.0 => return (z, 1.0, 1.0),
-        Loss::Huber => (2.0 * z.sqrt() - 1.0, z.powf(-0.5), -0.5 * z.powf(-1.5)),
-        Loss::SoftL1 => {
-            let root = (1.0 + z).sqrt();
-            (2.0 * (root - 1.0), 1.0 / root, -0.5 / (root * root * root))
+    fn simulate(&self, experiment: usize, q: &[f64]) -> Result<Trajectory, SimulationError> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(SimulationError::Cancelled);
         }
-    };
-    let row = (first + 2.0 * second * z).max(ROBUST_SCALE_MIN).sqrt();
-    (cost, first / row, row)
+        let series = &self.series[experiment];
+        let times: Vec<&[f64]> = series.iter().map(|series| series.times.as_slice()).collect();
+        let measured: Vec<Option<f64>> = series.iter().map(|series| series.values.first().copied()).collect();
+        let scenario = Scenario {
+            inputs: &self.experiments[experiment].inputs,
+            span: self.spans[experiment],
+            output_times: &times,
+            initial_state: None,
+            measured: &measured,
+        };
+        let theta = self.columns.theta(experiment, q);
+        let (_, parameters) = self.columns.lanes(experiment);
+        simulate_with_sensitivities(self.model, &theta, &scenario, parameters, self.simulation, self.cancel)
+    }
 }
 
-fn check_parameters(model: &Model, free: &[usize], theta: &[f64]) -> Result<(), FitError> {
-    let argument = |message: String| Err(FitError::Argument(message));
-    if free.is_empty() {
-        return Err(FitError::NothingFree);
+fn check_options(model: &Model, options: &FitOptions, shared: &[usize], local: &[usize]) -> Result<(), FitError> {
+    if !(options.level > 0.0 && options.level < 1.0) {
+        return Err(FitError::Argument(format!("the level {} of the intervals is not between 0 and 1", options.level)));
     }
+    match options.profile.iter().find(|index| !shared.contains(index) && !local.contains(index)) {
+        None => Ok(()),
+        Some(&index) => {
+            let name = model.parameters().get(index).map_or("?", |parameter| parameter.name.as_str());
+            Err(FitError::Argument(format!("parameter `{name}` has no profile, as it is not estimated")))
+        }
+    }
+}
+
+/// θ in force in each experiment.
+fn bases(model: &Model, experiments: usize, theta: &[f64], options: &FitOptions) -> Result<Vec<Vec<f64>>, FitError> {
+    let argument = |message: String| Err(FitError::Argument(message));
     if theta.len() != model.parameters().len() {
         return argument(format!("the model has {} parameters, {} were given", model.parameters().len(), theta.len()));
     }
-    for (position, &index) in free.iter().enumerate() {
+    let (local, starts) = (&options.per_experiment, &options.per_experiment_start);
+    if !starts.is_empty() && (starts.len() != experiments || starts.iter().any(|start| start.len() != local.len())) {
+        return argument(format!(
+            "start values of {} parameters in each of {experiments} experiments were expected",
+            local.len()
+        ));
+    }
+    let mut bases = vec![theta.to_vec(); experiments];
+    for (base, start) in bases.iter_mut().zip(starts) {
+        for (&parameter, &value) in local.iter().zip(start) {
+            if let Some(entry) = base.get_mut(parameter) {
+                *entry = value;
+            }
+        }
+    }
+    Ok(bases)
+}
+
+fn check_parameters(model: &Model, shared: &[usize], local: &[usize], bases: &[Vec<f64>]) -> Result<(), FitError> {
+    let argument = |message: String| Err(FitError::Argument(message));
+    let all: Vec<usize> = shared.iter().chain(local).copied().collect();
+    for (position, &index) in all.iter().enumerate() {
         let Some(parameter) = model.parameters().get(index) else {
             return argument(format!("there is no parameter {index}"));
         };
-        if free[..position].contains(&index) {
+        if all[..position].contains(&index) {
             return argument(format!("parameter `{}` is named twice", parameter.name));
         }
-        if !(parameter.min..=parameter.max).contains(&theta[index]) || (parameter.log && theta[index] <= 0.0) {
-            return argument(format!(
-                "parameter `{}` is {}, outside its bounds {} to {}",
-                parameter.name, theta[index], parameter.min, parameter.max
-            ));
+        for base in bases {
+            let value = base[index];
+            if !(parameter.min..=parameter.max).contains(&value) || (parameter.log && value <= 0.0) {
+                return argument(format!(
+                    "parameter `{}` is {value}, outside its bounds {} to {}",
+                    parameter.name, parameter.min, parameter.max
+                ));
+            }
         }
     }
     Ok(())
-}
-
-/// The samples of each output that have a value and a weight.
-fn usable(model: &Model, experiment: &Experiment) -> Result<Vec<Series>, FitError> {
-    if experiment.outputs.len() != model.outputs().len() {
-        let (wanted, given) = (model.outputs().len(), experiment.outputs.len());
-        return Err(FitError::Argument(format!("the model has {wanted} outputs, {given} were given")));
-    }
-    let mut all = Vec::new();
-    for (output, measured) in model.outputs().iter().zip(&experiment.outputs) {
-        let count = measured.times.len();
-        if measured.values.len() != count || !(measured.weights.is_empty() || measured.weights.len() == count) {
-            return Err(FitError::Argument(format!(
-                "output `{}`: times, values and weights differ in number",
-                output.name
-            )));
-        }
-        let mut series = Series::default();
-        for sample in 0..count {
-            let weight = measured.weights.get(sample).copied().unwrap_or(1.0);
-            if measured.values[sample].is_finite() && weight.is_finite() && weight > 0.0 {
-                series.times.push(measured.times[sample]);
-                series.values.push(measured.values[sample]);
-                series.scales.push(weight.sqrt() / output.sigma);
-            }
-        }
-        all.push(series);
-    }
-    Ok(all)
-}
-
-fn span(experiment: &Experiment, series: &[Series]) -> (f64, f64) {
-    experiment.span.unwrap_or_else(|| {
-        let first = series.iter().filter_map(|series| series.times.first()).copied().fold(f64::INFINITY, f64::min);
-        let last = series.iter().filter_map(|series| series.times.last()).copied().fold(f64::NEG_INFINITY, f64::max);
-        if first <= last { (first, last) } else { (0.0, 0.0) }
-    })
 }

@@ -1,7 +1,8 @@
 //! A coarser copy of a fit's data: where a far start leads shows in an eighth of the samples for an eighth of the time.
 //! Only the way is walked on it; every result is one of the whole data.
 
-use super::residual::{Problem, Series};
+use super::residual::Problem;
+use super::series::Series;
 use super::{Experiment, Measured};
 use crate::model::Hold;
 use crate::simulate::Signal;
@@ -13,7 +14,8 @@ const SAMPLES_MIN: usize = 1_600;
 
 /// The experiments and series thinned out; none where it isn't worth it.
 pub(super) fn thinned(problem: &Problem<'_>) -> Option<(Vec<Experiment>, Vec<Vec<Series>>)> {
-    if problem.samples < SAMPLES_MIN || problem.model.states().is_empty() {
+    let columns = problem.columns.len();
+    if problem.samples < SAMPLES_MIN.max(4 * STRIDE * columns) || problem.model.states().is_empty() {
         return None;
     }
     let experiments = problem.experiments.iter().map(|experiment| Experiment {
@@ -32,6 +34,7 @@ fn sparse(series: &Series) -> Series {
         times: every(&series.times),
         values: every(&series.values),
         scales: every(&series.scales).into_iter().map(|one| one * scale).collect(),
+        ..Series::default()
     }
 }
 

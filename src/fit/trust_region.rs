@@ -13,8 +13,8 @@ const RADIUS_FACTOR: f64 = 1.0;
 const ROUNDING: f64 = 1e-14;
 /// Part of the predicted reduction that a step must achieve to be taken.
 const RATIO_MIN: f64 = 1e-4;
-/// Cost by which two ends of one optimum may differ, in units of the reduced χ².
-const SAME_WIDTH: f64 = 0.5;
+/// A cosine between the residuals and a column below this is rounding.
+const GRADIENT_MIN: f64 = 1e-15;
 /// Singular values below this part of the largest give no step.
 const STEP_RANK_TOLERANCE: f64 = 1e-14;
 
@@ -65,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) evaluations: usize,
     pub(super) stop: Stop,
     pub(super) cost_at_start: f64,
+    /// Standard deviation of each simulated output at the start, over all its samples.
+    pub(super) spread_at_start: Vec<f64>,
 }
 
 /// When to end.
@@ -82,10 +84,21 @@ pub(super) fn minimise(
     tolerances: &Tolerances,
     progress: &dyn Fn(f64),
 ) -> Result<Outcome, SimulationError> {
-    let (lower, upper) = problem.bounds();
+    let (lower, upper) = problem.columns.bounds();
     let evaluation = problem.evaluate(&start)?;
-    let cost_at_start = evaluation.cost;
-    let mut at = Outcome { q: start, evaluation, iterations: 0, evaluations: 1, stop: Stop::Iterations, cost_at_start };
+    let mut at = Outcome {
+        q: start,
+        cost_at_start: evaluation.cost,
+        spread_at_start: spreads(&evaluation),
+        evaluation,
+        iterations: 0,
+        evaluations: 1,
+        stop: Stop::Iterations,
+    };
+    if at.q.is_empty() {
+        at.stop = Stop::Bounds;
+        return Ok(at);
+    }
     let mut scale = vec![0.0_f64; at.q.len()];
     let mut radius = f64::NAN;
     while at.iterations < tolerances.iterations_max {
@@ -101,7 +114,7 @@ pub(super) fn minimise(
             at.stop = Stop::Bounds;
             return Ok(at);
         }
-        if local.gradient_vanishes(&free) {
+        if local.gradient(&free) <= GRADIENT_MIN {
             at.stop = Stop::Gradient;
             return Ok(at);
         }
@@ -157,16 +170,27 @@ pub(super) fn minimise(
     Ok(at)
 }
 
-/// Whether another end lies so near the best, by the best's own linear model, that both are one optimum: the model
-/// puts it within a hundredth of the cost's statistical width, and no lower.
-pub(super) fn same_optimum(best: &Outcome, other: &Outcome, problem: &Problem<'_>) -> bool {
-    let (r, b) = triangular(&best.evaluation);
-    let distance = DVector::from_fn(best.q.len(), |i, _| other.q[i] - best.q[i]);
-    let change = &r * &distance;
-    let rise = change.norm_squared() + 2.0 * b.dot(&change);
-    let width = best.evaluation.cost / (problem.samples - best.q.len()) as f64;
-    rise.abs() <= SAME_WIDTH * width
-        && (other.evaluation.cost - best.evaluation.cost - rise).abs() <= SAME_WIDTH * width
+/// How steep the cost still is at an end: the largest cosine between the residuals and the columns that may move, 0 at
+/// a minimum and at most 1, whatever the units (MINPACK's gtol).
+pub(super) fn gradient_norm(problem: &Problem<'_>, outcome: &Outcome) -> f64 {
+    if outcome.q.is_empty() {
+        return 0.0;
+    }
+    let (lower, upper) = problem.columns.bounds();
+    let local = Local::new(&outcome.evaluation, &mut vec![0.0; outcome.q.len()]);
+    local.gradient(&local.free(&outcome.q, &lower, &upper))
+}
+
+/// Standard deviation of each simulated output.
+fn spreads(evaluation: &Evaluation) -> Vec<f64> {
+    let outputs = evaluation.trajectories.first().map_or(0, |trajectory| trajectory.outputs.len());
+    let spread = |output: usize| {
+        let values = || evaluation.trajectories.iter().flat_map(|trajectory| &trajectory.outputs[output]);
+        let count = values().count() as f64;
+        let mean = values().sum::<f64>() / count;
+        (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
+    };
+    (0..outputs).map(spread).collect()
 }
 
 /// How much of the step's length the region keeps: by the parabola through cost, slope and new cost, between 0.1 and 0.5.
@@ -219,9 +243,13 @@ impl Local {
         (0..q.len()).map(|i| !held(i)).collect()
     }
 
-    fn gradient_vanishes(&self, free: &[bool]) -> bool {
-        let cosine = |i: usize| self.gradient[i].abs() / (self.norms[i] * self.residual_norm);
-        (0..free.len()).filter(|&i| free[i]).all(|i| self.gradient[i] == 0.0 || cosine(i) <= 1e-15)
+    /// Largest cosine between the residuals and the columns that may move.
+    fn gradient(&self, free: &[bool]) -> f64 {
+        let cosine = |i: usize| match self.gradient[i] {
+            0.0 => 0.0,
+            gradient => gradient.abs() / (self.norms[i] * self.residual_norm),
+        };
+        (0..free.len()).filter(|&i| free[i]).map(cosine).fold(0.0, f64::max)
     }
 
     /// The reduction of the cost that the linear model promises.

@@ -299,6 +299,16 @@ impl Model {
         self.source.parameters.iter().position(|parameter| parameter.name == name)
     }
 
+    /// Whether a parameter is where states start and nothing else: its value belongs to a run, not to the device.
+    #[must_use]
+    pub fn is_initial_state(&self, parameter: usize) -> bool {
+        let (_, _, first) = self.offsets();
+        self.starts.contains(&Start::Parameter(parameter))
+            && !self.dead_times.contains(&DeadTime::Parameter(parameter))
+            && !self.equations.reads(first + parameter)
+            && !self.outputs.reads(first + parameter)
+    }
+
     /// The index of an output in y.
     #[must_use]
     pub fn output_index(&self, name: &str) -> Option<usize> {

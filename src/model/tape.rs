@@ -168,6 +168,12 @@ impl Tape {
         self.operations.len()
     }
 
+    /// Whether a value depends on this variable.
+    pub(crate) fn reads(&self, variable: usize) -> bool {
+        self.roots.contains(&variable)
+            || self.operations.iter().any(|(_, operands)| operands.iter().any(|&operand| operand as usize == variable))
+    }
+
     /// Computes every operation from the variables in `registers[..variables]`.
     #[inline]
     pub(crate) fn run<N: Number>(&self, registers: &mut [N]) {

@@ -126,7 +126,8 @@ fn wrong_data_are_errors_and_not_results() {
     let plain = FitOptions::default();
     assert!(run(&|_| {}, plain.clone()).is_ok());
     let nan = run(&|e| e.outputs[0].values.fill(f64::NAN), plain.clone());
-    assert!(matches!(nan, Err(FitError::TooFewSamples { samples: 0, parameters: 2 })), "{nan:?}");
+    assert!(matches!(nan, Err(FitError::NoMeasurements { missing: 10 })), "{nan:?}");
+    assert!(nan.unwrap_err().to_string().contains("all 10 measurements are bad or missing"));
     let few = run(&|e| e.outputs[0].weights = [1.0, 1.0].into_iter().chain([0.0; 8]).collect(), plain.clone());
     assert!(matches!(few, Err(FitError::TooFewSamples { samples: 2, parameters: 2 })), "{few:?}");
     let bad_input = run(&|e| e.inputs[0].values[3] = f64::NAN, plain.clone());
