@@ -106,16 +106,21 @@ impl<'a> Columns<'a> {
         if self.parameter(column).log { value.ln() } else { value }
     }
 
-    /// Never outside the bounds, also where exp(ln(max)) rounds up. Where nothing moved, the value in force stands to
-    /// the last bit: exp(ln(100)) isn't 100.
+    /// Where nothing moved, the value in force stands to the last bit, and at a bound the bound: exp(ln(100)) isn't 100.
     pub(super) fn value_at(&self, column: usize, value: f64) -> f64 {
         let initial = self.initial(column);
         if value == self.to_scale(column, initial) {
             return initial;
         }
         let parameter = self.parameter(column);
-        let value = if parameter.log { value.exp() } else { value };
-        value.clamp(parameter.min, parameter.max)
+        if !parameter.log {
+            return value.clamp(parameter.min, parameter.max);
+        }
+        match value {
+            _ if value <= parameter.min.ln() => parameter.min,
+            _ if value >= parameter.max.ln() => parameter.max,
+            _ => value.exp().clamp(parameter.min, parameter.max),
+        }
     }
 
     /// Bounds on the scale of the search.

@@ -90,8 +90,10 @@ pub(super) fn run(
         let done = AtomicUsize::new(0);
         let sides = spread(2 * columns.len(), options.threads, &|job| {
             let side = walker.walk(columns[job / 2], if job % 2 == 0 { -1.0 } else { 1.0 });
-            let finished = (done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / (2 * columns.len()) as f64;
-            progress(furthest.past(finished));
+            if side.is_ok() {
+                let finished = (done.fetch_add(1, Ordering::Relaxed) + 1) as f64 / (2 * columns.len()) as f64;
+                progress(furthest.past(finished));
+            }
             side
         });
         let sides = sides.into_iter().collect::<Result<Vec<Side>, _>>();
@@ -274,9 +276,7 @@ impl<'a> Walker<'a> {
 
     fn report(&self, column: usize, sides: &[Side]) -> ProfileReport {
         let columns = &self.problem.columns;
-        let value = |at: f64| {
-            if at.is_finite() { columns.value_at(column, at) } else { open(columns.parameter(column).log, at) }
-        };
+        let value = |at: f64| if at.is_finite() { columns.value_at(column, at) } else { at };
         let outcome = self.best.outcome;
         let mut points: Vec<(f64, f64)> = sides.iter().flat_map(|side| side.points.iter().copied()).collect();
         points.push((outcome.q[column], outcome.evaluation.cost));
@@ -294,9 +294,4 @@ impl<'a> Walker<'a> {
             points: points.into_iter().map(|(at, cost)| (columns.value_at(column, at), cost)).collect(),
         }
     }
-}
-
-/// An end without a number: nothing is below 0 on a logarithmic scale.
-fn open(log: bool, at: f64) -> f64 {
-    if log && at == f64::NEG_INFINITY { 0.0 } else { at }
 }

@@ -212,6 +212,19 @@ fn a_parameter_that_ends_at_its_bound_says_so_and_has_no_standard_error() {
 }
 
 #[test]
+fn a_bound_on_a_logarithmic_scale_is_met_to_the_last_bit() {
+    // exp(ln(x)) is a little less or more than x for most of these.
+    for max in [1.1, 1.2, 1.3, 1.37, 0.7, 0.9] {
+        let mut source = product();
+        source.parameters[2] = parameter("c", 0.5, 0.01, max, true);
+        let options = FitOptions { free: vec![0, 2], ..FitOptions::default() };
+        let report = run(&compile(&source), &exponential(false), &options);
+        assert_eq!((report.values[1], report.at_upper[1]), (max, true), "{}", report.message);
+        assert!(report.standard_errors[1].is_nan());
+    }
+}
+
+#[test]
 fn values_in_force_that_are_already_the_best_are_not_replaced_by_worse() {
     let model = compile(&two_bodies());
     let experiment = thermal(900, 0.2, 8);

@@ -3,7 +3,11 @@
 // `allow-unwrap-in-tests` covers test functions, not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod coverage;
+mod diagnostics;
 mod exact;
+mod experiments;
+mod honesty;
 mod hostile;
 mod identification;
 mod language;
@@ -14,6 +18,8 @@ mod part13;
 mod part13_cases;
 mod part13_properties;
 mod part13_reference;
+mod pharmacokinetics;
 mod prediction;
+mod profile;
 mod sensitivity;
 mod support;

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 
+use uatwin::fit::{Experiment, Measured};
 use uatwin::model::{
     Delay, EquationSource, Hold, Init, InputSource, LetSource, Loss, Model, ModelSource, OutputSource, ParameterSource,
     StateSource,
 };
+use uatwin::simulate::Signal;
 
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +44,31 @@ pub(crate) fn compile(source: &ModelSource) -> Model {
         Ok(model) => model,
         Err(faults) => panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     }
+}
+
+/// A table as an experiment: row i at i seconds, so that a static model sees its columns as inputs.
+pub(crate) fn table(inputs: &[&[f64]], output: &[f64]) -> Experiment {
+    let times: Vec<f64> = (0..output.len()).map(|row| row as f64).collect();
+    let signal = |values: &&[f64]| Signal { times: times.clone(), values: values.to_vec(), hold: Hold::Previous };
+    Experiment {
+        inputs: inputs.iter().map(signal).collect(),
+        outputs: vec![Measured { times: times.clone(), values: output.to_vec(), weights: vec![] }],
+        span: None,
+    }
+}
+
+/// Of a file in `tests/golden`, the lines that aren't comments as numbers; words that are none are left out.
+pub(crate) fn golden(path: &str) -> Vec<Vec<f64>> {
+    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
+    let text = std::fs::read_to_string(path).unwrap();
+    let numbers = |line: &str| line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    text.lines().filter(|line| !line.starts_with('#')).map(numbers).collect()
+}
+
+/// Relative difference within a tolerance.
+#[track_caller]
+pub(crate) fn close(value: f64, expected: f64, tolerance: f64) {
+    assert!((value - expected).abs() <= tolerance * expected.abs(), "{value} instead of {expected}");
 }
 
 /// Two bodies: a heater warms C1, which warms C2, which loses heat to the surroundings. T1 is measured.
