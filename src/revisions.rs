@@ -69,8 +69,22 @@ pub struct Fitted {
     pub finished_at: i64,
     /// Seconds that it took.
     pub duration_s: f64,
-    /// What it found.
-    pub report: FitReport,
+    /// What it found, written out: a later program may know other figures, and the parameters must not hang on that.
+    pub report: ciborium::Value,
+}
+
+impl Fitted {
+    /// The report as it is kept.
+    #[must_use]
+    pub fn written(report: &FitReport) -> ciborium::Value {
+        ciborium::Value::serialized(report).unwrap_or(ciborium::Value::Null)
+    }
+
+    /// What was found, if this program can read it.
+    #[must_use]
+    pub fn report(&self) -> Option<Arc<FitReport>> {
+        self.report.deserialized().ok().map(Arc::new)
+    }
 }
 
 /// A document: what is new, and what is in force from then on.
@@ -351,22 +365,23 @@ impl Revision {
     /// How it was found, if it was a fit that did; none otherwise.
     fn last_fit(&self) -> LastFit {
         let Origin::Fitted(fitted) = &self.origin else { return LastFit::default() };
+        let Some(report) = fitted.report() else { return LastFit::default() };
         let [start, end, finished_at] = [fitted.times.0, fitted.times.1, fitted.finished_at].map(Timestamp::from_ticks);
         LastFit {
             state: FitState::Completed,
-            message: format!("in force as revision {}; {}", self.number, fitted.report.message),
+            message: format!("in force as revision {}; {}", self.number, report.message),
             start,
             end,
             finished_at,
             duration_s: fitted.duration_s,
-            report: Some(Arc::new(fitted.report.clone())),
+            report: Some(report),
         }
     }
 
     fn in_force(self, model: &Model) -> InForce {
         let basis = match self.origin {
             // Its numbers are by place: of another model they say nothing.
-            Origin::Fitted(fitted) if self.model.0 == model.fingerprint() => Some(Arc::new(fitted.report)),
+            Origin::Fitted(fitted) if self.model.0 == model.fingerprint() => fitted.report(),
             _ => None,
         };
         let values = self.parameters.iter().map(|(_, value)| *value).collect();

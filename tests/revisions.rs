@@ -96,7 +96,7 @@ fn fitted() -> Origin {
         program: "0.1.0".to_owned(),
         finished_at: at(200.0).ticks(),
         duration_s: 0.25,
-        report: report(),
+        report: Fitted::written(&report()),
     }))
 }
 

@@ -11,7 +11,7 @@ use super::scatter::Scatter;
 const COLLINEAR: f64 = 0.99;
 
 /// One number that was estimated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Estimate {
     /// Index of the parameter in θ.
     pub parameter: usize,
@@ -43,7 +43,7 @@ pub struct Estimate {
 }
 
 /// Two estimates that go together: the data know their combination better than either.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Collinear {
     /// Indices among the estimates: the shared ones, then the others.
     pub estimates: (usize, usize),

@@ -6,7 +6,7 @@ use super::whiteness::{self, Whiteness};
 use crate::simulate::Trajectory;
 
 /// What one output says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct OutputReport {
     /// The output's name.
     pub name: String,

@@ -30,7 +30,7 @@ const BETTER: f64 = 1e-3;
 const ROUNDS_MAX: usize = 4;
 
 /// Why an interval ends where it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ProfileEnd {
     /// The cost has risen by what the level allows.
     Crossed,
@@ -45,7 +45,7 @@ pub enum ProfileEnd {
 }
 
 /// A profile likelihood interval.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ProfileReport {
     /// Index of the parameter in θ.
     pub parameter: usize,

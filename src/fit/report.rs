@@ -17,7 +17,7 @@ use super::{FitError, FitOptions, message, optima};
 const R_SQUARED_MIN: f64 = -1.0;
 
 /// Where one start began and ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StartReport {
     /// Its cost; NaN: it couldn't be simulated.
     pub cost: f64,
@@ -32,7 +32,7 @@ pub struct StartReport {
 }
 
 /// An optimum, and how many starts led to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct OptimumReport {
     /// Of its cheapest start.
     pub cost: f64,
@@ -43,7 +43,7 @@ pub struct OptimumReport {
 }
 
 /// The result of a fit. The vectors `names` … `at_upper` run over the parameters that all experiments share.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct FitReport {
     /// Indices of the shared parameters in θ.
     pub free: Vec<usize>,

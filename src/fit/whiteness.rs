@@ -16,7 +16,7 @@ const OUTLIER_SIGMAS: f64 = 3.0;
 const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 
 /// What is left in the residuals y − ŷ (each times the root of its weight). NaN where there are too few to tell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Whiteness {
     /// Autocorrelation at 1, 2, … samples: min(20, n/5) of them. With several stretches the sums run over pairs within one.
     pub autocorrelation: Vec<f64>,
@@ -36,7 +36,7 @@ pub struct Whiteness {
 }
 
 /// How the residuals go with an input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct InputCorrelation {
     /// The input's name.
     pub input: String,

@@ -150,7 +150,7 @@ impl FitJob {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             finished_at: now.ticks(),
             duration_s: now.seconds_since(self.began),
-            report: FitReport::clone(report),
+            report: Fitted::written(report),
         };
         let activate = self.spec.fit.activate == Activation::IfBetter;
         let what = (Origin::Fitted(Box::new(fitted)), &theta[..]);
