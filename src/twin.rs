@@ -121,6 +121,10 @@ pub struct FitSettings {
     pub when: Option<crate::model::Expression>,
     /// Whether a better fit is put in force by itself.
     pub activate: Activation,
+    /// Whether one that an operator asked for is.
+    pub operator_may_activate: bool,
+    /// The end of the window that is held out: a fit that does worse there than the parameters in force is not put in force.
+    pub validate: Option<Duration>,
     /// Starts of the multi-start.
     pub starts: u32,
     /// Of the starts' positions.

@@ -162,6 +162,8 @@ fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
         window: Duration::from_secs(3600),
         when: None,
         activate: Activation::IfBetter,
+        operator_may_activate: true,
+        validate: None,
         starts: 8,
         seed: 1,
         absolute_sigma: false,
@@ -182,9 +184,12 @@ fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
         settings.seed = seed.unsigned_abs();
     }
     settings.absolute_sigma = table.flag("absolute_sigma", false);
-    if let Some(item) = table.get("operator_may_activate") {
-        item.flag();
-        item.without_effect("operator_may_activate");
+    settings.operator_may_activate = table.flag("operator_may_activate", true);
+    if let Some(item) = table.get("validate") {
+        settings.validate = item.period();
+        if settings.validate.is_some_and(|validate| validate >= settings.window) {
+            item.fault("nothing of the window is left to fit", "hold out less than `window`");
+        }
     }
     table.finish();
     settings

@@ -1,12 +1,12 @@
 //! What history holds of a twin in a stretch of time, as the numerics want it: seconds from an origin, usable samples only.
 
-use std::sync::atomic::AtomicBool;
+use std::{sync::atomic::AtomicBool, time::Duration};
 
 use super::{CallError, Jobs, SAMPLES_MAX};
 use crate::{
     fit::{Experiment, Measured},
     history::Direction,
-    model::{Expression, Model},
+    model::{Expression, Model, Start},
     sample::{Sample, TwinId},
     simulate::{self, Options, Scenario, Signal},
     time::Timestamp,
@@ -83,6 +83,32 @@ impl Recorded {
         };
         let stamps = outputs.iter().map(|samples| samples.iter().map(|s| s.source_timestamp).collect()).collect();
         Ok(Self { times, origin, stamps, experiment })
+    }
+
+    /// What comes before the `last` of the window, and the rest. Both runs begin at the window's first measurement, but for a
+    /// model that starts where it is measured. `None`: one of the two has none.
+    pub(super) fn split(&self, model: &Model, last: Duration) -> Option<(Experiment, Experiment)> {
+        let cut = self.times.1.seconds_since(self.origin) - last.as_secs_f64();
+        let part = |is_held_out: bool| {
+            let outputs = self.experiment.outputs.iter().map(|of| {
+                let kept = |at: &&f64| (**at >= cut) == is_held_out;
+                let first = if is_held_out { of.times.partition_point(|at| *at < cut) } else { 0 };
+                let count = of.times.iter().filter(kept).count();
+                let range = first..first + count;
+                Measured {
+                    times: of.times[range.clone()].to_vec(),
+                    values: of.values[range.clone()].to_vec(),
+                    weights: of.weights[range].to_vec(),
+                }
+            });
+            let outputs: Vec<Measured> = outputs.collect();
+            let end = outputs.iter().filter_map(|of| of.times.last().copied()).reduce(f64::max)?;
+            let first = outputs.iter().filter_map(|of| of.times.first().copied()).reduce(f64::min)?;
+            let is_measured = model.starts().iter().any(|start| matches!(start, Start::Measured(_)));
+            let span = Some((if is_measured { first } else { 0.0 }, end));
+            Some(Experiment { inputs: self.experiment.inputs.clone(), outputs, span })
+        };
+        part(false).zip(part(true))
     }
 
     /// Usable measurements in all.

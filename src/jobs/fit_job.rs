@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CallError, FitOutcome, Jobs, experiment::Recorded};
+use super::{CallError, Caller, FitOutcome, Jobs, experiment::Recorded};
 use crate::{
     fit::{self, FitReport},
     ingest::Command,
@@ -25,6 +25,8 @@ struct FitJob {
     free: Vec<usize>,
     began: Timestamp,
     by: String,
+    /// Whether a better fit is put in force.
+    activates: bool,
     cancel: Arc<AtomicBool>,
     _slot: OwnedSemaphorePermit,
 }
@@ -45,7 +47,7 @@ impl Jobs {
         twin: TwinId,
         times: (Timestamp, Timestamp),
         parameters: Vec<usize>,
-        by: &str,
+        by: Caller<'_>,
     ) -> Result<oneshot::Receiver<FitOutcome>, CallError> {
         let spec = self.model(twin)?;
         let slot = Arc::clone(&self.slots).try_acquire_owned();
@@ -58,8 +60,17 @@ impl Jobs {
         if usable <= free.len() {
             return Err(CallError::NoData(format!("{usable} usable samples for {} free parameters", free.len())));
         }
-        let by = by.to_owned();
-        let job = FitJob { twin, spec, recorded, free, began: self.clock.now(), by, cancel, _slot: slot };
+        let job = FitJob {
+            activates: spec.fit.activate == Activation::IfBetter && (by.is_engineer || spec.fit.operator_may_activate),
+            twin,
+            spec,
+            recorded,
+            free,
+            began: self.clock.now(),
+            by: by.user.to_owned(),
+            cancel,
+            _slot: slot,
+        };
         self.command(Command::LastFit(twin, Box::new(job.last_fit(FitState::Running, "at work", self.clock.now()))))
             .await?;
         let (reply, answer) = oneshot::channel();
@@ -93,16 +104,13 @@ impl FitJob {
             absolute_sigma: self.spec.fit.absolute_sigma,
             ..fit::FitOptions::default()
         };
-        let result = fit::fit(
-            &self.spec.model,
-            std::slice::from_ref(&self.recorded.experiment),
-            &options,
-            &self.cancel,
-            &|_| (),
-        );
-        let (state, report, message) = match result {
+        let (state, report, message) = match self.fit(&options) {
             _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
-            Ok(report) => self.judge(jobs, theta, Arc::new(report)),
+            Ok((report, worse)) => {
+                let report = Arc::new(report);
+                let message = self.judge(jobs, theta, &report, worse);
+                (FitState::Completed, Some(report), message)
+            }
             Err(error) => (FitState::Failed, None, error.to_string()),
         };
         let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
@@ -111,29 +119,45 @@ impl FitJob {
         FitOutcome { state, revision: jobs.state.read(self.twin).revision, report, message }
     }
 
+    /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
+    fn fit(&self, options: &fit::FitOptions) -> Result<(FitReport, Option<String>), fit::FitError> {
+        let model = &self.spec.model;
+        let fit = |experiment| fit::fit(model, &[experiment], options, &self.cancel, &|_| ());
+        let Some((fitted_to, held_out)) = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last))
+        else {
+            return Ok((fit(self.recorded.experiment.clone())?, None));
+        };
+        let report = fit(fitted_to)?;
+        let validate = |theta: &[f64]| {
+            let of = FitReport { theta: theta.to_vec(), ..report.clone() };
+            fit::validate(model, std::slice::from_ref(&held_out), &of, options, false, &self.cancel, &|_| ())
+        };
+        let before = options.theta.as_deref().unwrap_or(&report.theta);
+        let (new, old) = (validate(&report.theta)?, validate(before));
+        // What cannot be simulated there at all is not better.
+        let is_worse = old.as_ref().is_ok_and(|old| new.cost > old.cost);
+        let says = || {
+            let before = old.map_or(f64::NAN, |old| old.rmse);
+            format!("worse where the data were held out: Rmse {:.4}, in force {before:.4}", new.rmse)
+        };
+        Ok((report, is_worse.then(says)))
+    }
+
     /// A better fit becomes a revision, and is put in force if the config says so; a worse one is neither.
-    fn judge(
-        &self,
-        jobs: &Arc<Jobs>,
-        from: Vec<f64>,
-        report: Arc<FitReport>,
-    ) -> (FitState, Option<Arc<FitReport>>, String) {
-        let note = |decision: &str| {
-            let reason = report.message.trim();
-            if reason.is_empty() { decision.to_owned() } else { format!("{decision}; {reason}") }
-        };
-        let message = if report.improved {
-            match self.keep(jobs, from, &report) {
-                Ok((revision, true)) => note(&format!("in force as revision {revision}")),
+    fn judge(&self, jobs: &Arc<Jobs>, from: Vec<f64>, report: &Arc<FitReport>, worse: Option<String>) -> String {
+        let decision = match worse {
+            _ if !report.improved => "not better than the parameters in force, which stay".to_owned(),
+            Some(worse) => format!("not put in force: {worse}"),
+            None => match self.keep(jobs, from, report) {
+                Ok((revision, true)) => format!("in force as revision {revision}"),
                 Ok((revision, false)) => {
-                    note(&format!("kept as revision {revision}, not put in force: activation is manual"))
+                    format!("kept as revision {revision}; an engineer may put it in force by ActivateRevision")
                 }
-                Err(error) => note(&format!("found, not put in force: {error}")),
-            }
-        } else {
-            note("not better than the parameters in force, which stay")
+                Err(error) => format!("found, not put in force: {error}"),
+            },
         };
-        (FitState::Completed, Some(report), message)
+        let reason = report.message.trim();
+        if reason.is_empty() { decision } else { format!("{decision}; {reason}") }
     }
 
     /// Answers the new revision, and whether it is in force.
@@ -152,15 +176,14 @@ impl FitJob {
             duration_s: now.seconds_since(self.began),
             report: Fitted::written(report),
         };
-        let activate = self.spec.fit.activate == Activation::IfBetter;
         let what = (Origin::Fitted(Box::new(fitted)), &theta[..]);
-        let revision = jobs.revisions.add(self.twin, now, &self.by, what, activate).map_err(super::unrecorded)?;
-        if activate {
+        let revision = jobs.revisions.add(self.twin, now, &self.by, what, self.activates).map_err(super::unrecorded)?;
+        if self.activates {
             let state = self.recorded.final_state(&self.spec.model, &theta).ok();
             let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
             jobs.put_in_force(self.twin, in_force, state)?;
         }
-        Ok((revision, activate))
+        Ok((revision, self.activates))
     }
 
     fn last_fit(&self, state: FitState, message: &str, now: Timestamp) -> LastFit {

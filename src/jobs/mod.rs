@@ -62,6 +62,15 @@ pub enum CallError {
     Internal(String),
 }
 
+/// Who asks for a fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The session's user.
+    pub user: &'a str,
+    /// Whether they may put parameters in force themselves.
+    pub is_engineer: bool,
+}
+
 /// What `Fit` answers.
 #[derive(Clone, Debug)]
 pub struct FitOutcome {
@@ -127,7 +136,7 @@ impl Jobs {
         times: (Timestamp, Timestamp),
         parameters: Vec<usize>,
         wait: Duration,
-        by: &str,
+        by: Caller<'_>,
     ) -> Result<FitOutcome, CallError> {
         let answer = self.start_fit(twin, times, parameters, by).await?;
         match tokio::time::timeout(wait, answer).await {

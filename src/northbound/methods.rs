@@ -17,7 +17,7 @@ use super::{
     signatures::MethodDef,
 };
 use crate::{
-    jobs::{CallError, Question},
+    jobs::{CallError, Caller, Question},
     sample::TwinId,
     twin::TwinType,
     ua,
@@ -51,7 +51,8 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         std::cmp::Ordering::Greater => return call.set_status(StatusCode::BadTooManyArguments),
         std::cmp::Ordering::Equal => {}
     }
-    match answer(space, (twin, context.token.0.as_str()), method.def(), call.arguments()).await {
+    let by = Caller { user: context.token.0.as_str(), is_engineer: role >= Role::Engineer };
+    match answer(space, twin, by, method.def(), call.arguments()).await {
         Ok(outputs) => {
             call.set_outputs(outputs);
             call.set_status(StatusCode::Good);
@@ -84,10 +85,10 @@ fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(Twi
     if has_it && is_own { Ok((TwinId(t), wanted)) } else { Err(StatusCode::BadMethodInvalid) }
 }
 
-/// `by`: the session's user.
 async fn answer(
     space: &AddressSpace,
-    (twin, by): (TwinId, &str),
+    twin: TwinId,
+    by: Caller<'_>,
     method: &MethodDef,
     arguments: &[Variant],
 ) -> Outputs {
@@ -95,8 +96,8 @@ async fn answer(
     match method.id {
         ids::METHOD_FIT => fit(space, (twin, by), arguments).await,
         ids::METHOD_SIMULATE => simulate(space, twin, arguments).await,
-        ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by), arguments).await,
-        ids::METHOD_ACTIVATE_REVISION => activate_revision(space, (twin, by), arguments).await,
+        ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by.user), arguments).await,
+        ids::METHOD_ACTIVATE_REVISION => activate_revision(space, (twin, by.user), arguments).await,
         ids::METHOD_PREDICT => predict(space, twin, arguments).await,
         ids::METHOD_CORRELATE => correlate(space, twin, arguments).await,
         ids::METHOD_CANCEL_FIT => {
@@ -112,7 +113,7 @@ async fn answer(
     }
 }
 
-async fn fit(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {
+async fn fit(space: &AddressSpace, (twin, by): (TwinId, Caller<'_>), mut arguments: Arguments<'_>) -> Outputs {
     let twin_type = space.configured().type_of(twin);
     let times = arguments.times(0, 1);
     let parameters = arguments.names(2, |name| parameter(twin_type, name));

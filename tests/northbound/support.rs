@@ -107,6 +107,8 @@ fn model() -> TwinModel {
             window: Duration::from_secs(3600),
             when: None,
             activate: Activation::IfBetter,
+            operator_may_activate: true,
+            validate: None,
             starts: 8,
             seed: 1,
             absolute_sigma: false,
