@@ -1,8 +1,15 @@
 //! `[twin_type.T.model]`, or the file that it names: equations, parameters, fit and the live simulation.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::raw::{Item, Table};
+use super::{
+    ModelFile,
+    raw::{Item, Table},
+};
 use crate::{
     model::{
         Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
@@ -17,15 +24,9 @@ type Places<'a> = HashMap<String, Item<'a>>;
 /// Reads, compiles and ties to the type's variables. `None`: there were faults.
 pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinModel> {
     let mut places = Places::new();
-    let source = ModelSource {
-        states: entries(table, "state", &mut places, state),
-        parameters: entries(table, "parameter", &mut places, parameter),
-        inputs: entries(table, "input", &mut places, input),
-        lets: expressions(table, "let", &mut places, |name, expr| LetSource { name, expr }),
-        equations: expressions(table, "equation", &mut places, |state, expr| EquationSource { state, expr }),
-        outputs: entries(table, "output", &mut places, output),
-    };
-    let fit = fit(table, variables);
+    let source = source(table, &mut places);
+    let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+    let fit = fit(table, &names);
     let (period, observer) = live(table, &source);
     table.finish();
     // The variables are looked up even where the equations are wrong: every fault at once.
@@ -39,8 +40,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         .iter()
         .map(|output| variable(&output.name, &places[&format!("output.{}", output.name)], variables))
         .collect();
-    let model =
-        Model::compile(&source).map_err(|faults| faults.iter().for_each(|fault| place(fault, table, &places))).ok();
+    let model = compile(&source, table, &places);
     Some(TwinModel {
         model: Arc::new(model?),
         inputs: inputs.into_iter().collect::<Option<_>>()?,
@@ -49,6 +49,46 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         period,
         observer,
     })
+}
+
+/// Reads and compiles a model that belongs to no type; `columns` are names that `fit.when` may use beside the model's own.
+/// `None`: there were faults.
+pub(super) fn alone(table: &Table<'_>, columns: &[String]) -> Option<ModelFile> {
+    let mut places = Places::new();
+    let source = source(table, &mut places);
+    let inputs = source.inputs.iter().flat_map(|input| [&input.name, &input.variable]);
+    let mut names: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
+    for name in columns.iter().chain(inputs).chain(source.outputs.iter().map(|output| &output.name)) {
+        if known.insert(name.as_str()) {
+            names.push(name.clone());
+        }
+    }
+    let fit = fit(table, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    live(table, &source);
+    table.finish();
+    let unit_of = |output: &OutputSource| {
+        let table = places.get(&format!("output.{}", output.name)).and_then(Item::table);
+        table.and_then(|table| table.text("unit")).unwrap_or_default().to_owned()
+    };
+    let output_units = source.outputs.iter().map(unit_of).collect();
+    let model = compile(&source, table, &places)?;
+    Some(ModelFile { model, fit, names, output_units, warnings: Vec::new() })
+}
+
+fn source<'a>(table: &Table<'a>, places: &mut Places<'a>) -> ModelSource {
+    ModelSource {
+        states: entries(table, "state", places, state),
+        parameters: entries(table, "parameter", places, parameter),
+        inputs: entries(table, "input", places, input),
+        lets: expressions(table, "let", places, |name, expr| LetSource { name, expr }),
+        equations: expressions(table, "equation", places, |state, expr| EquationSource { state, expr }),
+        outputs: entries(table, "output", places, output),
+    }
+}
+
+fn compile(source: &ModelSource, table: &Table<'_>, places: &Places<'_>) -> Option<Model> {
+    Model::compile(source).map_err(|faults| faults.iter().for_each(|fault| place(fault, table, places))).ok()
 }
 
 /// Reads each named table below `section`.
@@ -86,6 +126,7 @@ fn expressions<'a, T>(
 fn state<'a>(name: &str, table: &Table<'a>, _places: &mut Places<'a>) -> StateSource {
     let init = table.required("init", "add init = a number, or the name of a parameter").and_then(|item| init(&item));
     let noise = table.get("noise").and_then(|item| item.number_in(0.0..=f64::MAX));
+    table.text("unit"); // for the reader
     StateSource { name: name.into(), init: init.unwrap_or(Init::Number(0.0)), noise: noise.unwrap_or(0.0) }
 }
 
@@ -123,6 +164,7 @@ fn input<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> InputSou
         places.insert(format!("input.{name}"), item);
         Some(text)
     });
+    table.text("unit"); // for the reader; a twin's variable has one of its own
     let hold =
         table.get("hold").and_then(|item| item.choice(&[("previous", Hold::Previous), ("linear", Hold::Linear)]));
     let delay = table.get("delay").and_then(|item| {
@@ -146,6 +188,7 @@ fn output<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> OutputS
         places.insert(format!("output.{name}.expr"), item);
         Some(text)
     });
+    table.text("unit"); // shown by `uatwin fit`, see `alone`; a twin's variable has one of its own
     let losses = [("squares", Loss::Squares), ("huber", Loss::Huber), ("soft_l1", Loss::SoftL1)];
     OutputSource {
         name: name.into(),
@@ -157,7 +200,7 @@ fn output<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> OutputS
 }
 
 /// `[….fit]`.
-fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
+fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
     let mut settings = FitSettings {
         window: Duration::from_secs(3600),
         when: None,
@@ -172,7 +215,7 @@ fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
     if let Some(window) = table.get("window").and_then(|item| item.period()) {
         settings.window = window;
     }
-    settings.when = table.get("when").and_then(|item| condition(&item, variables));
+    settings.when = table.get("when").and_then(|item| condition(&item, names));
     let activations = [("if_better", Activation::IfBetter), ("manual", Activation::Manual)];
     if let Some(activate) = table.get("activate").and_then(|item| item.choice(&activations)) {
         settings.activate = activate;
@@ -195,14 +238,13 @@ fn fit(model: &Table<'_>, variables: &[Variable]) -> FitSettings {
     settings
 }
 
-fn condition(item: &Item<'_>, variables: &[Variable]) -> Option<Expression> {
-    let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {
     let show = |faults: Vec<ModelFault>| {
         for fault in faults {
             item.fault_inside(fault.offset, &fault.message, &fault.remedy);
         }
     };
-    Expression::parse(item.text()?, &names).map_err(show).ok()
+    Expression::parse(item.text()?, names).map_err(show).ok()
 }
 
 /// `[….live]`.

@@ -30,7 +30,7 @@ pub struct Fault {
 
 impl Fault {
     /// Of a file as a whole.
-    pub(super) fn of_file(file: &Path, message: impl Into<String>, remedy: &str) -> Self {
+    pub fn of_file(file: &Path, message: impl Into<String>, remedy: &str) -> Self {
         let file = file.display().to_string();
         Self { file, line: 0, column: 0, key: String::new(), message: message.into(), remedy: remedy.into() }
     }
@@ -140,7 +140,7 @@ fn distance(a: &str, b: &str, allowed: usize) -> Option<usize> {
 }
 
 /// `did you mean …?`, else what there is.
-pub(super) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = known.into_iter().take(CANDIDATES_MAX).collect();
     if let Some(name) = nearest(wrong, names.iter().copied()) {
         return format!("did you mean `{name}`?");

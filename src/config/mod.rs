@@ -7,6 +7,7 @@ mod checked;
 mod duration;
 mod equations;
 mod fault;
+mod model_file;
 mod name;
 mod names_before;
 mod raw;
@@ -20,7 +21,8 @@ use std::{
     time::Duration,
 };
 
-pub use fault::Fault;
+pub use fault::{Fault, did_you_mean};
+pub use model_file::{ModelFile, load_model, parse_model};
 
 use crate::{northbound::ServerConfig, southbound::PlcConfig, twin::Twins};
 use fault::Sink;
