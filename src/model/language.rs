@@ -373,3 +373,31 @@ impl<'a> Parser<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{INPUTS_MAX, LETS_MAX, OUTPUTS_MAX, PARAMETERS_MAX, STATES_MAX};
+
+    #[test]
+    fn the_documentation_has_every_function_every_reserved_name_and_every_limit() {
+        let text = include_str!("language.md");
+        for (function, ..) in FUNCTIONS {
+            assert!(text.contains(&format!("`{function}(")), "language.md does not say what `{function}` is");
+        }
+        for name in RESERVED {
+            assert!(text.contains(&format!("`{name}`")), "language.md does not say what `{name}` is");
+        }
+        assert_eq!([INPUTS_MAX, OUTPUTS_MAX], [PARAMETERS_MAX; 2], "language.md has one line for the three");
+        for (what, most) in [
+            ("states", STATES_MAX),
+            ("parameters, inputs, outputs", PARAMETERS_MAX),
+            ("helpers", LETS_MAX),
+            ("nesting of parentheses, calls and prefixes", DEPTH_MAX),
+            ("bytes of a name", NAME_BYTES_MAX),
+        ] {
+            assert!(text.contains(&format!("| {what} | {most}")), "{what}: {most}");
+        }
+        assert_eq!((TEXT_BYTES_MAX, OPERATIONS_MAX), (16_384, 10_000), "language.md says so");
+    }
+}

@@ -1,6 +1,7 @@
 //! What a config says and what is said about a faulty one.
 
 mod faults;
+mod language;
 mod meaning;
 mod size;
 
