@@ -12,9 +12,14 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use uatwin::{
     cli::{
-        bench, check, demo,
+        bench, check,
+        data::DataError,
+        demo,
+        experiment::ExperimentError,
+        fit::{self, FitArguments},
         history::{self, CommandError, HistoryCommand},
         plant, run,
+        simulate::{self, SimulateArguments},
     },
     config::{self, Fault},
     plant::PlantOptions,
@@ -77,6 +82,12 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         load: u32,
     },
+    /// Estimate a model's parameters from recorded data
+    #[command(after_help = fit::HELP)]
+    Fit(FitArguments),
+    /// What a model says under recorded inputs
+    #[command(after_help = fit::HELP)]
+    Simulate(SimulateArguments),
     /// Stored history: export, import, verify, compact, backup, restore
     History {
         #[command(subcommand)]
@@ -96,8 +107,9 @@ enum Command {
     },
 }
 
-/// 1: failed; 2: usage (clap's); 3: the config has faults.
+/// 1: failed; 2: usage (clap's, and arguments that do not go with a file); 3: the config has faults.
 const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 const CONFIG_FAULTS: u8 = 3;
 
 struct WallClock;
@@ -155,6 +167,8 @@ async fn execute(command: Command) -> ExitCode {
             let options = PlantOptions { host, port, seed, load, ..PlantOptions::new(pki_dir) };
             finish(plant::run(options, clock, stop_signal()).await)
         }
+        Command::Fit(arguments) => experiment(fit::run(&arguments)),
+        Command::Simulate(arguments) => experiment(simulate::run(&arguments)),
         Command::History { command } => match history::run(&command, &environment) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAILED),
@@ -215,6 +229,34 @@ fn log_beside_a_table(data_dir: &Path) -> Result<(), ExitCode> {
         eprintln!("uatwin: cannot write to the folder `{}`: {error}", data_dir.display());
         ExitCode::from(FAILED)
     })
+}
+
+fn experiment(result: Result<String, ExperimentError>) -> ExitCode {
+    match result {
+        Ok(said) => say(&said),
+        Err(ExperimentError::Model(faults)) => faulty(&faults),
+        Err(ExperimentError::Data(DataError::Faults { faults, more })) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            if more > 0 {
+                eprintln!("… and {more} faults more");
+            }
+            ExitCode::from(FAILED)
+        }
+        Err(error @ ExperimentError::Usage(_)) => {
+            fail(&error);
+            ExitCode::from(USAGE)
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Whoever reads may have had enough before the end.
+fn say(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&error),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn finish<E: std::error::Error>(result: Result<(), E>) -> ExitCode {

@@ -2,7 +2,15 @@
 
 pub mod bench;
 pub mod check;
+pub mod data;
 pub mod demo;
+pub mod experiment;
+mod figures;
+pub mod fit;
 pub mod history;
+mod number;
 pub mod plant;
+mod plot;
 pub mod run;
+pub mod simulate;
+mod table;

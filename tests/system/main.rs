@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
 mod disk;
+mod fit_command;
 mod history_command;
 mod history_disk_full;
 mod history_edit_kill;
