@@ -1,0 +1,166 @@
+//! What becomes of a fit that a client asks for: on record, in force, or neither.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::task::TaskTracker;
+use uatwin::{
+    config,
+    history::{HistoryStore, SharedStore, memory_store::MemoryStore},
+    ingest::{Ingest, Output},
+    jobs::{Caller, FitOutcome, Jobs},
+    revisions::{Origin, Revisions},
+    sample::{Sample, TwinId},
+    time::{Clock, Timestamp},
+    twin::{Facet, FitState, TwinState, Twins},
+};
+
+const CONFIG: &str = r#"
+[twin_type.Heater.variable.Temperature]
+[twin_type.Heater.variable.Power]
+[twin_type.Heater.model.state.T]
+init = 20
+[twin_type.Heater.model.parameter.tau]
+value = 100
+min = 1
+max = 1000
+[twin_type.Heater.model.input.Power]
+[twin_type.Heater.model.equation]
+T = "(Power - T)/tau"
+[twin_type.Heater.model.output.Temperature]
+expr = "T"
+[twin_type.Heater.model.fit]
+window = "1h"
+FIT
+[twin.H1]
+type = "Heater"
+"#;
+const TWIN: TwinId = TwinId(0);
+const ENGINEER: Caller<'_> = Caller { user: "ann", is_engineer: true };
+const OPERATOR: Caller<'_> = Caller { user: "ben", is_engineer: false };
+
+struct Stopped;
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_unix_s(1.7e9 + seconds)
+}
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        at(3600.0)
+    }
+}
+
+fn twins(fit: &str) -> Arc<Twins> {
+    let no_file = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let config = config::parse(&CONFIG.replace("FIT", fit), "test.toml", &no_file, &|_| None);
+    Arc::new(config.unwrap_or_else(|faults| panic!("{faults:?}")).twins)
+}
+
+/// An hour at 1 Hz of a heater that is switched every ten minutes; its time constant is 300 s, and `last` in the last
+/// quarter of an hour.
+fn hour(twins: &Twins, last: f64) -> SharedStore {
+    let store = MemoryStore::new(twins.series_len(), 10_000);
+    let [temperature, power] = [0, 1].map(|v| twins.series(TWIN, Facet::Variable(v)));
+    let mut t = 20.0;
+    let samples = (0..3600).flat_map(|second| {
+        let heat = if second / 600 % 2 == 0 { 80.0 } else { 30.0 };
+        let noise = 0.05 * (f64::from(second) * 12.9898).sin();
+        let now = t + noise;
+        t = heat + (t - heat) * f64::exp(-1.0 / if second < 2700 { 300.0 } else { last });
+        let stamp = at(f64::from(second));
+        [(power, Sample::good(stamp, heat)), (temperature, Sample::good(stamp, now))]
+    });
+    store.append(&samples.collect::<Vec<_>>()).unwrap();
+    Arc::new(store)
+}
+
+struct Plant {
+    jobs: Arc<Jobs>,
+    state: Arc<TwinState>,
+    store: SharedStore,
+    _stage: JoinSet<()>,
+}
+
+impl Plant {
+    fn new(fit: &str, last: f64) -> Self {
+        let twins = twins(fit);
+        let store = hour(&twins, last);
+        let clock: Arc<dyn Clock> = Arc::new(Stopped);
+        let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
+        let state = Arc::new(TwinState::new(twins, clock.now()));
+        let (commands, mut asked) = mpsc::channel(8);
+        let mut ingest = Ingest::new(Arc::clone(&state), 0);
+        let mut stage = JoinSet::new();
+        stage.spawn(async move {
+            while let Some(command) = asked.recv().await {
+                ingest.on_command(at(3600.0), command, &mut Output::default());
+            }
+        });
+        let past = (revisions, HashMap::new());
+        let jobs = Jobs::new(Arc::clone(&state), Arc::clone(&store), past, commands, clock, TaskTracker::new());
+        Self { jobs, state, store, _stage: stage }
+    }
+
+    async fn fit(&self, by: Caller<'_>) -> FitOutcome {
+        let configured = (Timestamp::NULL, Timestamp::NULL);
+        let outcome = self.jobs.fit(TWIN, configured, vec![], Duration::from_secs(60), by).await.unwrap();
+        assert_eq!(outcome.state, FitState::Completed, "{}", outcome.message);
+        outcome
+    }
+
+    fn tau(&self) -> f64 {
+        self.state.read(TWIN).parameters[0]
+    }
+
+    fn on_record(&self) -> Vec<uatwin::revisions::Revision> {
+        let twins = Arc::clone(self.state.configured());
+        Revisions::open(Arc::clone(&self.store), twins, at(3600.0)).unwrap().0.all(TWIN).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_better_fit_is_on_record_and_in_force() {
+    let plant = Plant::new("", 300.0);
+    let outcome = plant.fit(ENGINEER).await;
+    assert_eq!(outcome.revision, 2, "{}", outcome.message);
+    assert!((plant.tau() - 300.0).abs() < 1.0, "{}", plant.tau());
+    let all = plant.on_record();
+    let Origin::Fitted(how) = &all[1].origin else { panic!("{:?}", all[1].origin) };
+    assert_eq!((all[1].by.as_str(), how.from.as_slice(), how.starts), ("ann", &[100.0][..], 8));
+    assert_eq!(how.times, (at(0.0).ticks(), at(3600.0).ticks()));
+    // The same again is no better.
+    let again = plant.fit(ENGINEER).await;
+    assert!(again.revision == 2 && again.message.contains("not better"), "{}", again.message);
+    assert_eq!(plant.on_record().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_worse_where_data_were_held_out_is_not_put_in_force() {
+    // What is in force happens to be right for the last quarter.
+    let plant = Plant::new("validate = \"15m\"", 100.0);
+    let outcome = plant.fit(ENGINEER).await;
+    assert!(outcome.message.contains("worse where the data were held out"), "{}", outcome.message);
+    assert_eq!((outcome.revision, plant.tau(), plant.on_record().len()), (1, 100.0, 1));
+    assert!((outcome.report.unwrap().values[0] - 300.0).abs() < 1.0, "it was fitted to the other three");
+    let plant = Plant::new("validate = \"15m\"", 300.0);
+    assert_eq!(plant.fit(ENGINEER).await.revision, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_fit_may_not_be_in_force_waits_for_an_engineer() {
+    for (fit, by) in [("operator_may_activate = false", OPERATOR), ("activate = \"manual\"", ENGINEER)] {
+        let plant = Plant::new(fit, 300.0);
+        let outcome = plant.fit(by).await;
+        assert!(outcome.revision == 1 && outcome.message.contains("kept as revision 2"), "{}", outcome.message);
+        assert_eq!(plant.tau(), 100.0);
+        plant.jobs.activate(TWIN, 2, "ann").await.unwrap();
+        assert!((plant.tau() - 300.0).abs() < 1.0);
+        assert_eq!(plant.state.read(TWIN).revision, 2);
+        assert!(plant.state.read(TWIN).basis.is_some(), "with its standard errors");
+    }
+    let plant = Plant::new("operator_may_activate = false", 300.0);
+    assert_eq!(plant.fit(ENGINEER).await.revision, 2, "an engineer's own");
+}
