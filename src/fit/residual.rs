@@ -13,6 +13,9 @@ use super::{ESTIMATES_MAX, Experiment, FitError, FitOptions, JACOBIAN_ENTRIES_MA
 use crate::model::{Loss, Model};
 use crate::simulate::{Options, Scenario, SimulationError, Trajectory, simulate_with_sensitivities};
 
+/// Largest residual and sensitivity, in units of σ: squares and products of larger ones leave the range of numbers.
+pub(super) const SIZE_MAX: f64 = 1e100;
+
 /// A checked fit.
 pub(super) struct Problem<'a> {
     pub(super) model: &'a Model,
@@ -148,12 +151,17 @@ impl<'a> Problem<'a> {
                 for sample in 0..series.times.len() {
                     let scale = series.scales[sample];
                     let residual = (simulated[sample] - series.values[sample]) * scale;
+                    let mut largest = residual.abs();
                     let (cost, residual_factor, row_factor) = robust::factors(loss, residual);
                     evaluation.cost += cost;
                     evaluation.residuals[row] = residual * residual_factor;
                     for (lane, &column) in columns.iter().enumerate() {
-                        let sensitivity = sensitivities[sample * columns.len() + lane] * slopes[column];
-                        evaluation.jacobian[(row, column)] = sensitivity * scale * row_factor;
+                        let sensitivity = sensitivities[sample * columns.len() + lane] * slopes[column] * scale;
+                        largest = largest.max(sensitivity.abs());
+                        evaluation.jacobian[(row, column)] = sensitivity * row_factor;
+                    }
+                    if largest > SIZE_MAX {
+                        return Err(SimulationError::OutputNotFinite { time_s: series.times[sample], output });
                     }
                     row += 1;
                 }

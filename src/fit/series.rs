@@ -1,5 +1,6 @@
 //! What of the measurements takes part in a fit.
 
+use super::residual::SIZE_MAX;
 use super::{Experiment, FitError, Measured};
 use crate::model::{Model, OutputSource};
 
@@ -15,7 +16,7 @@ pub(super) struct Series {
     pub(super) scales: Vec<f64>,
     /// Index of the first sample of each stretch without a gap.
     pub(super) stretches: Vec<usize>,
-    /// Measurements that are no number, or whose weight is none.
+    /// Measurements that are no number (or beyond any use), or whose weight is none.
     pub(super) missing: usize,
 }
 
@@ -44,7 +45,9 @@ impl Series {
                 cut = true;
                 continue;
             }
-            if !(value.is_finite() && weight.is_finite() && weight > 0.0) {
+            let scale = weight.sqrt() / output.sigma;
+            let sizes = [value, scale, value * scale];
+            if weight < 0.0 || !sizes.iter().all(|size| size.abs() <= SIZE_MAX) {
                 series.missing += 1;
                 cut = true;
                 continue;
@@ -55,7 +58,7 @@ impl Series {
             }
             series.times.push(time);
             series.values.push(value);
-            series.scales.push(weight.sqrt() / output.sigma);
+            series.scales.push(scale);
         }
         Ok(series)
     }

@@ -15,6 +15,8 @@ const ROUNDING: f64 = 1e-14;
 const RATIO_MIN: f64 = 1e-4;
 /// A cosine between the residuals and a column below this is rounding.
 const GRADIENT_MIN: f64 = 1e-15;
+/// Shrinks of one region, each to a half or less: more than this many are below any tolerance, or no numbers any more.
+const SHRINKS_MAX: usize = 200;
 /// Singular values below this part of the largest give no step.
 const STEP_RANK_TOLERANCE: f64 = 1e-14;
 
@@ -120,16 +122,19 @@ pub(super) fn minimise(
         }
         at.iterations += 1;
         // Shrinks the region until a step is worth taking.
+        let mut shrinks = 0;
         loop {
             let step = local.step(&at.q, &lower, &upper, &free, &scale, radius);
             let length = norm_scaled(&step, &scale);
             let predicted = local.reduction(&step);
-            if predicted <= tolerances.cost * at.evaluation.cost {
+            // Numbers too small for their squares give no step: NaN ends it as well.
+            if predicted.is_nan() || predicted <= tolerances.cost * at.evaluation.cost {
                 at.stop = Stop::Cost;
                 return Ok(at);
             }
             let size = norm_scaled(&at.q, &scale);
-            if length <= tolerances.step * size {
+            shrinks += 1;
+            if length.is_nan() || length <= tolerances.step * size || shrinks > SHRINKS_MAX {
                 at.stop = Stop::Step;
                 return Ok(at);
             }

@@ -1,7 +1,10 @@
 //! Texts and data that mean harm: an error, quickly, in little memory, and never a crash.
 
-use uatwin::fit::{Experiment, FitError, FitOptions, Measured, fit};
-use uatwin::model::{Expression, Hold, Init, LETS_MAX, Model, ModelSource, PARAMETERS_MAX, STATES_MAX, TEXT_BYTES_MAX};
+use proptest::prelude::*;
+use uatwin::fit::{Experiment, FitError, FitOptions, Measured, fit, validate};
+use uatwin::model::{
+    Delay, Expression, Hold, Init, LETS_MAX, Loss, Model, ModelSource, PARAMETERS_MAX, STATES_MAX, TEXT_BYTES_MAX,
+};
 use uatwin::simulate::{Options, Scenario, Signal, SimulationError, simulate};
 
 use crate::support::{NEVER, compile, equation, helper, input, output, parameter, state};
@@ -143,4 +146,74 @@ fn wrong_data_are_errors_and_not_results() {
     assert!(matches!(twice, Err(FitError::Argument(_))), "{twice:?}");
     let outside = run(&|_| {}, FitOptions { theta: Some(vec![11.0, 1.0]), ..plain });
     assert!(matches!(outside, Err(FitError::Argument(_))), "{outside:?}");
+}
+
+/// Sizes from nothing to the end of the numbers.
+fn size() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => Just(1.0),
+        1 => (-320..308_i32).prop_map(|exponent| 10_f64.powi(exponent)),
+        1 => prop_oneof![Just(0.0), Just(f64::MAX), Just(-1.0), Just(5e-324)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Nothing panics, hangs, or gives an interval that isn't one.
+    #[test]
+    fn data_of_any_size_are_fitted_or_refused(
+        (y, u, one, sigma, weight) in (size(), size(), size(), size(), size()),
+        (gain, tau, delay) in (size(), size(), size()),
+        (loss, bounded, log, absolute_sigma) in (0..3_usize, any::<bool>(), any::<bool>(), any::<bool>()),
+        count in 3..40_usize,
+    ) {
+        let bounds = |value: f64| if bounded { (value / 2.0, value * 2.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
+        let free = |name: &str, value: f64| {
+            let (lower, upper) = bounds(value);
+            parameter(name, value, if log { lower.max(f64::MIN_POSITIVE) } else { lower }, upper, log)
+        };
+        let mut source = ModelSource {
+            states: vec![state("x", Init::Parameter("x0".into()))],
+            parameters: vec![free("gain", gain), free("tau", tau), parameter("d", delay, 0.0, f64::MAX, false), parameter("x0", 0.0, -1.0, 1.0, false)],
+            inputs: vec![input("u", Hold::Previous)],
+            equations: vec![equation("x", "(gain*u - x)/tau")],
+            outputs: vec![output("y", "x", sigma)],
+            ..ModelSource::default()
+        };
+        source.outputs[0].loss = [Loss::Squares, Loss::Huber, Loss::SoftL1][loss];
+        source.inputs[0].delay = Delay::Parameter("d".into());
+        let Ok(model) = Model::compile(&source) else { return Ok(()) };
+        let times: Vec<f64> = (0..count).map(|i| i as f64).collect();
+        let mut values: Vec<f64> = times.iter().map(|t| y * t.sin()).collect();
+        values[count / 2] = one;
+        let mut weights = vec![1.0; count];
+        weights[1] = weight;
+        let experiment = Experiment {
+            inputs: vec![Signal { times: vec![0.0, 5.0, 9.0], values: vec![0.0, u, 1.0], hold: Hold::Previous }],
+            outputs: vec![Measured { times, values, weights }],
+            span: None,
+        };
+        let options = FitOptions {
+            per_experiment: vec![3],
+            starts: 3,
+            profile: vec![0, 2],
+            absolute_sigma,
+            iterations_max: 50,
+            simulation: Options { steps_max: 2_000, ..Options::default() },
+            ..FitOptions::default()
+        };
+        let experiments = [experiment.clone(), experiment];
+        let Ok(report) = fit(&model, &experiments, &options, &NEVER, &|_| {}) else { return Ok(()) };
+        for (i, value) in report.values.iter().enumerate() {
+            prop_assert!(value.is_finite());
+            prop_assert!(report.lower95[i].is_nan() || (report.lower95[i] <= *value && *value <= report.upper95[i]));
+        }
+        for profile in &report.profiles {
+            let value = report.values[profile.parameter];
+            prop_assert!(profile.lower.is_nan() || profile.lower <= value, "{:?}", profile);
+            prop_assert!(profile.upper.is_nan() || profile.upper >= value, "{:?}", profile);
+        }
+        let _ = validate(&model, &experiments[..1], &report, &options, false, &NEVER, &|_| {});
+    }
 }
