@@ -30,6 +30,7 @@ pub mod sled_store;
 mod slots;
 mod summary;
 mod tag;
+mod tidying;
 pub mod verify;
 mod visit;
 pub mod writer;

@@ -9,7 +9,7 @@ use std::{ops::Range, sync::Arc, thread, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
-use super::{HistoryError, HistoryStore, SharedStore};
+use super::{HistoryError, HistoryStore, SharedStore, tidying::Tidying};
 use crate::{
     sample::{Sample, SeriesId},
     time::Timestamp,
@@ -25,10 +25,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// How many samples a step of compaction looks at while nothing else is to do: about a millisecond.
 const COMPACT_SAMPLES: usize = 4096;
-/// After the store failed to tidy up.
-const TIDY_PAUSE: Duration = Duration::from_secs(60);
-/// How often what is past retention goes.
-const EXPIRE_INTERVAL: Duration = Duration::from_secs(3600);
 /// After the input has closed, a store that fails this often in a row has lost what it was given.
 const ATTEMPTS_AT_END: u32 = 6;
 
@@ -127,12 +123,7 @@ impl HistoryWriter {
             pending: Vec::new(),
             unflushed: 0,
             report: WriterReport::default(),
-            retention,
-            expire_next: started,
-            expire_last: started,
-            // What an earlier run has left.
-            has_small: true,
-            tidy_next: started,
+            tidying: Tidying::new(retention, started),
         };
         let thread = thread::Builder::new().name("history".to_owned()).spawn(move || task.run())?;
         Ok(Self { watermark, thread })
@@ -172,14 +163,7 @@ struct WriterTask {
     /// Samples appended since the last flush.
     unflushed: u64,
     report: WriterReport,
-    retention: Option<Duration>,
-    /// When what is past retention goes next.
-    expire_next: Timestamp,
-    expire_last: Timestamp,
-    /// Whether the store may have something to compact.
-    has_small: bool,
-    /// Not to be asked again before.
-    tidy_next: Timestamp,
+    tidying: Tidying,
 }
 
 /// However the thread ends, readers of the watermark see that it did.
@@ -200,8 +184,8 @@ impl WriterTask {
             self.append();
             // At least as fast as new blocks come.
             let appended = usize::try_from(self.unflushed.saturating_sub(before)).unwrap_or(usize::MAX);
-            self.compact(appended.saturating_mul(2));
-            self.expire();
+            self.tidying.compact(&*self.store, self.now, appended.saturating_mul(2));
+            self.tidying.expire(&*self.store, self.now);
             if self.oldest_unflushed.is_some_and(|oldest| self.is_due(oldest)) {
                 self.flush();
             } else if self.oldest_unflushed.is_none() {
@@ -217,7 +201,7 @@ impl WriterTask {
 
     /// Waits for messages and compacts meanwhile. False once the input has closed.
     fn receive(&mut self, messages: &mut Vec<HistoryMessage>) -> bool {
-        while self.has_small {
+        while self.tidying.has_small() {
             match self.input.try_recv() {
                 Ok(message) => {
                     messages.push(message);
@@ -228,44 +212,13 @@ impl WriterTask {
                     }
                     return true;
                 }
-                Err(mpsc::error::TryRecvError::Empty) => self.compact(COMPACT_SAMPLES),
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    self.tidying.compact(&*self.store, self.now, COMPACT_SAMPLES);
+                }
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,
             }
         }
         self.input.blocking_recv_many(messages, MESSAGES_MAX) > 0
-    }
-
-    fn compact(&mut self, samples: usize) {
-        if samples == 0 || self.now < self.tidy_next {
-            self.has_small &= self.now >= self.tidy_next;
-            return;
-        }
-        match self.store.compact(samples) {
-            Ok(done) => self.has_small = done.is_more,
-            Err(failure) => self.tidying_failed("compact", &failure),
-        }
-    }
-
-    fn expire(&mut self) {
-        let Some(retention) = self.retention else { return };
-        if self.now < self.expire_next || self.now < self.tidy_next {
-            return;
-        }
-        // By the time of the last look: a clock that jumps ahead for a moment must not cost everything.
-        let sure = self.expire_last.min(self.now);
-        (self.expire_last, self.expire_next) = (self.now, self.now + EXPIRE_INTERVAL);
-        match self.store.expire(sure - retention) {
-            Ok(0) => {}
-            Ok(samples) => info!(samples, "samples past retention are gone"),
-            Err(failure) => self.tidying_failed("expire", &failure),
-        }
-    }
-
-    /// Nothing is lost by it: it is tried again later.
-    fn tidying_failed(&mut self, doing: &'static str, failure: &HistoryError) {
-        let cause = std::error::Error::source(failure).map(ToString::to_string);
-        warn!(doing, error = %failure, cause, "history could not be tidied up");
-        (self.has_small, self.tidy_next) = (false, self.now + TIDY_PAUSE);
     }
 
     /// A clock that stepped back makes everything due.
