@@ -1,7 +1,7 @@
 //! A sealed block: samples of one series, compressed. Pure. The format is for ever: byte 0 is its version.
 //!
 //! ```text
-//! 0   u8  version (3)                      8  i64 first ticks      24 u64 bits of the first value
+//! 0   u8  version (4)                      8  i64 first ticks      24 u64 bits of the first value
 //! 1   u8  tag | 0x40 last is null | 0x80 first is null
 //!                                          16 i64 last ticks       32 u64 bits of the last value
 //! 2   u16 samples                          40 Good:      u16 usable, u16 all, f64 min, max, sum
@@ -11,7 +11,8 @@
 //! 112 columns: see `page.rs`
 //! ```
 //! Integers are little-endian. The header answers the questions of whole-block aggregates without decoding, and is kept
-//! a second time where it is found without its block.
+//! a second time where it is found without its block. No block takes more than 16 times its bytes in memory when it is
+//! decoded: whoever reads one checks that first, whoever makes one sees to it.
 
 use super::{
     Summary,
@@ -22,13 +23,16 @@ use super::{
 use crate::{sample::Value, time::Timestamp};
 
 /// The version that this code writes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 const FIRST_IS_NULL: u8 = 0x80;
 const LAST_IS_NULL: u8 = 0x40;
 /// Bytes before the columns.
 pub const HEADER_BYTES: usize = 112;
-/// No block holds more; with that, decoding never asks for more than about half a MiB of fixed width columns.
+/// No block holds more.
 pub const SAMPLES_MAX: usize = 8192;
+
+/// Decoding takes at most so many times a block's bytes in memory, besides some 40 KiB that it always takes.
+pub(super) const TIMES: usize = 16;
 
 /// Why bytes are not a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +50,9 @@ pub enum BlockError {
     /// The checksum is right but the content contradicts itself.
     #[error("the block's {0} column is malformed")]
     Malformed(&'static str),
+    /// Small bytes that would be big in memory, as none that is written is.
+    #[error("the block would take more than {TIMES} times its size in memory")]
+    Memory,
     /// Not something a block can hold.
     #[error("a block holds 1 to {SAMPLES_MAX} samples")]
     Count,
@@ -198,6 +205,9 @@ pub fn encode(columns: &Columns, log_record: u64) -> Result<Vec<u8>, BlockError>
     let header = Header::of(columns, log_record)?;
     let mut body = Vec::with_capacity(columns.len() * 4);
     page::encode(columns, &mut body);
+    // Seldom: values in a pattern that compresses to almost nothing.
+    let len_min = page::memory(&body, columns.len())?.div_ceil(TIMES).saturating_sub(HEADER_BYTES);
+    body.resize(body.len().max(len_min), 0);
     let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
     header.write(&body, &mut out);
     out.extend(body);
@@ -218,8 +228,11 @@ pub fn decode(bytes: &[u8]) -> Result<Columns, BlockError> {
     if crc32fast::hash(body) != u32::from_le_bytes(array(bytes, 108)?) {
         return Err(BlockError::Checksum);
     }
+    if page::memory(body, header.count.into())? > TIMES * bytes.len() {
+        return Err(BlockError::Memory);
+    }
     let columns = page::decode(body, header.count.into())?;
     let ends = (columns.first(), columns.last());
     let is_as_told = ends == (Some(header.first.ticks()), Some(header.last.ticks()));
-    if is_as_told && columns.is_sorted() { Ok(columns) } else { Err(BlockError::Malformed("time")) }
+    if is_as_told && columns.ticks.is_sorted() { Ok(columns) } else { Err(BlockError::Malformed("time")) }
 }

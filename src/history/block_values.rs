@@ -1,233 +1,136 @@
-//! The encodings of a block's columns. Numbers go through `pco`; texts through a dictionary of the distinct ones. Pure.
+//! The values of a block: held ones each once, others through `pco`. Pure.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use pco::{
-    ChunkConfig, DeltaSpec,
-    data_types::Number,
-    standalone::{simple_compress, simple_decompress_into},
-};
+use pco::DeltaSpec;
 
 use super::{
-    block::BlockError,
+    block::{BlockError, TIMES},
     bytes::{Reader, write_varint},
-    columns::{Tag, Values, bits_of, value_of},
-    page::write_column,
+    packed::{Packed, pack, unpack},
+    page::{Encoded, Encoding, write_column},
+    tag::{Tag, bits_of, value_of},
+    value_bytes::{read_value, write_value},
+    values::{Held, Values},
 };
-use crate::sample::{Array, Value};
 
-/// How a column's bytes are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Encoding {
-    /// As they are.
-    Raw = 0,
-    /// One value for all.
-    Constant = 1,
-    /// pco of each type.
-    I32 = 2,
-    I64 = 3,
-    U32 = 4,
-    U64 = 5,
-    F32 = 6,
-    F64 = 7,
-    /// Distinct values, then indices.
-    Dictionary = 8,
-    /// The first, then the same difference from each to the next.
-    Step = 9,
-}
+/// A held value has a length and a place or bits.
+const HELD_BYTES_MIN: usize = 2;
+const _: () = assert!(size_of::<Held>() <= HELD_BYTES_MIN * TIMES, "what is read is at most so many times as big");
+/// A value has a tag and something behind it.
+const VALUE_BYTES_MIN: usize = 2;
+/// Below this, held values are not worth the time of looking for something shorter.
+const HELD_BYTES_FEW: usize = 64;
 
-impl Encoding {
-    pub(super) fn from_byte(byte: u8) -> Result<Self, BlockError> {
-        Ok(match byte {
-            0 => Self::Raw,
-            1 => Self::Constant,
-            2 => Self::I32,
-            3 => Self::I64,
-            4 => Self::U32,
-            5 => Self::U64,
-            6 => Self::F32,
-            7 => Self::F64,
-            8 => Self::Dictionary,
-            9 => Self::Step,
-            _ => return Err(BlockError::Malformed("encoding")),
-        })
-    }
-}
-
-pub(super) trait Packed: Number + Default {
-    const ENCODING: Encoding;
-}
-impl Packed for i32 {
-    const ENCODING: Encoding = Encoding::I32;
-}
-impl Packed for i64 {
-    const ENCODING: Encoding = Encoding::I64;
-}
-impl Packed for u32 {
-    const ENCODING: Encoding = Encoding::U32;
-}
-impl Packed for u64 {
-    const ENCODING: Encoding = Encoding::U64;
-}
-impl Packed for f32 {
-    const ENCODING: Encoding = Encoding::F32;
-}
-impl Packed for f64 {
-    const ENCODING: Encoding = Encoding::F64;
-}
-
-/// Level 4: measured, level 8 gains 2 % of size and takes twice the time.
-const LEVEL: usize = 4;
-
-fn write_packed<T: Packed>(out: &mut Vec<u8>, numbers: &[T], delta: DeltaSpec) {
-    let config = ChunkConfig::default().with_compression_level(LEVEL).with_delta_spec(delta);
-    let bytes = simple_compress(numbers, &config).expect("compressing at most 8192 numbers to memory");
-    write_column(out, T::ENCODING, &bytes);
-}
-
-pub(super) fn write_numbers<T: Packed>(out: &mut Vec<u8>, numbers: &[T]) {
-    write_packed(out, numbers, DeltaSpec::Auto);
-}
-
-/// Exactly `count` numbers. The buffer is allocated here, by the count that the header bounds.
-pub(super) fn read_numbers<T: Packed>(bytes: &[u8], count: usize) -> Option<Vec<T>> {
-    let mut numbers = vec![T::default(); count];
-    let progress = simple_decompress_into(bytes, &mut numbers).ok()?;
-    (progress.n_processed == count && progress.finished).then_some(numbers)
-}
-
-/// A steady clock, as most series have, costs 16 bytes and no decoding.
-pub(super) fn write_ticks(out: &mut Vec<u8>, ticks: &[i64]) {
-    let first = ticks.first().copied().unwrap_or(0);
-    let step = ticks.get(1).map_or(0, |second| second.wrapping_sub(first));
-    if ticks.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step) {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&first.to_le_bytes());
-        bytes[8..].copy_from_slice(&step.to_le_bytes());
-        write_column(out, Encoding::Step, &bytes);
-    } else {
-        write_packed(out, ticks, DeltaSpec::TryConsecutive(1));
-    }
-}
-
-pub(super) fn read_ticks((encoding, bytes): (Encoding, &[u8]), count: usize) -> Result<Vec<i64>, BlockError> {
-    const MALFORMED: BlockError = BlockError::Malformed("time");
-    match encoding {
-        Encoding::I64 => read_numbers(bytes, count).ok_or(MALFORMED),
-        Encoding::Step => {
-            let bytes: [u8; 16] = bytes.try_into().map_err(|_| MALFORMED)?;
-            let (first, step) = bytes.split_at(8);
-            let number = |bytes: &[u8]| bytes.try_into().map(i64::from_le_bytes).map_err(|_| MALFORMED);
-            let (first, step) = (number(first)?, number(step)?);
-            Ok((0..count as i64).map(|index| first.wrapping_add(step.wrapping_mul(index))).collect())
-        }
-        _ => Err(MALFORMED),
-    }
-}
-
-/// The one value of all, as bits, where there is one.
-fn constant(values: &Values) -> Option<u64> {
-    fn same<T: Copy + PartialEq + Into<u64>>(column: &[T]) -> Option<u64> {
-        let first = *column.first()?;
-        column.iter().all(|&x| x == first).then(|| first.into())
-    }
+pub(super) fn write(out: &mut Vec<u8>, values: &Values) {
     match values {
-        Values::W1(_, column) => same(column),
-        Values::W2(_, column) => same(column),
-        Values::W4(_, column) => same(column),
-        Values::W8(_, column) => same(column),
-        Values::None | Values::Any(_) => None,
-    }
-}
-
-#[expect(clippy::cast_possible_wrap, reason = "signed types keep their bits in unsigned columns")]
-pub(super) fn write_values(out: &mut Vec<u8>, values: &Values) {
-    if let Some(bits) = constant(values) {
-        return write_column(out, Encoding::Constant, &bits.to_le_bytes());
-    }
-    match values {
-        _ if values.len() == 0 => write_column(out, Encoding::Raw, &[]),
-        Values::None => write_column(out, Encoding::Raw, &[]),
-        Values::W1(Tag::SByte, column) => {
-            write_numbers(out, &column.iter().map(|&x| i32::from(x as i8)).collect::<Vec<_>>());
-        }
-        Values::W1(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
-        Values::W2(Tag::Int16, column) => {
-            write_numbers(out, &column.iter().map(|&x| i32::from(x as i16)).collect::<Vec<_>>());
-        }
-        Values::W2(_, column) => write_numbers(out, &column.iter().map(|&x| u32::from(x)).collect::<Vec<_>>()),
-        Values::W4(Tag::Float, column) => {
-            write_numbers(out, &column.iter().map(|&x| f32::from_bits(x)).collect::<Vec<_>>());
-        }
-        Values::W4(Tag::Int32, column) => write_numbers(out, &column.iter().map(|&x| x as i32).collect::<Vec<_>>()),
-        Values::W4(_, column) => write_numbers(out, column),
-        Values::W8(Tag::Double, column) => {
-            write_numbers(out, &column.iter().map(|&x| f64::from_bits(x)).collect::<Vec<_>>());
-        }
-        Values::W8(Tag::UInt64, column) => write_numbers(out, column),
-        Values::W8(_, column) => write_numbers(out, &column.iter().map(|&x| x as i64).collect::<Vec<_>>()),
-        Values::Any(column) => write_dictionary(out, column),
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the inverse of `write_values`; a number too wide for its tag loses bits, never memory"
-)]
-pub(super) fn read_values((encoding, bytes): (Encoding, &[u8]), tag: Tag, count: usize) -> Result<Values, BlockError> {
-    const MALFORMED: BlockError = BlockError::Malformed("value");
-    fn numbers<T: Packed>(bytes: &[u8], count: usize) -> Result<Vec<T>, BlockError> {
-        read_numbers(bytes, count).ok_or(MALFORMED)
-    }
-    Ok(match (tag, encoding, tag.width()) {
-        (_, Encoding::Raw, _) if count == 0 && bytes.is_empty() => Values::None,
-        (_, Encoding::Constant, Some(width)) => {
-            let bits = u64::from_le_bytes(bytes.try_into().map_err(|_| MALFORMED)?);
-            match width {
-                1 => Values::W1(tag, vec![bits as u8; count]),
-                2 => Values::W2(tag, vec![bits as u16; count]),
-                4 => Values::W4(tag, vec![bits as u32; count]),
-                _ => Values::W8(tag, vec![bits; count]),
+        Values::Held(Tag::Any, held) => write_column(out, Encoding::Dictionary, &dictionary(held)),
+        Values::Held(tag, held) => {
+            let bytes = held_bytes(*tag, held);
+            if bytes.len() > HELD_BYTES_FEW {
+                let memory = values.len() * tag.width().unwrap_or(0);
+                let (encoding, packed) = pack_values(&values.wide());
+                // Its block must be as long as what it takes in memory asks for.
+                if packed.len().max(memory / TIMES) < bytes.len() {
+                    return write_column(out, encoding, &packed);
+                }
             }
+            write_column(out, Encoding::Held, &bytes);
         }
-        (Tag::Any, Encoding::Dictionary, _) => Values::Any(read_dictionary(bytes, count).ok_or(MALFORMED)?),
-        (_, Encoding::I32, Some(1)) => {
-            Values::W1(tag, numbers::<i32>(bytes, count)?.iter().map(|&x| x as u8).collect())
+        wide => {
+            let (encoding, packed) = pack_values(wide);
+            write_column(out, encoding, &packed);
         }
-        (_, Encoding::U32, Some(1)) => {
-            Values::W1(tag, numbers::<u32>(bytes, count)?.iter().map(|&x| x as u8).collect())
-        }
-        (_, Encoding::I32, Some(2)) => {
-            Values::W2(tag, numbers::<i32>(bytes, count)?.iter().map(|&x| x as u16).collect())
-        }
-        (_, Encoding::U32, Some(2)) => {
-            Values::W2(tag, numbers::<u32>(bytes, count)?.iter().map(|&x| x as u16).collect())
-        }
-        (Tag::Float, Encoding::F32, _) => {
-            Values::W4(tag, numbers::<f32>(bytes, count)?.iter().map(|x| x.to_bits()).collect())
-        }
-        (_, Encoding::I32, Some(4)) => {
-            Values::W4(tag, numbers::<i32>(bytes, count)?.iter().map(|&x| x as u32).collect())
-        }
-        (_, Encoding::U32, Some(4)) => Values::W4(tag, numbers(bytes, count)?),
-        (Tag::Double, Encoding::F64, _) => {
-            Values::W8(tag, numbers::<f64>(bytes, count)?.iter().map(|x| x.to_bits()).collect())
-        }
-        (_, Encoding::I64, Some(8)) => {
-            Values::W8(tag, numbers::<i64>(bytes, count)?.iter().map(|&x| x as u64).collect())
-        }
-        (_, Encoding::U64, Some(8)) => Values::W8(tag, numbers(bytes, count)?),
-        _ => return Err(MALFORMED),
+    }
+}
+
+pub(super) fn read((encoding, bytes): Encoded<'_>, tag: Tag, count: usize) -> Result<Values, BlockError> {
+    let values = match encoding {
+        Encoding::Held => read_held(bytes, tag, count).map(|held| Values::Held(tag, held)),
+        Encoding::Dictionary if tag == Tag::Any => read_dictionary(bytes, count).map(|held| Values::Held(tag, held)),
+        _ => unpack_values(encoding, bytes, tag, count),
+    };
+    values.ok_or(BlockError::Malformed("value"))
+}
+
+/// As each type's own numbers: floats compress better as such.
+fn pack_values(values: &Values) -> (Encoding, Vec<u8>) {
+    fn packed<T: Copy, N: Packed>(column: &[T], number: impl Fn(T) -> N) -> (Encoding, Vec<u8>) {
+        let numbers: Vec<N> = column.iter().map(|&bits| number(bits)).collect();
+        (N::ENCODING, pack(&numbers, DeltaSpec::Auto))
+    }
+    match values {
+        Values::W1(Tag::SByte, column) => packed(column, u8::cast_signed),
+        Values::W1(_, column) => packed(column, |x| x),
+        Values::W2(Tag::Int16, column) => packed(column, u16::cast_signed),
+        Values::W2(_, column) => packed(column, |x| x),
+        Values::W4(Tag::Int32, column) => packed(column, u32::cast_signed),
+        Values::W4(Tag::Float, column) => packed(column, f32::from_bits),
+        Values::W4(_, column) => packed(column, |x| x),
+        Values::W8(Tag::Int64 | Tag::DateTime, column) => packed(column, u64::cast_signed),
+        Values::W8(Tag::Double, column) => packed(column, f64::from_bits),
+        Values::W8(_, column) => packed(column, |x| x),
+        Values::Held(..) => unreachable!("held values have been given each its own place"),
+    }
+}
+
+/// The inverse of [`pack_values`]. Numbers become bits where they are: the same width, no second column.
+fn unpack_values(encoding: Encoding, bytes: &[u8], tag: Tag, count: usize) -> Option<Values> {
+    fn unpacked<N: Packed, T>(bytes: &[u8], count: usize, bits: impl Fn(N) -> T) -> Option<Vec<T>> {
+        Some(unpack::<N>(bytes, count)?.into_iter().map(bits).collect())
+    }
+    Some(match (tag, encoding) {
+        (Tag::SByte, Encoding::I8) => Values::W1(tag, unpacked(bytes, count, i8::cast_unsigned)?),
+        (Tag::Boolean | Tag::Byte, Encoding::U8) => Values::W1(tag, unpack(bytes, count)?),
+        (Tag::Int16, Encoding::I16) => Values::W2(tag, unpacked(bytes, count, i16::cast_unsigned)?),
+        (Tag::UInt16, Encoding::U16) => Values::W2(tag, unpack(bytes, count)?),
+        (Tag::Int32, Encoding::I32) => Values::W4(tag, unpacked(bytes, count, i32::cast_unsigned)?),
+        (Tag::Float, Encoding::F32) => Values::W4(tag, unpacked(bytes, count, f32::to_bits)?),
+        (Tag::UInt32 | Tag::StatusCode, Encoding::U32) => Values::W4(tag, unpack(bytes, count)?),
+        (Tag::Int64 | Tag::DateTime, Encoding::I64) => Values::W8(tag, unpacked(bytes, count, i64::cast_unsigned)?),
+        (Tag::Double, Encoding::F64) => Values::W8(tag, unpacked(bytes, count, f64::to_bits)?),
+        (Tag::UInt64, Encoding::U64) => Values::W8(tag, unpack(bytes, count)?),
+        _ => return None,
     })
 }
 
-/// Distinct values in order of appearance (varint count, then each), then one varint index per value.
-fn write_dictionary(out: &mut Vec<u8>, values: &[Value]) {
+/// Varint how many; of each varint for how many samples, and its bits. (No value at all: none.)
+fn held_bytes(tag: Tag, held: &[Held]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_varint(&mut bytes, held.len() as u64);
+    let mut start = 0;
+    for Held { value, end } in held {
+        write_varint(&mut bytes, u64::from(end - start));
+        bytes.extend_from_slice(&bits_of(value).1.to_le_bytes()[..tag.width().unwrap_or(0)]);
+        start = *end;
+    }
+    bytes
+}
+
+fn read_held(bytes: &[u8], tag: Tag, count: usize) -> Option<Vec<Held>> {
+    let mut reader = Reader::new(bytes);
+    let runs = usize::try_from(reader.varint()?).ok()?;
+    let mut held = reader.room_for(runs, HELD_BYTES_MIN)?;
+    let mut end = 0;
+    for _ in 0..runs {
+        end = end_of_run(&mut reader, end, count)?;
+        held.push(Held { value: value_of(tag, reader.bits(tag.width()?)?), end });
+    }
+    (reader.is_empty() && end as usize == count).then_some(held)
+}
+
+/// Where the run ends that begins at `start`.
+fn end_of_run(reader: &mut Reader<'_>, start: u32, count: usize) -> Option<u32> {
+    let len = u32::try_from(reader.varint()?).ok().filter(|&len| len > 0)?;
+    start.checked_add(len).filter(|&end| end as usize <= count)
+}
+
+/// Distinct values in order of appearance (varint how many, then each); varint how many are held, and of each varint which
+/// and varint for how many samples.
+fn dictionary(held: &[Held]) -> Vec<u8> {
     let mut known: HashMap<Vec<u8>, u64> = HashMap::new();
-    let (mut entries, mut indices) = (Vec::new(), Vec::new());
-    for value in values {
+    let (mut entries, mut runs, mut start) = (Vec::new(), Vec::new(), 0);
+    for Held { value, end } in held {
         let mut entry = Vec::new();
         write_value(&mut entry, value);
         let next = known.len() as u64;
@@ -235,86 +138,32 @@ fn write_dictionary(out: &mut Vec<u8>, values: &[Value]) {
             entries.extend_from_slice(entry);
             next
         });
-        write_varint(&mut indices, index);
+        write_varint(&mut runs, index);
+        write_varint(&mut runs, u64::from(end - start));
+        start = *end;
     }
-    let mut bytes = Vec::with_capacity(entries.len() + indices.len() + 4);
+    let mut bytes = Vec::with_capacity(entries.len() + runs.len() + 6);
     write_varint(&mut bytes, known.len() as u64);
     bytes.extend(entries);
-    bytes.extend(indices);
-    write_column(out, Encoding::Dictionary, &bytes);
+    write_varint(&mut bytes, held.len() as u64);
+    bytes.extend(runs);
+    bytes
 }
 
-fn read_dictionary(bytes: &[u8], count: usize) -> Option<Vec<Value>> {
+fn read_dictionary(bytes: &[u8], count: usize) -> Option<Vec<Held>> {
     let mut reader = Reader::new(bytes);
-    let distinct = usize::try_from(reader.varint()?).ok().filter(|&distinct| distinct <= count)?;
-    let known = (0..distinct).map(|_| read_value(&mut reader)).collect::<Option<Vec<_>>>()?;
-    let values =
-        (0..count).map(|_| known.get(usize::try_from(reader.varint()?).ok()?).cloned()).collect::<Option<Vec<_>>>()?;
-    reader.is_empty().then_some(values)
-}
-
-/// A value of any type: its tag, then its bits at their width, or its length and bytes.
-pub(super) fn write_value(out: &mut Vec<u8>, value: &Value) {
-    let (tag, bits) = bits_of(value);
-    out.push(tag as u8);
-    match value {
-        Value::String(text) => write_bytes(out, text.as_bytes()),
-        Value::ByteString(bytes) => write_bytes(out, bytes),
-        Value::LocalizedText(text) => {
-            write_bytes(out, text.0.as_bytes());
-            write_bytes(out, text.1.as_bytes());
-        }
-        Value::Array(array) => {
-            out.push(array.element_type);
-            write_varint(out, array.elements.len() as u64);
-            array.elements.iter().for_each(|element| write_value(out, element));
-        }
-        _ => out.extend_from_slice(&bits.to_le_bytes()[..tag.width().unwrap_or(0)]),
+    let distinct = usize::try_from(reader.varint()?).ok()?;
+    let mut known = reader.room_for(distinct, VALUE_BYTES_MIN)?;
+    for _ in 0..distinct {
+        known.push(read_value(&mut reader)?);
     }
-}
-
-/// The inverse of [`write_value`].
-pub(super) fn read_value(reader: &mut Reader<'_>) -> Option<Value> {
-    let tag = Tag::from_byte(reader.byte()?)?;
-    read_payload(reader, tag)
-}
-
-pub(super) fn read_payload(reader: &mut Reader<'_>, tag: Tag) -> Option<Value> {
-    Some(match tag {
-        Tag::Null => Value::Null,
-        Tag::String => Value::String(Arc::from(read_text(reader)?)),
-        Tag::ByteString => Value::ByteString(Arc::from(read_bytes(reader)?)),
-        Tag::LocalizedText => {
-            let locale = read_text(reader)?.to_owned();
-            Value::LocalizedText(Arc::new((locale, read_text(reader)?.to_owned())))
-        }
-        Tag::Array => Value::Array(Arc::new(read_array(reader)?)),
-        Tag::Any => return None,
-        _ => value_of(tag, reader.bits(tag.width()?)?),
-    })
-}
-
-/// The elements say their type again each: what is read stays small beside what it is read from.
-fn read_array(reader: &mut Reader<'_>) -> Option<Array> {
-    let element_type = reader.byte()?;
-    let mut elements = Vec::new();
-    for _ in 0..reader.varint()? {
-        let tag = Tag::from_byte(reader.byte()?).filter(|tag| !matches!(tag, Tag::Array | Tag::Any))?;
-        elements.push(read_payload(reader, tag)?);
+    let runs = usize::try_from(reader.varint()?).ok()?;
+    let mut held = reader.room_for(runs, HELD_BYTES_MIN)?;
+    let mut end = 0;
+    for _ in 0..runs {
+        let value = known.get(usize::try_from(reader.varint()?).ok()?)?.clone();
+        end = end_of_run(&mut reader, end, count)?;
+        held.push(Held { value, end });
     }
-    Some(Array { element_type, elements: elements.into() })
-}
-
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn read_bytes<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
-    let len = usize::try_from(reader.varint()?).ok()?;
-    reader.take(len)
-}
-
-fn read_text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
-    std::str::from_utf8(read_bytes(reader)?).ok()
+    (reader.is_empty() && end as usize == count).then_some(held)
 }

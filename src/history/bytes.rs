@@ -1,4 +1,4 @@
-//! Reading and writing small integers as bytes. Reading beyond the end gives `None`. Pure.
+//! Reading and writing small integers as bytes and bits. Reading beyond the end gives `None`. Pure.
 
 /// LEB128.
 pub(super) fn write_varint(out: &mut Vec<u8>, mut number: u64) {
@@ -26,6 +26,11 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// An empty vector for `count` items, if there can be so many: none is shorter than `bytes_min`.
+    pub(super) fn room_for<T>(&self, count: usize, bytes_min: usize) -> Option<Vec<T>> {
+        (count <= self.rest.len() / bytes_min).then(|| Vec::with_capacity(count))
     }
 
     pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -64,5 +69,32 @@ impl<'a> Reader<'a> {
     pub(super) fn zigzag(&mut self) -> Option<i64> {
         let number = self.varint()?;
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+}
+
+/// Takes numbers of so many bits off the front of bytes, the low bits first.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// `count` (at most 16) bits.
+    pub(super) fn take(&mut self, count: usize) -> Option<usize> {
+        let (first, end) = (self.at / 8, (self.at + count).div_ceil(8));
+        let taken = self.bytes.get(first..end)?;
+        let bits = taken.iter().rev().fold(0, |bits, &byte| bits << 8 | usize::from(byte));
+        let bits = bits >> (self.at % 8) & ((1 << count) - 1);
+        self.at += count;
+        Some(bits)
+    }
+
+    /// Passes over `count` bits, beyond the end too.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at += count;
     }
 }

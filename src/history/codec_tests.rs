@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 
 use super::{
+    Summary,
     block::{self, BlockError, HEADER_BYTES, SAMPLES_MAX},
     columns::{Columns, bits_of},
-    log::{self, LogEntry, RECORD_BYTES_MAX, Replay},
+    log::{self, LogEntry, LogError, RECORD_BYTES_MAX, Replay},
+    record::{self, RecordError},
 };
 use crate::{
     sample::{Array, Sample, StatusCode, Value},
@@ -38,30 +40,37 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Samples of one type (with nulls) or of all types; regular or wild in time and status.
+/// Samples of one type (with nulls) or of all types; regular or wild in time and status; with values that are held or not.
 fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let status = prop_oneof![4 => Just(0_u32), 1 => any::<u32>()];
     let server = prop_oneof![3 => Just(Some(0_i64)), 1 => Just(None), 1 => any::<i64>().prop_map(Some)];
-    let step = prop_oneof![4 => Just(10_000_000_i64), 1 => 1..i64::MAX / 300];
-    let row = (value(), any::<u64>(), status, server, step);
-    (prop::collection::vec(row, 1..300), any::<bool>(), any::<i64>()).prop_map(|(rows, is_mixed, start)| {
-        let kind = rows[0].0.clone();
-        let mut ticks = start.min(0);
-        rows.into_iter()
-            .map(|(value, bits, status, server, step)| {
-                ticks += step;
-                let (tag, _) = bits_of(&kind);
-                let own = if tag.width().is_some() { super::columns::value_of(tag, bits) } else { kind.clone() };
-                let server = server.map_or(0, |delta| ticks.wrapping_add(delta));
-                Sample {
-                    source_timestamp: Timestamp::from_ticks(ticks),
-                    server_timestamp: Timestamp::from_ticks(server),
-                    status: StatusCode::from(status),
-                    value: if is_mixed || value.is_null() { value } else { own },
-                }
-            })
-            .collect()
-    })
+    let step = prop_oneof![4 => Just(10_000_000_i64), 1 => 2..i64::MAX / 300];
+    let row = (value(), any::<u64>(), status, server, step, 0..100);
+    let rows = prop::collection::vec(row, 1..300);
+    let held_percent = prop_oneof![Just(0), Just(50), Just(99)];
+    (rows, any::<bool>(), any::<bool>(), held_percent, any::<i64>()).prop_map(
+        |(rows, is_mixed, is_steady, held_percent, start)| {
+            let kind = rows[0].0.clone();
+            let (mut ticks, mut last) = (start.min(0), Value::Null);
+            rows.into_iter()
+                .map(|(value, bits, status, server, step, percent)| {
+                    ticks += if is_steady { 10_000_000 } else { step };
+                    let (tag, _) = bits_of(&kind);
+                    let own = if tag.width().is_some() { super::columns::value_of(tag, bits) } else { kind.clone() };
+                    let server = server.map_or(0, |delta| ticks.wrapping_add(delta));
+                    if percent >= held_percent {
+                        last = if is_mixed || value.is_null() { value } else { own };
+                    }
+                    Sample {
+                        source_timestamp: Timestamp::from_ticks(ticks),
+                        server_timestamp: Timestamp::from_ticks(if is_steady { ticks } else { server }),
+                        status: StatusCode::from(status),
+                        value: last.clone(),
+                    }
+                })
+                .collect()
+        },
+    )
 }
 
 /// As text, with floats by their bits.
@@ -132,6 +141,27 @@ proptest! {
     }
 
     #[test]
+    fn any_part_of_a_block_is_what_it_was_given(samples in samples(), ends in any::<[prop::sample::Index; 2]>()) {
+        let mut ends = ends.map(|end| end.index(samples.len() + 1));
+        ends.sort_unstable();
+        let part = &samples[ends[0]..ends[1]];
+        for columns in [samples.iter().collect::<Columns>(), block::decode(&encode(&samples)).unwrap()] {
+            let mut back = Vec::new();
+            columns.append_to(ends[0]..ends[1], &mut back);
+            prop_assert_eq!(exact(&back), exact(part));
+            let mut summary = Summary::default();
+            part.iter().for_each(|sample| summary.add(sample));
+            prop_assert_eq!(columns.summary(ends[0]..ends[1]), summary);
+            let ticks = |index: usize| samples.get(index).map_or(i64::MAX, |sample| sample.source_timestamp.ticks());
+            prop_assert_eq!(columns.indices(ticks(ends[0]), ticks(ends[1])), ends[0]..ends[1]);
+            for sample in part {
+                let at = sample.source_timestamp.ticks();
+                prop_assert!(columns.contains(at) && !columns.contains(at + 1));
+            }
+        }
+    }
+
+    #[test]
     fn a_flipped_bit_of_a_block_is_found(samples in samples(), at in any::<prop::sample::Index>(), bit in 0..8) {
         let mut bytes = encode(&samples);
         let at = at.index(bytes.len());
@@ -157,11 +187,11 @@ proptest! {
         let record = Replay::default().record(&bytes, drop);
         prop_assert!(record.is_err());
         if bytes.len() > HEADER_BYTES {
-            bytes[0] = 3;
+            bytes[0] = 4;
             let _ = block::decode(&with_right_checksums(bytes.clone()));
         }
         if bytes.len() > 8 {
-            (bytes[0], bytes[1]) = (1, bytes[1] % 6);
+            (bytes[0], bytes[1]) = (2, bytes[1] % 6);
             let mut crc = crc32fast::Hasher::new();
             crc.update(&bytes[..2]);
             crc.update(&bytes[6..]);
@@ -204,6 +234,23 @@ proptest! {
 }
 
 #[test]
+fn other_versions_are_refused() {
+    let samples = [Sample::good(Timestamp::from_ticks(7), 0.5)];
+    for version in [3, 5] {
+        let mut bytes = encode(&samples);
+        bytes[0] = version;
+        assert_eq!(block::decode(&with_right_checksums(bytes)).err(), Some(BlockError::Version(version)));
+    }
+    log::encode(samples.iter().map(|sample| (7, sample)), |mut record, _| {
+        record[0] = 1;
+        assert_eq!(Replay::default().record(&record, |_| {}), Err(LogError::Version(1)));
+    });
+    let mut record = record::split(&[0; 20]).unwrap().concat();
+    record[0] = 1;
+    assert_eq!(record::join(&record, || Ok::<Option<Vec<u8>>, ()>(None)), Ok(Err(RecordError::Version(1))));
+}
+
+#[test]
 fn removals_are_logged() {
     let mut back = Vec::new();
     Replay::default().record(&log::encode_remove(7, -5, i64::MAX), |entry| back.push(entry)).unwrap();
@@ -237,10 +284,10 @@ fn what_older_releases_wrote_is_still_read() {
         let hex = hex.trim();
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     };
-    let block = block::decode(&bytes(include_str!("../../tests/fixtures/history/block_v3.hex"))).unwrap();
+    let block = block::decode(&bytes(include_str!("../../tests/fixtures/history/block_v4.hex"))).unwrap();
     assert_eq!(block.to_samples(), samples);
     let mut back = Vec::new();
-    let record = bytes(include_str!("../../tests/fixtures/history/log_record_v1.hex"));
+    let record = bytes(include_str!("../../tests/fixtures/history/log_record_v2.hex"));
     Replay::default().record(&record, |entry| back.push(entry)).unwrap();
     assert_eq!(back, samples.map(|sample| LogEntry::Sample(5, sample)));
 }

@@ -4,15 +4,16 @@
 //! and 16 records of this length are not one (see `slots.rs`). One too long (a long text) is cut into parts.
 //!
 //! ```text
-//! 0  u8  version (1)      1  u8 kind      2  u32 CRC-32 of all other bytes      6  body
+//! 0  u8  version (2)   1  u8 kind   2  u32 CRC-32 of all other bytes   6  u16 entries that end here   8  body
 //! entry: u8 tag | 0x40 status follows | 0x80 server time follows; zigzag series, zigzag ticks (both as differences
-//!        to the entry before); [u32 status]; [zigzag server minus source ticks]; the value's bits or length and bytes
+//!        to the entry before); [u32 status]; [zigzag server minus source ticks]; the value as in `value_bytes.rs`,
+//!        without its tag
 //! ```
 
 use super::{
-    block_values::{read_payload, write_value},
     bytes::{Reader, write_varint, write_zigzag},
     columns::Tag,
+    value_bytes::{read_payload, write_value},
 };
 use crate::{
     sample::{Sample, StatusCode},
@@ -21,9 +22,11 @@ use crate::{
 
 /// No record is longer.
 pub const RECORD_BYTES_MAX: usize = 7 * 1024;
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 6;
+const VERSION: u8 = 2;
+const HEADER_BYTES: usize = 8;
 const BODY_BYTES_MAX: usize = RECORD_BYTES_MAX - HEADER_BYTES;
+/// No entry is shorter: its tag, two differences, and a value.
+const ENTRY_BYTES_MIN: usize = 4;
 
 const STATUS_FOLLOWS: u8 = 0x40;
 const SERVER_FOLLOWS: u8 = 0x80;
@@ -78,9 +81,10 @@ struct Previous {
     server_delta: i64,
 }
 
-fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
+fn seal(kind: Kind, body: &[u8], entries: usize) -> Vec<u8> {
     let mut record = Vec::with_capacity(HEADER_BYTES + body.len());
     record.extend([VERSION, kind as u8, 0, 0, 0, 0]);
+    record.extend(u16::try_from(entries).expect("of 4 bytes each at least, in 7 KiB").to_le_bytes());
     record.extend_from_slice(body);
     let crc = checksum(&record);
     record[2..6].copy_from_slice(&crc.to_le_bytes());
@@ -92,6 +96,14 @@ fn checksum(record: &[u8]) -> u32 {
     crc.update(&record[..2]);
     crc.update(&record[6..]);
     crc.finalize()
+}
+
+/// How many entries [`Replay::record`] will give of this record, at most: a collection of them, allocated for so many, takes
+/// no more than 16 times the record.
+#[must_use]
+pub fn entries(record: &[u8]) -> usize {
+    let Some([.., low, high]) = record.get(..HEADER_BYTES) else { return 0 };
+    usize::from(u16::from_le_bytes([*low, *high])).min((record.len() - HEADER_BYTES) / ENTRY_BYTES_MIN)
 }
 
 /// The records for samples; calls `record` with each and with how many samples it completes.
@@ -107,7 +119,7 @@ pub fn encode<'a>(
         let mut next = write_entry(&mut entry, previous, series, sample);
         if body.len() + entry.len() > BODY_BYTES_MAX {
             if count > 0 {
-                record(seal(Kind::Entries, &body), count);
+                record(seal(Kind::Entries, &body, count), count);
             }
             body.clear();
             count = 0;
@@ -124,15 +136,15 @@ pub fn encode<'a>(
         }
     }
     if count > 0 {
-        record(seal(Kind::Entries, &body), count);
+        record(seal(Kind::Entries, &body, count), count);
     }
 }
 
 fn write_parts(entry: &[u8], record: &mut impl FnMut(Vec<u8>, usize)) {
     let mut parts = entry.chunks(BODY_BYTES_MAX).peekable();
     while let Some(part) = parts.next() {
-        let is_last = parts.peek().is_none();
-        record(seal(if is_last { Kind::LastPart } else { Kind::Part }, part), usize::from(is_last));
+        let (kind, ending) = if parts.peek().is_none() { (Kind::LastPart, 1) } else { (Kind::Part, 0) };
+        record(seal(kind, part, ending), ending);
     }
 }
 
@@ -143,7 +155,7 @@ pub fn encode_remove(series: PersistentId, start: i64, end: i64) -> Vec<u8> {
     write_varint(&mut body, series.into());
     write_zigzag(&mut body, start);
     write_zigzag(&mut body, end);
-    seal(Kind::Remove, &body)
+    seal(Kind::Remove, &body, 1)
 }
 
 fn write_entry(out: &mut Vec<u8>, previous: Previous, series: PersistentId, sample: &Sample) -> Previous {
@@ -226,17 +238,13 @@ impl Replay {
                 let mut whole = std::mem::take(&mut self.parts);
                 whole.extend_from_slice(body);
                 // One entry and nothing else; parts that don't belong together are hardly ever that.
-                let (mut first, mut count) = (None, 0_usize);
-                let mut keep = |entry| {
-                    count += 1;
-                    first.get_or_insert(entry);
-                };
-                read_entries(&whole, &mut keep).ok_or(LogError::Malformed)?;
-                first.filter(|_| count == 1).map(take).ok_or(LogError::Malformed)
+                let mut entry = None;
+                read_entries(&whole, 1, &mut |read| entry = Some(read)).ok_or(LogError::Malformed)?;
+                entry.map(take).ok_or(LogError::Malformed)
             }
             kind if kind == Kind::Entries as u8 => {
                 (self.parts, self.is_broken) = (Vec::new(), false);
-                read_entries(body, &mut take).ok_or(LogError::Malformed)
+                read_entries(body, entries(record), &mut take).ok_or(LogError::Malformed)
             }
             kind if kind == Kind::Remove as u8 => read_remove(body, &mut take).ok_or(LogError::Malformed),
             _ => Err(LogError::Malformed),
@@ -251,10 +259,11 @@ fn read_remove(body: &[u8], take: &mut impl FnMut(LogEntry)) -> Option<()> {
     reader.is_empty().then_some(())
 }
 
-fn read_entries(body: &[u8], take: &mut impl FnMut(LogEntry)) -> Option<()> {
+/// So many entries and nothing else.
+fn read_entries(body: &[u8], count: usize, take: &mut impl FnMut(LogEntry)) -> Option<()> {
     let mut reader = Reader::new(body);
     let mut previous = Previous::default();
-    while !reader.is_empty() {
+    for _ in 0..count {
         let flags = reader.byte()?;
         let series = i64::from(previous.series).checked_add(reader.zigzag()?)?;
         previous.series = PersistentId::try_from(series).ok()?;
@@ -276,5 +285,5 @@ fn read_entries(body: &[u8], take: &mut impl FnMut(LogEntry)) -> Option<()> {
             },
         ));
     }
-    Some(())
+    reader.is_empty().then_some(())
 }

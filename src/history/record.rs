@@ -1,22 +1,22 @@
 //! Modification records and annotations as bytes. Pure codec; `shelf.rs` keeps them.
 //!
 //! ```text
-//! part 0:  u8 version (1)   u32 CRC-32 of version and body   u32 length of the body   body, or its beginning
+//! part 0:  u8 version (2)   u32 CRC-32 of version and body   u32 length of the body   body, or its beginning
 //! others:  the body's next 6 KB
 //! ```
 //! No value is longer than 7 KB (see `slots.rs`). Everything is little-endian. The instant stands in the key, not here.
 
 use super::{
-    block_values::{read_value, write_value},
     bytes::{Reader, write_varint, write_zigzag},
     edit::{Annotation, Modification, Modified},
+    value_bytes::{read_value, write_value},
 };
 use crate::{
     sample::{Sample, StatusCode},
     time::Timestamp,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER_BYTES: usize = 9;
 const PART_BYTES: usize = 6 * 1024;
 

@@ -12,7 +12,7 @@ use tracing::{error, info};
 use super::{
     blocks::{Cause, PAGE_SAMPLES},
     head::Head,
-    log::{LogEntry, LogError, PersistentId, Replay},
+    log::{self, LogEntry, LogError, PersistentId, Replay},
     log_trees,
     sled_log::Log,
     sled_store::SledStore,
@@ -51,7 +51,7 @@ fn decode_one(
 ) -> Result<Decoded, Cause> {
     let number = log_trees::number(key)?;
     let from = *first_part.get_or_insert(number);
-    let (mut entries, mut is_damaged) = (Vec::new(), false);
+    let (mut entries, mut is_damaged) = (Vec::with_capacity(log::entries(record)), false);
     match replay.record(record, |entry| entries.push(entry)) {
         Ok(()) => {}
         Err(newer @ LogError::Version(_)) => return Err(newer.into()),

@@ -8,8 +8,9 @@ use super::{
     Direction, Summary,
     block::{self, BlockError},
     blocks::{Blocks, Cause, Found},
-    columns::{Columns, bits_of},
+    columns::Columns,
     log::PersistentId,
+    values,
 };
 use crate::{
     sample::{Sample, StatusCode},
@@ -167,10 +168,6 @@ impl Blocks {
     }
 }
 
-/// Equal to the bit: NaN equals itself.
 fn is_same(a: &Sample, b: &Sample) -> bool {
-    a.server_timestamp == b.server_timestamp
-        && a.status == b.status
-        && bits_of(&a.value) == bits_of(&b.value)
-        && (a.value == b.value || bits_of(&a.value).0.width().is_some())
+    a.server_timestamp == b.server_timestamp && a.status == b.status && values::is_same(&a.value, &b.value)
 }
