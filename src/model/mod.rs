@@ -14,8 +14,6 @@ mod language;
 mod lexer;
 mod tape;
 
-use std::collections::HashSet;
-
 pub(crate) use dual::{Dual, Number};
 pub use expression::Expression;
 pub use jacobian::Jacobian;
@@ -295,21 +293,6 @@ impl Model {
     #[must_use]
     pub fn free(&self) -> Vec<usize> {
         (0..self.source.parameters.len()).filter(|&index| self.source.parameters[index].free).collect()
-    }
-
-    /// The indices of the parameters that say where states start and nothing else: they belong to the data, not the device.
-    #[must_use]
-    pub fn initial_only(&self) -> Vec<usize> {
-        let ModelSource { inputs, lets, equations, outputs, .. } = &self.source;
-        let texts = lets.iter().map(|helper| &helper.expr).chain(equations.iter().map(|equation| &equation.expr));
-        let texts: Vec<&String> = texts.chain(outputs.iter().map(|output| &output.expr)).collect();
-        let used: HashSet<&str> = texts.iter().flat_map(|text| lexer::names_used(text)).collect();
-        let delays =
-            |name: &str| inputs.iter().any(|input| matches!(&input.delay, Delay::Parameter(own) if own == name));
-        let starts = |index: usize| self.starts.contains(&Start::Parameter(index));
-        let is_free_of = |name: &str| !used.contains(name) && !delays(name);
-        let parameters = self.source.parameters.iter().enumerate();
-        parameters.filter(|(index, p)| starts(*index) && is_free_of(&p.name)).map(|(index, _)| index).collect()
     }
 
     /// The index of a parameter in θ.

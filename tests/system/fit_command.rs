@@ -167,6 +167,26 @@ fn the_same_fit_gives_the_same_text_and_its_options_do_what_they_say() {
     expect(&place.run(&["fit", "--help"]), 0, "RFC 3339");
 }
 
+/// Where the model is linear in the parameter near the optimum, its profile is the interval by the standard error.
+#[test]
+fn a_profile_is_given_where_it_is_asked_for() {
+    let place = Place::new();
+    place.write("data.csv", &csv(&heated(300, 35.0, 12)));
+    let json = place.json(&[&FIT[..], &["--profile", "k,T0", "--starts", "1"]].concat());
+    assert_eq!(json["profiles"].as_object().unwrap().len(), 2);
+    for name in ["k", "T0"] {
+        let of = |path: &str| number(&json, path.replace("NAME", name).as_str());
+        let half = of("/parameters/NAME/upper95") - of("/parameters/NAME/value");
+        for (end, sign) in [("lower", -1.0), ("upper", 1.0)] {
+            let distance = sign * (of(&format!("/profiles/NAME/{end}")) - of("/parameters/NAME/value"));
+            assert!((distance / half - 1.0).abs() < 0.05, "{name} {end}: {distance} and {half}");
+            assert_eq!(json["profiles"][name][format!("{end}_end")], "crossed");
+        }
+    }
+    expect(&place.run(&[&FIT[..], &["--profile", "k"]].concat()), 0, "crossed, crossed");
+    expect(&place.run(&[&FIT[..], &["--profile", "kk"]].concat()), 2, "did you mean `k`?");
+}
+
 #[test]
 fn validation_estimates_only_initial_states_anew_unless_told_to_keep_them() {
     let place = Place::new();
@@ -190,7 +210,7 @@ fn validation_estimates_only_initial_states_anew_unless_told_to_keep_them() {
     );
     expect(&place.run(&validated), 0, "estimated anew, as they belong to the data: T0 = 12");
     place.write("other.csv", "time,P,Ta,Temperature\n0,1,2,\n1,1,2,\n");
-    expect(&place.run(&validated), 1, "too few");
+    expect(&place.run(&validated), 1, "no output of the model was measured");
 }
 
 #[test]
@@ -295,7 +315,7 @@ fn what_the_data_do_not_determine_is_null_and_named() {
     assert_eq!(json["parameters"]["idle"]["standard_error"], Value::Null);
     assert_eq!(json["condition_number"], Value::Null, "infinite");
     assert_eq!(json["null_directions"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["idle"]);
-    expect(&place.run(&FIT), 0, "not determined by the data");
+    expect(&place.run(&FIT), 0, "no standard error, see below");
     expect(&place.run(&FIT), 0, "the data do not determine `idle`");
     let bounded = MODEL
         .replace("max = 500, scale", "max = 10, min_ = 0, scale")
@@ -389,7 +409,7 @@ fn faults_of_the_data_have_line_and_column_and_are_not_endless() {
 fn what_cannot_be_fitted_or_simulated_fails_with_a_sentence() {
     let place = Place::new();
     place.write("data.csv", "time,P,Ta,Temperature\n0,1,20,20\n1,1,20,21\n");
-    expect(&place.run(&FIT), 1, "2 samples are too few for 3 free parameters");
+    expect(&place.run(&FIT), 1, "2 samples are too few to estimate 3 parameters");
     place.write("model.toml", &MODEL.replace("(P - k*(T - Ta))/C", "T^2 + 1"));
     place.write("data.csv", &csv(&heated(20, 35.0, 9)));
     expect(&place.run(&["simulate", "--model", "model.toml", "--data", "data.csv"]), 1, "simulating: ");

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::AtomicBool;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
 use super::{
     Bands, Comparison, ExperimentError, FitReport, Recording,
     experiment::{failed, scenario},
@@ -22,7 +20,7 @@ pub(super) struct Uncertainty {
     free: Vec<usize>,
     /// Row-major.
     covariance: Vec<f64>,
-    /// Student's t for 95 %.
+    /// Standard errors in half of the 95 % interval.
     quantile: f64,
 }
 
@@ -32,12 +30,10 @@ impl Uncertainty {
         let known: Vec<usize> = (0..count).filter(|i| report.covariance[i * count + i].is_finite()).collect();
         let row = |i: &usize| known.iter().map(|j| report.covariance[i * count + j]).collect::<Vec<f64>>();
         let covariance = known.iter().flat_map(row).collect();
-        let student = StudentsT::new(0.0, 1.0, report.degrees_of_freedom as f64);
-        Self {
-            free: known.iter().map(|i| report.free[*i]).collect(),
-            covariance,
-            quantile: student.map_or(f64::NAN, |student| student.inverse_cdf(0.975)),
-        }
+        // As the report has it: Student's t, or the normal distribution where σ is known.
+        let quantile =
+            known.first().map_or(f64::NAN, |i| (report.upper95[*i] - report.values[*i]) / report.standard_errors[*i]);
+        Self { free: known.iter().map(|i| report.free[*i]).collect(), covariance, quantile }
     }
 
     /// That of the others.

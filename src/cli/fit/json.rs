@@ -3,8 +3,11 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Outcome, Validation};
-use crate::{cli::figures::Figures, fit::OutputReport};
+use super::{Outcome, report::figures_of};
+use crate::{
+    cli::figures::Figures,
+    fit::{ProfileEnd, ProfileReport, ValidationReport},
+};
 
 /// A map whose keys keep their order.
 pub(in crate::cli) struct Named<'a, T>(pub(in crate::cli) Vec<(&'a str, T)>);
@@ -29,12 +32,18 @@ struct FitJson<'a> {
     fit_percent: f64,
     samples: usize,
     degrees_of_freedom: usize,
+    reduced_chi_square: f64,
+    aic: f64,
+    aicc: f64,
+    bic: f64,
+    durbin_watson: f64,
     condition_number: f64,
     null_directions: Vec<Named<'a, f64>>,
     iterations: usize,
     stop: &'a str,
     message: &'a str,
     starts: Vec<Start<'a>>,
+    profiles: Named<'a, Profile>,
     validation: Option<ValidationJson<'a>>,
     duration_s: f64,
 }
@@ -65,6 +74,16 @@ impl From<Figures> for Output {
     }
 }
 
+/// An interval by profile likelihood; an end that is open is null.
+#[derive(Serialize)]
+struct Profile {
+    level: f64,
+    lower: f64,
+    upper: f64,
+    lower_end: &'static str,
+    upper_end: &'static str,
+}
+
 #[derive(Serialize)]
 struct Start<'a> {
     cost: f64,
@@ -80,6 +99,7 @@ struct ValidationJson<'a> {
     outputs: Named<'a, Output>,
     /// The initial states that were estimated anew.
     initial: Named<'a, f64>,
+    message: &'a str,
 }
 
 pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
@@ -98,13 +118,17 @@ pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
     }
     let mut outputs = Vec::new();
     for output in &report.outputs {
-        let OutputReport { samples, rmse, r_squared, fit_percent, .. } = *output;
-        outputs.push((output.name.as_str(), Output { rmse, r_squared, fit_percent, samples }));
+        outputs.push((output.name.as_str(), Output::from(figures_of(output))));
     }
     let mut starts = Vec::new();
     for start in &report.starts {
         let values = report.names.iter().map(String::as_str).zip(start.values.iter().copied());
         starts.push(Start { cost: start.cost, parameters: Named(values.collect()) });
+    }
+    let mut profiles = Vec::new();
+    for ProfileReport { name, level, lower, upper, lower_end, upper_end, .. } in &report.profiles {
+        let (lower_end, upper_end) = (end_name(*lower_end), end_name(*upper_end));
+        profiles.push((name.as_str(), Profile { level: *level, lower: *lower, upper: *upper, lower_end, upper_end }));
     }
     let mut null_directions = Vec::new();
     for direction in &report.null_directions {
@@ -119,29 +143,45 @@ pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
         fit_percent: report.fit_percent,
         samples: report.samples,
         degrees_of_freedom: report.degrees_of_freedom,
+        reduced_chi_square: report.reduced_chi_square,
+        aic: report.aic,
+        aicc: report.aicc,
+        bic: report.bic,
+        durbin_watson: report.durbin_watson,
         condition_number: report.condition_number,
         null_directions,
         iterations: report.iterations,
         stop: report.stop.text(),
         message: &report.message,
         starts,
-        validation: outcome.validation.as_ref().map(|validation| validation_json(outcome, validation)),
+        profiles: Named(profiles),
+        validation: outcome.validation.as_ref().map(|validation| validation_json(&validation.report)),
         duration_s: outcome.duration_s,
     };
     serde_json::to_string_pretty(&json)
 }
 
-fn validation_json<'a>(outcome: &'a Outcome<'_>, validation: &Validation) -> ValidationJson<'a> {
-    let model = &outcome.file.model;
-    let Figures { samples, rmse, r_squared, fit_percent } = validation.comparison.total;
-    let outputs = model.outputs().iter().zip(&validation.comparison.outputs);
-    let initial = validation.initial.iter();
+fn validation_json(report: &ValidationReport) -> ValidationJson<'_> {
+    let outputs = report.outputs.iter().map(|output| (output.name.as_str(), Output::from(figures_of(output))));
+    let initial = report.local.iter().map(|estimate| (estimate.name.as_str(), estimate.value));
     ValidationJson {
-        rmse,
-        r_squared,
-        fit_percent,
-        samples,
-        outputs: Named(outputs.map(|(output, figures)| (output.name.as_str(), Output::from(*figures))).collect()),
-        initial: Named(initial.map(|i| (model.parameters()[*i].name.as_str(), validation.theta[*i])).collect()),
+        rmse: report.rmse,
+        r_squared: report.r_squared,
+        fit_percent: report.fit_percent,
+        samples: report.samples,
+        outputs: Named(outputs.collect()),
+        initial: Named(initial.collect()),
+        message: &report.message,
+    }
+}
+
+/// What ends an interval.
+pub(super) fn end_name(end: ProfileEnd) -> &'static str {
+    match end {
+        ProfileEnd::Crossed => "crossed",
+        ProfileEnd::Bound => "bound",
+        ProfileEnd::Open => "open",
+        ProfileEnd::Simulation => "simulation",
+        ProfileEnd::Unknown => "unknown",
     }
 }

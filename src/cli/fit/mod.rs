@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::ModelFile,
-    fit::{self, FitOptions, FitReport},
+    fit::{self, FitError, FitOptions, FitReport, ValidationReport},
     model::Model,
 };
 
@@ -32,9 +32,6 @@ and outputs by their names (an input also by its `variable`); others are passed 
 run begins at the first row at which every input has a value; `t` in the model is `time` (or seconds since the first row).
 Files may have 256 MiB and 10 million rows. The language of models: rustdoc of uatwin::model; ready-made ones: config/models.
 Exit codes: 0 done (also unconverged: `stop` says so), 1 failed, 2 usage, 3 the model has faults.";
-
-/// Most starts of the search for the initial states of the data that validate.
-const VALIDATION_STARTS: usize = 4;
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -57,6 +54,9 @@ pub struct FitArguments {
     /// Of these places
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Parameters whose profile likelihood intervals are wanted: right where the model is far from linear
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub profile: Vec<String>,
 }
 
 /// Everything that was found out.
@@ -72,12 +72,7 @@ struct Outcome<'a> {
 /// How the fitted model does with other data.
 struct Validation {
     recording: Recording,
-    /// The fitted parameters, initial states estimated anew.
-    theta: Vec<f64>,
-    /// Indices of these.
-    initial: Vec<usize>,
-    simulated: Vec<Vec<f64>>,
-    comparison: Comparison,
+    report: ValidationReport,
 }
 
 /// Fits; returns what is to be printed.
@@ -90,13 +85,13 @@ pub fn run(arguments: &FitArguments) -> Result<String, ExperimentError> {
     let options = options(arguments, &file)?;
     let validating = arguments.validate.as_ref().map(|path| read_data(&file, path)).transpose()?;
     let report = search(&file.model, &recording, &options)?;
-    let validation = validating.map(|recording| validate(arguments, &file.model, &report, recording)).transpose()?;
+    let validation = validating.map(|recording| validate(arguments, &file.model, &report, &options, recording));
     let outcome = Outcome {
         arguments,
         file: &file,
         recording: &recording,
         report,
-        validation,
+        validation: validation.transpose()?,
         duration_s: began.elapsed().as_secs_f64(),
     };
     if let Some(path) = &arguments.experiment.plot {
@@ -106,9 +101,12 @@ pub fn run(arguments: &FitArguments) -> Result<String, ExperimentError> {
 }
 
 fn options(arguments: &FitArguments, file: &ModelFile) -> Result<FitOptions, ExperimentError> {
-    let free = arguments.parameters.iter().map(|name| parameter(&file.model, name.trim()));
+    let indices = |names: &[String]| -> Result<Vec<usize>, ExperimentError> {
+        names.iter().map(|name| parameter(&file.model, name.trim())).collect()
+    };
     Ok(FitOptions {
-        free: free.collect::<Result<_, _>>()?,
+        free: indices(&arguments.parameters)?,
+        profile: indices(&arguments.profile)?,
         theta: Some(theta(&file.model, &arguments.experiment.set)?),
         starts: arguments.starts.unwrap_or(file.fit.starts) as usize,
         seed: arguments.seed.unwrap_or(file.fit.seed),
@@ -118,42 +116,36 @@ fn options(arguments: &FitArguments, file: &ModelFile) -> Result<FitOptions, Exp
     })
 }
 
-fn search(model: &Model, recording: &Recording, options: &FitOptions) -> Result<FitReport, ExperimentError> {
-    let bar = ProgressBar::new(1000); // draws on a terminal only
-    bar.set_style(style("fitting {bar:40} {percent} %, {elapsed}"));
+/// Works behind a bar that is drawn on a terminal only.
+fn behind_bar<T>(
+    what: &str,
+    work: impl FnOnce(&(dyn Fn(f64) + Sync)) -> Result<T, FitError>,
+) -> Result<T, ExperimentError> {
+    let bar = ProgressBar::new(1000);
+    bar.set_style(style(&format!("{what} {{bar:40}} {{percent}} %, {{elapsed}}")));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction from 0 to 1")]
-    let progress = |fraction: f64| bar.set_position((fraction * 1000.0) as u64);
-    let report = fit::fit(model, &[recording.experiment()], options, &AtomicBool::new(false), &progress);
+    let done = work(&|fraction| bar.set_position((fraction * 1000.0) as u64));
     bar.finish_and_clear();
-    report.map_err(ExperimentError::Fit)
+    done.map_err(ExperimentError::Fit)
 }
 
-/// The fitted parameters with other data. Where a state starts belongs to the data, not to the device: it is estimated anew,
-/// if it was estimated at all.
+fn search(model: &Model, recording: &Recording, options: &FitOptions) -> Result<FitReport, ExperimentError> {
+    let (experiments, never) = ([recording.experiment()], AtomicBool::new(false));
+    behind_bar("fitting", |progress| fit::fit(model, &experiments, options, &never, progress))
+}
+
 fn validate(
     arguments: &FitArguments,
     model: &Model,
-    report: &FitReport,
+    fitted: &FitReport,
+    options: &FitOptions,
     recording: Recording,
 ) -> Result<Validation, ExperimentError> {
-    let mut initial = model.initial_only();
-    initial.retain(|index| report.free.contains(index) && !arguments.keep_initial);
-    let mut theta = report.theta.clone();
-    if !initial.is_empty() {
-        let options = FitOptions {
-            free: initial.clone(),
-            theta: Some(theta),
-            starts: VALIDATION_STARTS,
-            ..FitOptions::default()
-        };
-        theta = search(model, &recording, &options)?.theta;
-    }
-    let simulated = simulate_rows(model, &theta, &recording)?.outputs;
-    let comparison = compare(model, &recording.outputs, &simulated);
-    if comparison.total.samples == 0 {
-        return Err(ExperimentError::Simulation("the data to validate with have no measurement".to_owned()));
-    }
-    Ok(Validation { recording, theta, initial, simulated, comparison })
+    let (experiments, never, keep) = ([recording.experiment()], AtomicBool::new(false), arguments.keep_initial);
+    let work =
+        |progress: &(dyn Fn(f64) + Sync)| fit::validate(model, &experiments, fitted, options, keep, &never, progress);
+    let report = behind_bar("validating", work)?;
+    Ok(Validation { recording, report })
 }
 
 fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
@@ -164,12 +156,21 @@ fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
     let bands = bands::bands(&file.model, &report.theta, recording, &uncertainty, &comparison)?;
     let fitted = file_name(&arguments.experiment.data);
     let mut sections = vec![section(file, format!("fitted to {fitted}"), recording, &simulated, &comparison, bands)];
-    if let (Some(validation), Some(path)) = (&outcome.validation, &arguments.validate) {
-        let Validation { recording, simulated, comparison, theta, initial } = validation;
-        let uncertainty = uncertainty.without(initial);
-        let bands = bands::bands(&file.model, theta, recording, &uncertainty, comparison)?;
+    // What outlives the sections, which only borrow.
+    let validated = outcome.validation.as_ref().map(|validation| {
+        let mut theta = report.theta.clone();
+        let again: Vec<usize> = validation.report.local.iter().map(|estimate| estimate.parameter).collect();
+        validation.report.local.iter().for_each(|estimate| theta[estimate.parameter] = estimate.value);
+        let simulated = simulate_rows(&file.model, &theta, &validation.recording)?.outputs;
+        let comparison = compare(&file.model, &validation.recording.outputs, &simulated);
+        let uncertainty = uncertainty.without(&again);
+        let bands = bands::bands(&file.model, &theta, &validation.recording, &uncertainty, &comparison)?;
+        Ok::<_, ExperimentError>((&validation.recording, simulated, comparison, bands))
+    });
+    let validated = validated.transpose()?;
+    if let (Some((recording, simulated, comparison, bands)), Some(path)) = (&validated, &arguments.validate) {
         let title = format!("validated with {}", file_name(path));
-        sections.push(section(file, title, recording, simulated, comparison, bands));
+        sections.push(section(file, title, recording, simulated, comparison, bands.clone()));
     }
     Ok(plot::svg(&file_name(&arguments.experiment.model), &sections))
 }

@@ -2,14 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, Validation};
+use super::{Outcome, Validation, json::end_name};
 use crate::{
     cli::{figures::Figures, number::short, table::aligned},
     fit::{FitReport, OutputReport, StartReport},
 };
 
-/// Costs that differ by less are one optimum.
-const SAME_COST: f64 = 1e-3;
 /// Most starts listed.
 const STARTS_SHOWN: usize = 12;
 
@@ -33,11 +31,7 @@ pub(super) fn text(outcome: &Outcome<'_>) -> String {
         let _ = writeln!(text, "  not estimated: {}", kept.join(", "));
     }
     text.push('\n');
-    let fitted = report.outputs.iter().map(|output| {
-        let OutputReport { samples, rmse, r_squared, fit_percent, .. } = *output;
-        (Figures { samples, rmse, r_squared, fit_percent }, short(output.durbin_watson, 3))
-    });
-    text.push_str(&outputs(outcome, "Output", fitted));
+    text.push_str(&outputs(outcome, &report.outputs));
     let _ = writeln!(
         text,
         "\n  cost {}, {} degrees of freedom, condition number {}, {} iterations, {} s",
@@ -50,7 +44,8 @@ pub(super) fn text(outcome: &Outcome<'_>) -> String {
     for sentence in report.message.split("; ") {
         let _ = writeln!(text, "  {sentence}");
     }
-    let _ = writeln!(text, "  uncertainties: one standard error, and the 95 % interval by Student's t");
+    let _ = writeln!(text, "  uncertainties: one standard error, and the 95 % interval");
+    text.push_str(&profiles(report));
     text.push_str(&starts(report));
     if let Some(validation) = &outcome.validation {
         text.push_str(&validated(outcome, validation));
@@ -75,7 +70,7 @@ fn parameters(outcome: &Outcome<'_>) -> String {
         let bound = match (report.at_lower[i], report.at_upper[i]) {
             (true, _) => format!("at its lower bound {}", short(parameter.min, 6)),
             (_, true) => format!("at its upper bound {}", short(parameter.max, 6)),
-            _ if error.is_nan() => "not determined by the data".to_owned(),
+            _ if error.is_nan() => "no standard error, see below".to_owned(),
             _ => String::new(),
         };
         rows.push(vec![
@@ -92,29 +87,49 @@ fn parameters(outcome: &Outcome<'_>) -> String {
     aligned(&rows, &[6, 7])
 }
 
-/// Of each output the figures and a last column.
-fn outputs(outcome: &Outcome<'_>, title: &str, figures: impl Iterator<Item = (Figures, String)>) -> String {
-    let mut rows = vec![["Samples", "RMSE", "", "R²", "Fit", ""].map(str::to_owned).to_vec()];
-    rows[0].insert(0, title.to_owned());
-    let mut has_last = false;
-    for ((output, unit), (figures, last)) in
-        outcome.file.model.outputs().iter().zip(&outcome.file.output_units).zip(figures)
-    {
-        has_last |= !last.is_empty();
+/// What the figures of both commands have in common.
+pub(super) fn figures_of(output: &OutputReport) -> Figures {
+    let OutputReport { samples, rmse, r_squared, fit_percent, .. } = *output;
+    Figures { samples, rmse, r_squared, fit_percent }
+}
+
+fn outputs(outcome: &Outcome<'_>, reports: &[OutputReport]) -> String {
+    let head = ["Output", "Samples", "RMSE", "", "R²", "Fit", "Bias", "Durbin–Watson", "Ljung–Box p", "Outliers"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (report, unit) in reports.iter().zip(&outcome.file.output_units) {
+        let Figures { samples, rmse, r_squared, fit_percent } = figures_of(report);
         rows.push(vec![
-            output.name.clone(),
-            figures.samples.to_string(),
-            short(figures.rmse, 4),
+            report.name.clone(),
+            samples.to_string(),
+            short(rmse, 4),
             unit.clone(),
-            short(figures.r_squared, 5),
-            format!("{} %", short(figures.fit_percent, 4)),
-            last,
+            short(r_squared, 5),
+            format!("{} %", short(fit_percent, 4)),
+            short(report.bias, 2),
+            short(report.durbin_watson, 3),
+            short(report.whiteness.ljung_box_p, 2),
+            report.whiteness.outliers.to_string(),
         ]);
     }
-    if has_last {
-        rows[0][6] = "Durbin–Watson".to_owned();
-    }
     aligned(&rows, &[3])
+}
+
+fn profiles(report: &FitReport) -> String {
+    if report.profiles.is_empty() {
+        return String::new();
+    }
+    let head = ["Profile", "Level", "Lower", "Upper", "Ends"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for profile in &report.profiles {
+        rows.push(vec![
+            profile.name.clone(),
+            format!("{} %", short(100.0 * profile.level, 4)),
+            short(profile.lower, 6),
+            short(profile.upper, 6),
+            format!("{}, {}", end_name(profile.lower_end), end_name(profile.upper_end)),
+        ]);
+    }
+    format!("\n{}", aligned(&rows, &[4]))
 }
 
 fn starts(report: &FitReport) -> String {
@@ -123,8 +138,7 @@ fn starts(report: &FitReport) -> String {
     }
     let mut order: Vec<(usize, &StartReport)> = report.starts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
-    let is_best = |start: &StartReport| start.cost <= report.cost * (1.0 + SAME_COST);
-    let same = report.starts.iter().filter(|start| is_best(start)).count();
+    let same = report.optima.first().map_or(0, |best| best.starts.len());
     let mut text = format!("\n  {same} of {} starts ended at the best optimum\n", report.starts.len());
     if same == report.starts.len() {
         return text;
@@ -144,15 +158,15 @@ fn starts(report: &FitReport) -> String {
 fn validated(outcome: &Outcome<'_>, validation: &Validation) -> String {
     let path = outcome.arguments.validate.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let mut text = format!("\nvalidated with {path}\n\n");
-    text.push_str(&outputs(
-        outcome,
-        "Output",
-        validation.comparison.outputs.iter().map(|figures| (*figures, String::new())),
-    ));
-    let initial: Vec<String> =
-        validation.initial.iter().map(|index| named(outcome, *index, validation.theta[*index])).collect();
-    if !initial.is_empty() {
-        let _ = writeln!(text, "  estimated anew, as they belong to the data: {}", initial.join(", "));
+    let report = &validation.report;
+    text.push_str(&outputs(outcome, &report.outputs));
+    let again = report.local.iter().map(|estimate| named(outcome, estimate.parameter, estimate.value));
+    let again: Vec<String> = again.collect();
+    if !again.is_empty() {
+        let _ = writeln!(text, "  estimated anew, as they belong to the data: {}", again.join(", "));
+    }
+    for sentence in report.message.split("; ").filter(|sentence| !sentence.is_empty()) {
+        let _ = writeln!(text, "  {sentence}");
     }
     text
 }
