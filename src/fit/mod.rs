@@ -39,7 +39,8 @@ use residual::Problem;
 pub const STARTS_MAX: usize = 1_000;
 /// Most numbers that one fit estimates, those of all its experiments together.
 pub const ESTIMATES_MAX: usize = 256;
-/// Most entries (samples × estimates) of a fit's Jacobian. Three are held at a time: 3 × 128 MB.
+/// Most entries (samples × estimates) of a fit's Jacobian. Each thread holds three at a time, 3 × 128 MB, whatever the
+/// number of starts.
 pub const JACOBIAN_ENTRIES_MAX: usize = 16_000_000;
 
 /// Part of the progress that stands for the fit itself where profiles are asked for.

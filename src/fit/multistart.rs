@@ -18,7 +18,7 @@ const ROUGH_COST_TOLERANCE: f64 = 1e-4;
 /// [`ROUGH_COST_TOLERANCE`].
 const HOPELESS_EXCESS: f64 = 0.1;
 
-/// Where every start ended; those that couldn't be simulated are `None`.
+/// Where every start ended; those that couldn't be simulated are `None`. The best is whole, the others are compact.
 pub(super) struct Starts {
     pub(super) points: Vec<Vec<f64>>,
     pub(super) outcomes: Vec<Option<Outcome>>,
@@ -69,7 +69,7 @@ pub(super) fn run(
         let outcome = if index == 0 {
             trust_region::minimise(problem, points[0].clone(), &tolerances, &tell)
         } else {
-            far(problem, coarse.as_ref(), &points[index], &rough, &tell)
+            far(problem, coarse.as_ref(), &points[index], &rough, &tell).map(compact)
         };
         done.fetch_add(1, Ordering::Relaxed);
         outcome
@@ -95,11 +95,19 @@ pub(super) fn run(
             best = index;
         }
     }
-    if outcomes[best].is_none() {
+    let Some(outcome) = &mut outcomes[best] else {
         let cause = failure.unwrap_or(SimulationError::StartUnknown);
         return Err(FitError::simulation(problem.model, cause));
+    };
+    if !outcome.evaluation.is_whole() {
+        outcome.evaluation =
+            problem.evaluate(&outcome.q).map_err(|cause| FitError::simulation(problem.model, cause))?;
     }
     Ok(Starts { points, outcomes, best })
+}
+
+fn compact(outcome: Outcome) -> Outcome {
+    Outcome { evaluation: outcome.evaluation.compact(), ..outcome }
 }
 
 /// A start from afar: the way on the coarse data if there are any, its end on all of them.
@@ -167,7 +175,7 @@ fn polish(problem: &Problem<'_>, outcomes: &mut [Option<Outcome>], tolerances: &
     let mut order: Vec<usize> = (0..outcomes.len()).filter(|&index| outcomes[index].is_some()).collect();
     let cost = |outcome: &Option<Outcome>| outcome.as_ref().map_or(f64::INFINITY, |outcome| outcome.evaluation.cost);
     order.sort_by(|&a, &b| cost(&outcomes[a]).total_cmp(&cost(&outcomes[b])));
-    let mut best: Option<Outcome> = outcomes[0].clone();
+    let mut best: Option<Outcome> = outcomes[0].clone().map(compact);
     for index in order.into_iter().filter(|&index| index != 0) {
         let Some(rough) = outcomes[index].clone() else { continue };
         let known = best.as_ref().is_some_and(|best| {
@@ -177,7 +185,7 @@ fn polish(problem: &Problem<'_>, outcomes: &mut [Option<Outcome>], tolerances: &
         if known || !rough.stop.converged() {
             continue;
         }
-        let polished = match trust_region::minimise(problem, rough.q.clone(), tolerances, &|_| {}) {
+        let polished = match trust_region::minimise(problem, rough.q.clone(), tolerances, &|_| {}).map(compact) {
             Ok(outcome) => Outcome {
                 iterations: rough.iterations + outcome.iterations,
                 evaluations: rough.evaluations + outcome.evaluations,

@@ -9,6 +9,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::columns::Columns;
 use super::series::{Series, span, usable};
+use super::trust_region::triangular;
 use super::{ESTIMATES_MAX, Experiment, FitError, FitOptions, JACOBIAN_ENTRIES_MAX, robust};
 use crate::model::{Loss, Model};
 use crate::simulate::{Options, Scenario, SimulationError, Trajectory, simulate_with_sensitivities};
@@ -39,6 +40,22 @@ pub(super) struct Evaluation {
     /// ∂residuals/∂q.
     pub(super) jacobian: DMatrix<f64>,
     pub(super) trajectories: Vec<Trajectory>,
+}
+
+impl Evaluation {
+    /// With R and Qᵀr in the place of Jacobian and residuals, and without trajectories: all that comparing ends takes,
+    /// in room that doesn't grow with the samples.
+    pub(super) fn compact(self) -> Self {
+        if self.jacobian.ncols() == 0 || !self.is_whole() {
+            return self;
+        }
+        let (jacobian, residuals) = triangular(&self);
+        Self { cost: self.cost, residuals, jacobian, trajectories: Vec::new() }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        !self.trajectories.is_empty()
+    }
 }
 
 impl<'a> Problem<'a> {

@@ -84,7 +84,7 @@ pub(super) fn of(problem: &Problem<'_>, trajectories: &[Trajectory], output: usi
     let count: usize = stretches.iter().map(|stretch| stretch.residuals.len()).sum();
     let longest = stretches.iter().map(|stretch| stretch.residuals.len()).max().unwrap_or(0);
     let lags = LAGS_MAX.min(count / SAMPLES_PER_LAG).min(longest.saturating_sub(1));
-    centre(stretches.iter_mut().map(|stretch| &mut stretch.residuals));
+    standardise(stretches.iter_mut().map(|stretch| &mut stretch.residuals));
     let residuals: Vec<&[f64]> = stretches.iter().map(|stretch| stretch.residuals.as_slice()).collect();
     let autocorrelation: Vec<f64> = (1..=lags).map(|lag| correlation(&residuals, &residuals, lag)).collect();
     let n = count as f64;
@@ -93,7 +93,7 @@ pub(super) fn of(problem: &Problem<'_>, trajectories: &[Trajectory], output: usi
     let chi_squared = ChiSquared::new(lags as f64).ok().filter(|_| ljung_box.is_finite());
     let ljung_box_p = chi_squared.map_or(f64::NAN, |distribution| distribution.sf(ljung_box));
     let inputs = problem.model.inputs().iter().enumerate().map(|(index, input)| {
-        centre(stretches.iter_mut().filter_map(|stretch| stretch.inputs.get_mut(index)));
+        standardise(stretches.iter_mut().filter_map(|stretch| stretch.inputs.get_mut(index)));
         let (correlation, lag, bound) = with_input(&stretches, index, &autocorrelation, n);
         InputCorrelation { input: input.name.clone(), correlation, lag, bound }
     });
@@ -124,19 +124,21 @@ fn with_input(stretches: &[Stretch], index: usize, autocorrelation: &[f64], n: f
     (largest.0, largest.1, z * (inflation / n).sqrt())
 }
 
-/// Σ a(t) b(t + lag)/√(Σa² Σb²) over pairs within a stretch, of centred series.
+/// Σ a(t) b(t + lag) over pairs within a stretch, of standardised series.
 fn correlation(a: &[&[f64]], b: &[&[f64]], lag: usize) -> f64 {
-    let power = |all: &[&[f64]]| all.iter().flat_map(|one| one.iter()).map(|value| value * value).sum::<f64>();
-    let product = |(a, b): (&&[f64], &&[f64])| a.iter().zip(b.iter().skip(lag)).map(|(a, b)| a * b).sum::<f64>();
-    a.iter().zip(b).map(product).sum::<f64>() / (power(a) * power(b)).sqrt()
+    let product = |(a, b): (&&[f64], &&[f64])| {
+        let later = b.get(lag..).unwrap_or_default();
+        a.iter().zip(later).map(|(a, b)| a * b).sum::<f64>()
+    };
+    a.iter().zip(b).map(product).sum()
 }
 
 fn pairs(stretches: &[&[f64]], lag: usize) -> usize {
     stretches.iter().map(|stretch| stretch.len().saturating_sub(lag)).sum()
 }
 
-/// Takes the mean over all out of each; what is then rounding becomes zero, so that a constant has no correlation.
-fn centre<'a>(series: impl Iterator<Item = &'a mut Vec<f64>>) {
+/// Mean 0 and sum of squares 1 over all; what is only rounding becomes zero first, so that a constant is NaN.
+fn standardise<'a>(series: impl Iterator<Item = &'a mut Vec<f64>>) {
     let mut series: Vec<&mut Vec<f64>> = series.collect();
     let values = || series.iter().flat_map(|one| one.iter());
     let mean = values().sum::<f64>() / values().count() as f64;
@@ -145,6 +147,8 @@ fn centre<'a>(series: impl Iterator<Item = &'a mut Vec<f64>>) {
         let centred = *value - mean;
         *value = if centred.abs() <= 1e-13 * largest { 0.0 } else { centred };
     }
+    let power = series.iter().flat_map(|one| one.iter()).map(|value| value * value).sum::<f64>().sqrt();
+    series.iter_mut().flat_map(|one| one.iter_mut()).for_each(|value| *value /= power);
 }
 
 fn values_at(signal: &Signal, times: &[f64]) -> Vec<f64> {
