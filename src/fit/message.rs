@@ -14,6 +14,8 @@ const ANOTHER_UNIT: f64 = 1e4;
 const NOT_NOISE: f64 = 1e-3;
 /// Pairs named.
 const PAIRS_MAX: usize = 3;
+/// Remarks of one message.
+const REMARKS_MAX: usize = 24;
 
 /// About a fit.
 pub(super) fn message(
@@ -50,24 +52,43 @@ pub(super) fn message(
     parts.extend(units(problem, &report.outputs, &optimum.outcome.spread_at_start));
     parts.extend(measurements(problem, &report.outputs, report.r_squared));
     parts.extend(left_over(&report.outputs));
-    for profile in &report.profiles {
-        let name = &profile.name;
-        for (end, side) in [(profile.lower_end, "below"), (profile.upper_end, "above")] {
-            match end {
-                ProfileEnd::Open => parts.push(format!("the data don't limit `{name}` {side}")),
-                ProfileEnd::Bound => parts.push(format!("only its bound limits `{name}` {side}")),
-                _ => {}
-            }
-        }
-    }
-    parts.join("; ")
+    parts.extend(open_sides(report));
+    joined(parts)
 }
 
 /// About a validation.
 pub(super) fn of_validation(problem: &Problem<'_>, outputs: &[OutputReport], r_squared: f64) -> String {
     let mut parts = measurements(problem, outputs, r_squared);
     parts.extend(left_over(outputs));
+    joined(parts)
+}
+
+fn joined(mut parts: Vec<String>) -> String {
+    let more = parts.len().saturating_sub(REMARKS_MAX);
+    if more > 0 {
+        parts.truncate(REMARKS_MAX);
+        parts.push(format!("and {more} remarks more"));
+    }
     parts.join("; ")
+}
+
+/// Profiles that don't end by themselves.
+fn open_sides(report: &FitReport) -> Vec<String> {
+    let mut parts = Vec::new();
+    for profile in &report.profiles {
+        let name = match profile.experiment {
+            Some(experiment) => format!("`{}` of experiment {}", profile.name, experiment + 1),
+            None => format!("`{}`", profile.name),
+        };
+        for (end, side) in [(profile.lower_end, "below"), (profile.upper_end, "above")] {
+            match end {
+                ProfileEnd::Open => parts.push(format!("the data don't limit {name} {side}")),
+                ProfileEnd::Bound => parts.push(format!("only its bound limits {name} {side}")),
+                _ => {}
+            }
+        }
+    }
+    parts
 }
 
 fn undetermined(report: &FitReport) -> Vec<String> {
