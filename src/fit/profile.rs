@@ -86,7 +86,7 @@ pub(super) fn run(
             return Ok(Vec::new());
         }
         let best = Optimum::of(problem, options, starts.best())?;
-        let walker = Walker::new(problem, options, &best);
+        let walker = Walker { last_round: round == ROUNDS_MAX, ..Walker::new(problem, options, &best) };
         let done = AtomicUsize::new(0);
         let sides = spread(2 * columns.len(), options.threads, &|job| {
             let side = walker.walk(columns[job / 2], if job % 2 == 0 { -1.0 } else { 1.0 });
@@ -100,12 +100,9 @@ pub(super) fn run(
         let sides = sides.map_err(|cause| FitError::simulation(problem.model, cause))?;
         let better = sides.iter().filter_map(|side| side.better.as_ref());
         let better = better.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(q, _)| q.clone());
-        let (Some(from), true) = (better, round < ROUNDS_MAX) else {
-            return Ok(sides
-                .chunks_exact(2)
-                .zip(&columns)
-                .map(|(pair, &column)| walker.report(column, pair))
-                .collect());
+        let Some(from) = better else {
+            let pairs = sides.chunks_exact(2).zip(&columns);
+            return Ok(pairs.map(|(pair, &column)| walker.report(column, pair)).collect());
         };
         let outcome = trust_region::minimise(problem, from, &tolerances(problem, options), &|_| {});
         starts.improve(outcome.map_err(|cause| FitError::simulation(problem.model, cause))?);
@@ -120,6 +117,8 @@ struct Walker<'a> {
     /// By how much the cost may rise; NaN: nothing says.
     rise: f64,
     tolerances: Tolerances,
+    /// Minima that are better still are passed by.
+    last_round: bool,
 }
 
 /// What was found on one side.
@@ -152,10 +151,11 @@ impl<'a> Walker<'a> {
         let mut tolerances = tolerances(problem, options);
         let cost = PRECISION * rise / outcome.evaluation.cost;
         tolerances.cost = tolerances.cost.max(if cost.is_finite() { cost } else { 0.0 });
-        Self { problem, options, best, rise, tolerances }
+        Self { problem, options, best, rise, tolerances, last_round: false }
     }
 
-    /// Finds the interval's end on one side.
+    /// Finds the interval's end on one side: the first crossing between two points looked at. A rise and fall between
+    /// them isn't seen; the points are at most half-widths apart.
     fn walk(&self, column: usize, direction: f64) -> Result<Side, SimulationError> {
         let outcome = self.best.outcome;
         let mut others = outcome.q.clone();
@@ -262,7 +262,7 @@ impl<'a> Walker<'a> {
                 let minimum = self.best.outcome.evaluation.cost;
                 let rise = end.evaluation.cost - minimum;
                 side.points.push((at, end.evaluation.cost));
-                if rise < -BETTER * self.rise {
+                if rise < -BETTER * self.rise && !self.last_round {
                     let mut q = end.q.clone();
                     q.insert(column, at);
                     side.better = Some((q, end.evaluation.cost));

@@ -271,6 +271,27 @@ fn a_dead_time_has_an_interval_at_whose_ends_the_cost_is_the_threshold() {
 }
 
 #[test]
+fn a_cost_that_jumps_ends_the_interval_at_the_jump() {
+    // Without states the delayed input is seen as it is: y sees the jump at 10 s from 13 s on if d ≤ 3, from 14 s if d ≤ 4.
+    let mut source = delayed();
+    (source.states, source.equations) = (vec![], vec![]);
+    source.outputs[0].expr = "K*u".into();
+    source.parameters.remove(1);
+    let times: Vec<f64> = (0..=120).map(f64::from).collect();
+    let mut noise = Noise(31);
+    let level = |t: &f64| JUMPS.iter().rev().find(|jump| jump.0 + 3.4 <= *t).map_or(JUMPS[0].1, |jump| jump.1);
+    let values = times.iter().map(|t| 2.0 * level(t) + 0.1 * noise.normal()).collect();
+    let experiment = delayed_experiment(&JUMPS, &times, values);
+    let options = FitOptions { theta: Some(vec![1.5, 3.5]), profile: vec![0, 1], ..FitOptions::default() };
+    let report = fit(&compile(&source), &[experiment], &options, &NEVER, &|_| {}).unwrap();
+    assert!(report.standard_errors[1].is_nan(), "no slope, no standard error");
+    let [gain, delay] = report.profiles.as_slice() else { panic!("{:?}", report.profiles) };
+    assert!((delay.lower - 3.0).abs() < 1e-6 && (delay.upper - 4.0).abs() < 1e-6, "{delay:?}");
+    assert_eq!((delay.lower_end, delay.upper_end), (ProfileEnd::Crossed, ProfileEnd::Crossed));
+    assert!(gain.lower < 2.0 && 2.0 < gain.upper && gain.upper - gain.lower < 0.1, "{gain:?}");
+}
+
+#[test]
 fn a_profile_that_passes_a_better_minimum_makes_it_the_result() {
     // Started beyond a kink's trough, one start stays there; the profile of the dead time walks out of it.
     let model = compile(&delayed());
