@@ -216,11 +216,13 @@ mod served {
         members.sort();
         let expected = [
             "<Variable>",
+            "ActivateRevision",
             "CancelFit",
             "Connection",
             "Correlate",
             "Fit",
             "Model",
+            "Predict",
             "SetParameters",
             "Simulate",
             "Statistics",
