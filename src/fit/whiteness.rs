@@ -1,9 +1,11 @@
 //! Whether an output's residuals look like noise: correlation among themselves and with the inputs, outliers.
 //! Neighbours are samples of one stretch of one experiment: a missing measurement or a long step ends it.
 
+use nalgebra::DVectorView;
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 
 use super::residual::Problem;
+use crate::model::Hold;
 use crate::simulate::{Signal, Trajectory};
 
 /// Most lags looked at.
@@ -127,8 +129,9 @@ fn with_input(stretches: &[Stretch], index: usize, autocorrelation: &[f64], n: f
 /// Σ a(t) b(t + lag) over pairs within a stretch, of standardised series.
 fn correlation(a: &[&[f64]], b: &[&[f64]], lag: usize) -> f64 {
     let product = |(a, b): (&&[f64], &&[f64])| {
+        // nalgebra's dot product keeps several sums at a time.
         let later = b.get(lag..).unwrap_or_default();
-        a.iter().zip(later).map(|(a, b)| a * b).sum::<f64>()
+        DVectorView::from_slice(a, later.len()).dot(&DVectorView::from_slice(later, later.len()))
     };
     a.iter().zip(b).map(product).sum()
 }
@@ -151,8 +154,24 @@ fn standardise<'a>(series: impl Iterator<Item = &'a mut Vec<f64>>) {
     series.iter_mut().flat_map(|one| one.iter_mut()).for_each(|value| *value /= power);
 }
 
+/// As [`Signal::at`], in one pass over ascending times.
 fn values_at(signal: &Signal, times: &[f64]) -> Vec<f64> {
-    times.iter().map(|&time| signal.at(time)).collect()
+    let mut passed = 0;
+    let at = |&time: &f64| {
+        while signal.times.get(passed).is_some_and(|sample| *sample <= time) {
+            passed += 1;
+        }
+        let before = passed.saturating_sub(1);
+        let (Some(value), Some(next)) = (signal.values.get(before), signal.values.get(passed)) else {
+            return signal.values.last().copied().unwrap_or(f64::NAN);
+        };
+        if passed == 0 || signal.hold == Hold::Previous {
+            return *value;
+        }
+        let part = (time - signal.times[before]) / (signal.times[passed] - signal.times[before]);
+        value + part * (next - value)
+    };
+    times.iter().map(at).collect()
 }
 
 fn outliers(residuals: impl Iterator<Item = f64>) -> (usize, f64) {
@@ -179,4 +198,21 @@ fn median(values: &mut [f64]) -> Option<f64> {
     }
     let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Some(0.5 * (lower + upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_read_as_the_simulation_reads_it() {
+        let times: Vec<f64> = (-4..40).map(|i| 0.25 * f64::from(i)).collect();
+        for hold in [Hold::Previous, Hold::Linear] {
+            let signal = Signal { times: vec![0.0, 1.0, 2.5, 7.0], values: vec![3.0, -1.0, 4.0, 2.0], hold };
+            let expected: Vec<f64> = times.iter().map(|time| signal.at(*time)).collect();
+            let values = values_at(&signal, &times);
+            assert!(values.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{values:?} {expected:?}");
+        }
+        assert!(values_at(&Signal::default(), &[1.0])[0].is_nan());
+    }
 }
