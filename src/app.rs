@@ -3,7 +3,7 @@
 //! Stopping cancels only sources and jobs; each later stage ends because its input closes. One grace period over all. A
 //! long task that ends by itself stops the process: half a twin shows stale values as live.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::mpsc,
@@ -85,6 +85,7 @@ pub struct App {
     writer: HistoryWriter,
     history: SharedStore,
     control: Option<Control>,
+    stood: HashMap<TwinId, (Timestamp, Vec<f64>)>,
     ingest_channels: ingest::Channels,
     changed: mpsc::Receiver<Vec<SeriesId>>,
     warm_starts: mpsc::Receiver<TwinId>,
@@ -113,14 +114,14 @@ impl App {
         let (changed_tx, changed_rx) = mpsc::channel(CHANGED);
         let (warm_tx, warm_rx) = mpsc::channel(WARM_STARTS);
         let (revisions, restored) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
-        let stood = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
+        let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
         let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), restored));
         let job_tasks = TaskTracker::new();
         let jobs = Jobs::new(
             Arc::clone(&state),
             Arc::clone(&history),
-            (revisions, stood),
+            (revisions, stood.clone()),
             commands_tx,
             Arc::clone(&clock),
             job_tasks.clone(),
@@ -153,6 +154,7 @@ impl App {
             writer,
             history,
             control,
+            stood,
             ingest_channels,
             changed: changed_rx,
             warm_starts: warm_rx,
@@ -221,7 +223,8 @@ impl App {
             "intake"
         });
 
-        let ingest = Ingest::new(Arc::clone(&self.state), self.links.len());
+        let mut ingest = Ingest::new(Arc::clone(&self.state), self.links.len());
+        ingest.resume(self.stood);
         let (clock, history) = (Arc::clone(&self.clock), Arc::clone(&self.history));
         let stored_until = Box::new(move |series| newest(&history, series));
         let channels = self.ingest_channels;

@@ -186,17 +186,19 @@ impl LiveModel {
         self.knots.insert(place, Knot { at, input, value });
     }
 
-    /// All inputs are there: start where the model says a run starts, until history knows better. A fit may have known
-    /// already.
+    /// All inputs are there: start where the model says a run starts, until history knows better. Where it stood before the
+    /// program began, or at the end of a fit, is better already.
     fn begin(&mut self, spec: &TwinModel, theta: &[f64], at: Timestamp) {
-        if self.u.iter().any(|u| u.is_nan()) || !self.at.is_null() {
+        if self.u.iter().any(|u| u.is_nan()) {
             return;
         }
         // A state that starts at a measurement starts at zero until the warm start a moment later.
-        if let Some(x) = spec.model.initial_state(theta, &|_| Some(0.0)) {
+        if self.at.is_null()
+            && let Some(x) = spec.model.initial_state(theta, &|_| Some(0.0))
+        {
             self.restart(spec, at, x);
-            self.schedule_warm_start(at);
         }
+        self.schedule_warm_start(at);
     }
 
     /// ŷ, the residual, and x at the measurement's instant; then the measurement corrects x.

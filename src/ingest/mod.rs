@@ -145,6 +145,11 @@ impl Ingest {
         }
     }
 
+    /// Models go on from where they stood when the program ended: x at an instant.
+    pub fn resume(&mut self, stood: impl IntoIterator<Item = (TwinId, (Timestamp, Vec<f64>))>) {
+        stood.into_iter().for_each(|(twin, (at, x))| self.restart(twin, at, x));
+    }
+
     /// The first step: what was stored in an earlier run is followed by a gap, and the parameters in force are on record.
     pub fn begin(&mut self, now: Timestamp, stored_until: &StoredUntil, output: &mut Output) {
         self.settle(now);

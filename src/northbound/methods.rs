@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     jobs::{CallError, Caller, Question},
+    model::InputSource,
     sample::TwinId,
     twin::TwinType,
     ua,
@@ -210,8 +211,11 @@ fn output(twin_type: &TwinType, name: &str) -> Option<usize> {
     model.outputs.iter().position(|v| twin_type.variables[*v].name == name)
 }
 
+/// By its name in the equations, or by its variable's, as `Model/Inputs` shows it.
 fn input(twin_type: &TwinType, name: &str) -> Option<usize> {
-    twin_type.model.as_ref()?.model.inputs().iter().position(|input| input.name == name)
+    let inputs = twin_type.model.as_ref()?.model.inputs();
+    let named = |of: fn(&InputSource) -> &String| inputs.iter().position(|input| of(input) == name);
+    named(|input| &input.name).or_else(|| named(|input| &input.variable))
 }
 
 fn numeric(twin_type: &TwinType, name: &str) -> Option<usize> {
