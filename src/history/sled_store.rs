@@ -77,7 +77,7 @@ impl Default for SledOptions {
             head_bytes_max: 64 << 20,
             head_samples_max: PAGE_SAMPLES,
             page_samples: PAGE_SAMPLES,
-            log_bytes_max: 96 << 20,
+            log_bytes_max: 80 << 20,
             block_cache_bytes: 4 << 20,
             log_cache_bytes: 1 << 20,
             free_space_floor: None,
