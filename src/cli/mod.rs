@@ -5,7 +5,6 @@ pub mod check;
 pub mod data;
 pub mod demo;
 pub mod experiment;
-mod figures;
 pub mod fit;
 pub mod history;
 mod number;

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::{
     data::Recording,
     experiment::{ExperimentArguments, ExperimentError, Loaded, file_name, simulate_rows, theta, write},
-    figures::{Comparison, compare},
     fit::{
         json::{Named, Output},
         section,
@@ -17,7 +16,11 @@ use super::{
     plot,
     table::aligned,
 };
-use crate::{config::ModelFile, simulate::Trajectory};
+use crate::{
+    config::ModelFile,
+    fit::{self, Comparison},
+    simulate::Trajectory,
+};
 
 /// Arguments of the command.
 #[derive(Debug, Args)]
@@ -61,7 +64,7 @@ pub fn run(arguments: &SimulateArguments) -> Result<String, ExperimentError> {
     let Loaded { file, recording } = Loaded::read(&arguments.experiment.model, &arguments.experiment.data)?;
     let theta = theta(&file.model, &arguments.experiment.set)?;
     let trajectory = simulate_rows(&file.model, &theta, &recording)?;
-    let comparison = compare(&file.model, &recording.outputs, &trajectory.outputs);
+    let comparison = fit::compare(&file.model, &recording.measured(), &trajectory.outputs);
     if let Some(path) = &arguments.output {
         write_csv(path, &file, &recording, &trajectory.outputs)
             .map_err(|cause| ExperimentError::Write { path: path.clone(), cause })?;

@@ -61,7 +61,8 @@ pub(super) struct Estimates {
 }
 
 /// How wide an interval of a level is, in standard errors: by Student's t, or the normal distribution where σ is known.
-pub(super) fn width(level: f64, degrees_of_freedom: usize, known_sigma: bool) -> f64 {
+#[must_use]
+pub fn width(level: f64, degrees_of_freedom: usize, known_sigma: bool) -> f64 {
     let at = 0.5 + 0.5 * level;
     match known_sigma {
         true => Normal::new(0.0, 1.0).map_or(f64::NAN, |normal| normal.inverse_cdf(at)),

@@ -1,8 +1,10 @@
 //! How well simulated outputs meet the measured ones: sums over residuals, of one output and of all.
 
 use super::residual::Problem;
+use super::robust;
 use super::series::Series;
 use super::whiteness::{self, Whiteness};
+use crate::model::{Model, OutputSource};
 use crate::simulate::Trajectory;
 
 /// What one output says.
@@ -26,6 +28,55 @@ pub struct OutputReport {
     pub durbin_watson: f64,
     /// Whether what is left over looks like noise.
     pub whiteness: Whiteness,
+}
+
+/// How a simulation that was not fitted meets what was measured: of one output, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Measurements compared.
+    pub samples: usize,
+    /// As in [`OutputReport`]; of several outputs together scaled by their σ.
+    pub rmse: f64,
+    /// As in [`OutputReport`].
+    pub r_squared: f64,
+    /// As in [`OutputReport`].
+    pub fit_percent: f64,
+}
+
+/// Of every output, of all together, and Σ ρ(((y−ŷ)/σ)²).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// Of each output of the model.
+    pub outputs: Vec<Figures>,
+    /// Of all.
+    pub total: Figures,
+    /// What a fit makes least.
+    pub cost: f64,
+}
+
+/// Compares row by row, for each output of the model; a NaN is no measurement, an output without any is empty.
+#[must_use]
+pub fn compare(model: &Model, measured: &[&[f64]], simulated: &[Vec<f64>]) -> Comparison {
+    let of = |((output, measured), simulated): ((&OutputSource, &&[f64]), &Vec<f64>)| {
+        let pairs = measured.iter().zip(simulated).filter(|(measured, _)| !measured.is_nan());
+        let (values, simulated): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        let scales = vec![1.0 / output.sigma; values.len()];
+        let residuals = values.iter().zip(&simulated).map(|(value, simulated)| (simulated - value) / output.sigma);
+        let cost = residuals.map(|residual| robust::factors(output.loss, residual).0).sum::<f64>();
+        (sums_of(&Series { values, scales, ..Series::default() }, &simulated, output.sigma), cost)
+    };
+    let (all, costs): (Vec<Sums>, Vec<f64>) = model.outputs().iter().zip(measured).zip(simulated).map(of).unzip();
+    let several = all.iter().filter(|sums| sums.samples > 0).count() > 1;
+    let mut total = Sums::default();
+    for (sums, output) in all.iter().zip(model.outputs()) {
+        total.add(sums, unit(output, several));
+    }
+    Comparison { outputs: all.iter().map(Sums::figures).collect(), total: total.figures(), cost: costs.iter().sum() }
+}
+
+/// Of several outputs each counts by its σ.
+fn unit(output: &OutputSource, several: bool) -> f64 {
+    if several { output.sigma } else { 1.0 }
 }
 
 /// Of all outputs together.
@@ -62,8 +113,7 @@ pub(super) fn figures(problem: &Problem<'_>, trajectories: &[Trajectory]) -> (To
             durbin_watson: total.durbin_watson,
             whiteness: whiteness::of(problem, trajectories, index),
         });
-        // Of several outputs each counts by its σ.
-        all.add(&sums, if several { output.sigma } else { 1.0 });
+        all.add(&sums, unit(output, several));
     }
     (all.total(), reports)
 }
@@ -91,6 +141,11 @@ impl Sums {
         self.residuals += other.residuals / (unit * unit);
         self.deviations += other.deviations / (unit * unit);
         self.differences += other.differences / (unit * unit);
+    }
+
+    fn figures(&self) -> Figures {
+        let Total { rmse, r_squared, fit_percent, .. } = self.total();
+        Figures { samples: self.samples, rmse, r_squared, fit_percent }
     }
 
     fn total(&self) -> Total {

@@ -23,8 +23,8 @@ mod whiteness;
 
 use std::sync::atomic::AtomicBool;
 
-pub use estimate::{Collinear, Estimate};
-pub use figures::OutputReport;
+pub use estimate::{Collinear, Estimate, width};
+pub use figures::{Comparison, Figures, OutputReport, compare};
 pub use profile::{ProfileEnd, ProfileReport};
 pub use report::{FitReport, OptimumReport, StartReport};
 pub use trust_region::Stop;

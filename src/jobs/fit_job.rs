@@ -122,12 +122,12 @@ impl FitJob {
     /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
     fn fit(&self, options: &fit::FitOptions) -> Result<(FitReport, Option<String>), fit::FitError> {
         let model = &self.spec.model;
-        let fit = |experiment| fit::fit(model, &[experiment], options, &self.cancel, &|_| ());
+        let fit = |to| fit::fit(model, std::slice::from_ref(to), options, &self.cancel, &|_| ());
         let Some((fitted_to, held_out)) = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last))
         else {
-            return Ok((fit(self.recorded.experiment.clone())?, None));
+            return Ok((fit(&self.recorded.experiment)?, None));
         };
-        let report = fit(fitted_to)?;
+        let report = fit(&fitted_to)?;
         let validate = |theta: &[f64]| {
             let of = FitReport { theta: theta.to_vec(), ..report.clone() };
             fit::validate(model, std::slice::from_ref(&held_out), &of, options, false, &self.cancel, &|_| ())
@@ -162,6 +162,7 @@ impl FitJob {
 
     /// Answers the new revision, and whether it is in force.
     fn keep(&self, jobs: &Arc<Jobs>, from: Vec<f64>, report: &Arc<FitReport>) -> Result<(u32, bool), CallError> {
+        let _turn = jobs.turn();
         let mut theta = jobs.state.read(self.twin).parameters.clone();
         self.free.iter().zip(&report.values).for_each(|(p, value)| theta[*p] = *value);
         let now = jobs.clock.now();

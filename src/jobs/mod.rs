@@ -100,6 +100,9 @@ pub struct Jobs {
     state: Arc<TwinState>,
     history: SharedStore,
     revisions: Revisions,
+    /// Held from the reading of the parameters in force until others are on record and in force: in what order they came, the
+    /// record and the present agree. Of threads that may block.
+    changing: Mutex<()>,
     commands: mpsc::Sender<Command>,
     clock: Arc<dyn Clock>,
     /// Where models stood when the program ended.
@@ -123,7 +126,8 @@ impl Jobs {
         tasks: TaskTracker,
     ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(FIT_SLOTS));
-        Arc::new(Self { state, history, revisions, commands, clock, stood, tasks, slots, running: Mutex::default() })
+        let (changing, running) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { state, history, revisions, changing, commands, clock, stood, tasks, slots, running })
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.
@@ -203,17 +207,18 @@ impl Jobs {
         by: &str,
     ) -> Result<u32, CallError> {
         let spec = self.model(twin)?;
-        let mut values = self.state.read(twin).parameters.clone();
-        for (index, value) in parameters {
-            let parameter = &spec.model.parameters()[index];
-            if !(parameter.min..=parameter.max).contains(&value) {
+        for (index, value) in &parameters {
+            let parameter = &spec.model.parameters()[*index];
+            if !(parameter.min..=parameter.max).contains(value) {
                 let message = format!("{} = {value} is outside {}…{}", parameter.name, parameter.min, parameter.max);
                 return Err(CallError::InvalidArgument { arguments: vec![1], message });
             }
-            values[index] = value;
         }
         let (by, now) = (by.to_owned(), self.clock.now());
         self.blocking(move |jobs| {
+            let _turn = jobs.turn();
+            let mut values = jobs.state.read(twin).parameters.clone();
+            parameters.iter().for_each(|(index, value)| values[*index] = *value);
             let revision = jobs.revisions.add(twin, now, &by, (Origin::Set, &values), true).map_err(unrecorded)?;
             jobs.put_in_force(twin, InForce { revision, values, basis: None }, None)?;
             Ok(revision)
@@ -228,6 +233,7 @@ impl Jobs {
     pub async fn activate(self: &Arc<Self>, twin: TwinId, revision: u32, by: &str) -> Result<(), CallError> {
         let (by, now) = (by.to_owned(), self.clock.now());
         self.blocking(move |jobs| {
+            let _turn = jobs.turn();
             let in_force = jobs.revisions.activate(twin, now, &by, revision).map_err(|error| match error {
                 RevisionError::History(error) => unrecorded(error),
                 wrong => CallError::InvalidArgument { arguments: vec![0], message: wrong.to_string() },
@@ -237,7 +243,11 @@ impl Jobs {
         .await
     }
 
-    /// On a thread that may block.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// On a thread that may block, which has the turn.
     fn put_in_force(
         &self,
         twin: TwinId,

@@ -5,12 +5,11 @@ use std::{
     time::Duration,
 };
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
 use tokio::sync::oneshot;
 
 use super::{CallError, Jobs, POINTS_MAX};
 use crate::{
-    fit::FitReport,
+    fit::{self, FitReport},
     ingest::{Command, Standing},
     sample::TwinId,
     simulate::{self, Options, Outlook, Signal},
@@ -74,7 +73,8 @@ impl Jobs {
             let never = AtomicBool::new(false);
             let found = simulate::predict(&spec.model, &theta, &outlook, &Options::default(), &never);
             let found = found.map_err(|error| CallError::NoData(error.describe(&spec.model)))?;
-            let wide = quantile(basis.as_deref());
+            let freedom = basis.as_deref().map(|fit| fit.degrees_of_freedom);
+            let wide = fit::width(0.95, freedom.unwrap_or(0), freedom.is_none() || spec.fit.absolute_sigma);
             Ok(Prediction {
                 times: times.iter().map(|time| standing.at.plus_seconds(*time)).collect(),
                 values: found.iter().map(|(value, _)| *value).collect(),
@@ -149,10 +149,4 @@ pub(super) fn inputs(spec: &TwinModel, standing: &Standing, given: &[(usize, f64
 fn residual_variance(spec: &TwinModel, basis: Option<&FitReport>, output: usize) -> f64 {
     let found = basis.and_then(|fit| fit.outputs.get(output)).map(|output| output.rmse).filter(|rmse| rmse.is_finite());
     found.unwrap_or(spec.model.outputs()[output].sigma).powi(2)
-}
-
-fn quantile(basis: Option<&FitReport>) -> f64 {
-    let freedom = basis.map_or(f64::INFINITY, |fit| fit.degrees_of_freedom as f64);
-    // From a few thousand on it is the normal distribution's.
-    StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6)).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }

@@ -8,18 +8,9 @@ from asyncua import ua
 from support import methods
 from support.client import call, child, children, connected, eventually, history, now, twins, variables
 from support.fitting import model_of, samples_of_model, seconds
-from support.methods import COUNT, NUMBER, NULL_TIME, TEXT, TIME
+from support.methods import COUNT, NUMBER, NULL_TIME, TEXT, TIME, status_of
 
 FAR_PAST = (NULL_TIME + timedelta(days=1), NULL_TIME + timedelta(days=2))
-
-
-async def status_of(awaitable):
-    """The StatusCode with which a call is refused; 0 when it isn't."""
-    try:
-        await awaitable
-    except ua.UaStatusCodeError as error:
-        return error.code
-    return 0
 
 
 async def some_twin(client):

@@ -9,18 +9,9 @@ from support import methods
 from support import service as services
 from support.client import call, child, children, connected, eventually, history, now, twins, variant
 from support.fitting import backfilled
-from support.methods import COUNT, NUMBER, TEXT
+from support.methods import COUNT, NUMBER, TEXT, status_of
 
 MINUTE_MS = 60_000.0
-
-
-async def status_of(awaitable):
-    """The StatusCode with which a call is refused; 0 when it isn't."""
-    try:
-        await awaitable
-    except ua.UaStatusCodeError as error:
-        return error.code
-    return 0
 
 
 def activate(twin, revision):

@@ -5,7 +5,7 @@ use uatwin::{
     simulate::{Belief, Expected, Observer, Options},
 };
 
-use super::support::{compile, equation, output, parameter, state};
+use super::support::{Noise, compile, equation, output, parameter, state};
 
 /// States with their process noise and equation; outputs with σ.
 fn model(states: &[(&str, f64, &str)], outputs: &[(&str, f64)]) -> Model {
@@ -19,27 +19,6 @@ fn model(states: &[(&str, f64, &str)], outputs: &[(&str, f64)]) -> Model {
     })
 }
 
-/// splitmix64, Box–Muller.
-struct Normal(u64);
-
-impl Normal {
-    fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn next(&mut self) -> f64 {
-        (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
-
 const THETA: [f64; 1] = [0.3];
 const NO_INPUT: (&[f64], f64) = (&[], 0.0);
 
@@ -51,7 +30,7 @@ fn of_a_linear_model_it_is_the_kalman_filter() {
     let mut observer = Observer::new(&model);
     let mut belief = Belief { x: vec![2.0], p: vec![1.0] };
     let (mut x, mut p) = (2.0, 1.0);
-    let mut normal = Normal::new(7);
+    let mut chance = Noise(7);
     for step in 0..200 {
         let (h, k) = (0.1 + f64::from(step % 7), THETA[0]);
         let phi = f64::exp(-k * h);
@@ -60,7 +39,7 @@ fn of_a_linear_model_it_is_the_kalman_filter() {
         let mut expected = [Expected { value: 0.0, variance: 0.0 }];
         observer.expect(&model, &THETA, &belief, NO_INPUT, &mut expected);
         assert!((expected[0].value - x).abs() < 1e-6 && (expected[0].variance - p).abs() < 1e-6 * p, "step {step}");
-        let measured = normal.next() * sigma;
+        let measured = chance.normal() * sigma;
         let gain = p / (p + sigma * sigma);
         (x, p) = (x + gain * (measured - x), (1.0 - gain) * p);
         assert!(observer.correct(&model, &THETA, &mut belief, NO_INPUT, (0, measured)));
@@ -96,17 +75,17 @@ fn its_innovations_are_as_large_as_it_says() {
     let model = model(&[("x", noise, "0.4*sin(x) - k*x^3 + 0.5")], &[("x + 0.1*x^2", sigma)]);
     let mut observer = Observer::new(&model);
     let (mut truth, mut belief) = (0.4_f64, Belief { x: vec![0.0], p: vec![0.5] });
-    let mut normal = Normal::new(11);
+    let mut chance = Noise(11);
     let mut innovations = Vec::new();
     for _ in 0..4000 {
         for _ in 0..100 {
             let dt: f64 = h / 100.0;
-            truth += dt * (0.4 * truth.sin() - THETA[0] * truth.powi(3) + 0.5) + (noise * dt).sqrt() * normal.next();
+            truth += dt * (0.4 * truth.sin() - THETA[0] * truth.powi(3) + 0.5) + (noise * dt).sqrt() * chance.normal();
         }
         observer.predict(&model, &THETA, &mut belief, (0.0, h), (&[], &[]), &Options::default()).unwrap();
         let mut expected = [Expected { value: 0.0, variance: 0.0 }];
         observer.expect(&model, &THETA, &belief, NO_INPUT, &mut expected);
-        let measured = truth + 0.1 * truth * truth + sigma * normal.next();
+        let measured = truth + 0.1 * truth * truth + sigma * chance.normal();
         innovations.push((measured - expected[0].value) / (expected[0].variance + sigma * sigma).sqrt());
         observer.correct(&model, &THETA, &mut belief, NO_INPUT, (0, measured));
     }

@@ -242,7 +242,8 @@ impl CsvFile {
     }
 }
 
-/// The cells of a line, without blanks around them and without quotes.
+/// The cells of a line, without blanks around them and without quotes: where they stand, which a fault says. (The `csv` crate
+/// gives no places, and does not know a quote behind a blank.)
 ///
 /// # Errors
 /// The byte of a quote that is not closed.

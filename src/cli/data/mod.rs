@@ -114,6 +114,11 @@ impl Recording {
         self.outputs.iter().map(|values| values.as_ref().and_then(first)).collect()
     }
 
+    /// What was measured in each row; empty: the output has no column.
+    pub(crate) fn measured(&self) -> Vec<&[f64]> {
+        self.outputs.iter().map(|values| values.as_deref().unwrap_or_default()).collect()
+    }
+
     /// As a fit wants it: from the first row to the last measurement.
     pub(crate) fn experiment(&self) -> Experiment {
         let measured = |values: &Option<Vec<f64>>| {

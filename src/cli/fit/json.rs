@@ -4,10 +4,7 @@
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::{Outcome, report::figures_of};
-use crate::{
-    cli::figures::Figures,
-    fit::{ProfileEnd, ProfileReport, ValidationReport},
-};
+use crate::fit::{Figures, ProfileEnd, ProfileReport, ValidationReport};
 
 /// A map whose keys keep their order.
 pub(in crate::cli) struct Named<'a, T>(pub(in crate::cli) Vec<(&'a str, T)>);

@@ -15,12 +15,11 @@ use super::{
         self, ExperimentArguments, ExperimentError, Loaded, file_name, parameter, read_data, simulate_rows, style,
         theta, write,
     },
-    figures::{Comparison, compare},
     plot::{self, Bands, Panel, Section},
 };
 use crate::{
     config::ModelFile,
-    fit::{self, FitError, FitOptions, FitReport, ValidationReport},
+    fit::{self, Comparison, FitError, FitOptions, FitReport, ValidationReport},
     model::Model,
 };
 
@@ -151,7 +150,7 @@ fn validate(
 fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
     let Outcome { arguments, file, recording, report, .. } = outcome;
     let simulated = simulate_rows(&file.model, &report.theta, recording)?.outputs;
-    let comparison = compare(&file.model, &recording.outputs, &simulated);
+    let comparison = fit::compare(&file.model, &recording.measured(), &simulated);
     let uncertainty = bands::Uncertainty::of(report);
     let bands = bands::bands(&file.model, &report.theta, recording, &uncertainty, &comparison)?;
     let fitted = file_name(&arguments.experiment.data);
@@ -162,7 +161,7 @@ fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
         let again: Vec<usize> = validation.report.local.iter().map(|estimate| estimate.parameter).collect();
         validation.report.local.iter().for_each(|estimate| theta[estimate.parameter] = estimate.value);
         let simulated = simulate_rows(&file.model, &theta, &validation.recording)?.outputs;
-        let comparison = compare(&file.model, &validation.recording.outputs, &simulated);
+        let comparison = fit::compare(&file.model, &validation.recording.measured(), &simulated);
         let uncertainty = uncertainty.without(&again);
         let bands = bands::bands(&file.model, &theta, &validation.recording, &uncertainty, &comparison)?;
         Ok::<_, ExperimentError>((&validation.recording, simulated, comparison, bands))

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Outcome, Validation, json::end_name};
 use crate::{
-    cli::{figures::Figures, number::short, table::aligned},
-    fit::{FitReport, OutputReport, StartReport},
+    cli::{number::short, table::aligned},
+    fit::{Figures, FitReport, OutputReport, StartReport},
 };
 
 /// Most starts listed.

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use axis::{Axis, TimeUnit};
 
-use super::{data::TimeKind, figures::Figures, number::short};
+use super::{data::TimeKind, number::short};
+use crate::fit::Figures;
 
 const WIDTH: f64 = 980.0;
 const LEFT: f64 = 78.0;

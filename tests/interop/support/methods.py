@@ -23,3 +23,12 @@ def set_parameters(twin, names, values, **how):
 
 def correlate(twin, start, end, variables):
     return call(twin, "Correlate", variant(TIME, start), variant(TIME, end), variant(TEXT, list(variables)))
+
+
+async def status_of(awaitable):
+    """The StatusCode with which a call is refused; 0 when it isn't."""
+    try:
+        await awaitable
+    except ua.UaStatusCodeError as error:
+        return error.code
+    return 0

@@ -1,13 +1,10 @@
 //! What becomes of a fit that a client asks for: on record, in force, or neither.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
-
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::TaskTracker;
 use uatwin::{
-    config,
     history::{HistoryStore, SharedStore, memory_store::MemoryStore},
     ingest::{Ingest, Output},
     jobs::{Caller, FitOutcome, Jobs},
@@ -16,6 +13,8 @@ use uatwin::{
     time::{Clock, Timestamp},
     twin::{Facet, FitState, TwinState, Twins},
 };
+
+use crate::{at, twins};
 
 const CONFIG: &str = r#"
 [twin_type.Heater.variable.Temperature]
@@ -43,20 +42,10 @@ const OPERATOR: Caller<'_> = Caller { user: "ben", is_engineer: false };
 
 struct Stopped;
 
-fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_unix_s(1.7e9 + seconds)
-}
-
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {
         at(3600.0)
     }
-}
-
-fn twins(fit: &str) -> Arc<Twins> {
-    let no_file = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let config = config::parse(&CONFIG.replace("FIT", fit), "test.toml", &no_file, &|_| None);
-    Arc::new(config.unwrap_or_else(|faults| panic!("{faults:?}")).twins)
 }
 
 /// An hour at 1 Hz of a heater that is switched every ten minutes; its time constant is 300 s, and `last` in the last
@@ -86,7 +75,7 @@ struct Plant {
 
 impl Plant {
     fn new(fit: &str, last: f64) -> Self {
-        let twins = twins(fit);
+        let twins = twins(&CONFIG.replace("FIT", fit));
         let store = hour(&twins, last);
         let clock: Arc<dyn Clock> = Arc::new(Stopped);
         let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();

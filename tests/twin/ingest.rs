@@ -1,12 +1,9 @@
 //! The stage that every sample passes, driven by hand: what it shows, what it stores, what it simulates.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
-
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use uatwin::{
-    config,
     history::writer::HistoryMessage,
     ingest::{Command, Ingest, Output},
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
@@ -14,6 +11,8 @@ use uatwin::{
     time::Timestamp,
     twin::{Facet, InForce, TwinState, Twins},
 };
+
+use crate::{at, twins};
 
 const CONFIG: &str = r#"
 [plc.line1]
@@ -57,10 +56,6 @@ struct Stage {
     removed: Vec<(SeriesId, Timestamp)>,
 }
 
-fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_unix_s(1.7e9 + seconds)
-}
-
 impl Stage {
     fn new() -> Self {
         Self::after(|_| None)
@@ -71,10 +66,7 @@ impl Stage {
     }
 
     fn of(config: &str, stored_until: impl Fn(SeriesId) -> Option<Timestamp> + Send + 'static) -> Self {
-        let no_file = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-        let config =
-            config::parse(config, "test.toml", &no_file, &|_| None).unwrap_or_else(|faults| panic!("{faults:?}"));
-        let state = Arc::new(TwinState::new(Arc::new(config.twins), at(-1.0)));
+        let state = Arc::new(TwinState::new(twins(config), at(-1.0)));
         let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state, stored: vec![], removed: vec![] };
         let mut output = Output::default();
         let stored_until: uatwin::ingest::StoredUntil = Box::new(stored_until);

@@ -1,11 +1,8 @@
 //! What is on record of a twin's parameters, and what of it is in force after a restart.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
-
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use uatwin::{
-    config,
     fit::{self, Experiment, FitOptions, FitReport, Measured},
     history::{
         Document, SharedStore,
@@ -15,9 +12,10 @@ use uatwin::{
     revisions::{Fitted, Origin, Restored, Revision, RevisionError, Revisions},
     sample::TwinId,
     simulate::Signal,
-    time::Timestamp,
-    twin::{Facet, InForce, Twins},
+    twin::{Facet, InForce},
 };
+
+use crate::{at, twins};
 
 const CONFIG: &str = r#"
 [twin_type.Heater.variable.Temperature]
@@ -45,16 +43,6 @@ type = "Heater"
 type = "Heater"
 "#;
 const H1: TwinId = TwinId(0);
-
-fn twins(config: &str) -> Arc<Twins> {
-    let no_file = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let config = config::parse(config, "test.toml", &no_file, &|_| None);
-    Arc::new(config.unwrap_or_else(|faults| panic!("{faults:?}")).twins)
-}
-
-fn at(seconds: f64) -> Timestamp {
-    Timestamp::from_unix_s(1.7e9 + seconds)
-}
 
 fn open(store: &SharedStore, config: &str, now: f64) -> (Revisions, InForce) {
     let (revisions, mut in_force) = Revisions::open(Arc::clone(store), twins(config), at(now)).unwrap();

@@ -1,0 +1,23 @@
+//! A twin from within: the stage that samples pass, what becomes of fits, what outlives a restart.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
+
+mod ingest;
+mod jobs;
+mod revisions;
+
+use std::{io, path::Path, sync::Arc};
+
+use uatwin::{config, time::Timestamp, twin::Twins};
+
+/// What a config without faults says.
+pub(crate) fn twins(text: &str) -> Arc<Twins> {
+    let no_file = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
+    let config = config::parse(text, "test.toml", &no_file, &|_| None);
+    Arc::new(config.unwrap_or_else(|faults| panic!("{faults:?}")).twins)
+}
+
+/// Seconds from when the tests begin.
+pub(crate) fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_unix_s(1.7e9 + seconds)
+}
