@@ -27,7 +27,7 @@ use crate::{
     northbound::{HistoryStatus, Publisher, Server, ServerError, World},
     revisions::{Restored, Revisions},
     sample::{SeriesId, TwinId},
-    southbound::{Event, PlcId, SharedLink, Watch, opcua_client::OpcUaClient},
+    southbound::{Event, PlcConfig, PlcId, SharedLink, SharedOutlet, Watch, opcua_client::OpcUaClient},
     time::{Clock, Timestamp},
     twin::{Facet, TwinState, Twins},
 };
@@ -78,7 +78,8 @@ pub enum AppError {
 /// Everything made and bound, nothing running yet but the history writer.
 pub struct App {
     state: Arc<TwinState>,
-    links: Arc<[(crate::southbound::PlcConfig, SharedLink)]>,
+    links: Arc<[(PlcConfig, SharedLink)]>,
+    outlets: Arc<[SharedOutlet]>,
     server: Server,
     jobs: Arc<Jobs>,
     job_tasks: TaskTracker,
@@ -117,16 +118,17 @@ impl App {
         let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
         let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), restored));
+        let links: Arc<[_]> = config.plcs.into_iter().map(|plc| (plc, SharedLink::default())).collect();
+        let outlets: Arc<[_]> = links.iter().map(|_| SharedOutlet::default()).collect();
         let job_tasks = TaskTracker::new();
         let jobs = Jobs::new(
             Arc::clone(&state),
             Arc::clone(&history),
             (revisions, stood.clone()),
-            commands_tx,
+            (commands_tx, Arc::clone(&outlets)),
             Arc::clone(&clock),
             job_tasks.clone(),
         );
-        let links: Arc<[_]> = config.plcs.into_iter().map(|plc| (plc, SharedLink::default())).collect();
         let watermark = writer.watermark();
         let world = World {
             state: Arc::clone(&state),
@@ -148,6 +150,7 @@ impl App {
         Ok(Self {
             state,
             links,
+            outlets,
             server,
             jobs,
             job_tasks,
@@ -191,12 +194,14 @@ impl App {
         let (intake, serving) = (CancellationToken::new(), CancellationToken::new());
         let mut stages: JoinSet<&'static str> = JoinSet::new();
         let watches = watches(self.state.configured(), self.links.len(), &self.history);
-        for (index, ((plc, link), watches)) in self.links.iter().zip(watches).enumerate() {
+        let plcs = self.links.iter().zip(self.outlets.iter()).zip(watches);
+        for (index, (((plc, link), outlet), watches)) in plcs.enumerate() {
             let source = OpcUaClient {
                 plc: PlcId(u32::try_from(index).unwrap_or(u32::MAX)),
                 config: plc.clone(),
                 watches,
                 link: Arc::clone(link),
+                outlet: Arc::clone(outlet),
                 events: self.events.clone(),
                 clock: Arc::clone(&self.clock),
                 pki_dir: self.pki_dir.clone(),

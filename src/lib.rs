@@ -17,6 +17,7 @@ pub mod statistics;
 pub mod model;
 pub mod simulate;
 pub mod fit;
+pub mod optimize;
 pub mod twin;
 pub mod revisions;
 pub mod ingest;

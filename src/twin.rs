@@ -10,6 +10,7 @@ use crate::{
     aggregate,
     fit::FitReport,
     model::Model,
+    optimize::{Keep, Move},
     preprocess::FilterSpec,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{NodeAddress, PlcId},
@@ -62,6 +63,26 @@ impl DataType {
     #[must_use]
     pub const fn is_numeric(self) -> bool {
         !matches!(self, Self::Boolean | Self::String | Self::DateTime | Self::ByteString | Self::LocalizedText)
+    }
+
+    /// A number as a value of this type: the nearest it has. `Null` where it has none.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates: the nearest")]
+    pub fn nearest(self, x: f64) -> Value {
+        let whole = x.round();
+        match self {
+            Self::SByte => Value::SByte(whole as i8),
+            Self::Byte => Value::Byte(whole as u8),
+            Self::Int16 => Value::Int16(whole as i16),
+            Self::UInt16 => Value::UInt16(whole as u16),
+            Self::Int32 => Value::Int32(whole as i32),
+            Self::UInt32 => Value::UInt32(whole as u32),
+            Self::Int64 => Value::Int64(whole as i64),
+            Self::UInt64 => Value::UInt64(whole as u64),
+            Self::Float => Value::Float(x as f32),
+            Self::Double => Value::Double(x),
+            Self::Boolean | Self::String | Self::DateTime | Self::ByteString | Self::LocalizedText => Value::Null,
+        }
     }
 
     /// Whether values between two samples are to be interpolated unless the config says otherwise.
@@ -169,6 +190,17 @@ pub enum Observer {
     Ekf,
 }
 
+/// What `OptimizeSetpoints` may move and must keep, `[twin_type.T.optimize]`.
+#[derive(Clone, Debug)]
+pub struct OptimizeSettings {
+    /// Inputs that may be moved; at least one.
+    pub moves: Vec<Move>,
+    /// States and outputs that keep bounds.
+    pub keeps: Vec<Keep>,
+    /// How long what was applied is watched: a bound that breaks meanwhile brings the old values back.
+    pub watch: Duration,
+}
+
 /// One `[twin_type.T]`.
 #[derive(Clone, Debug)]
 pub struct TwinType {
@@ -180,6 +212,8 @@ pub struct TwinType {
     pub variables: Vec<Variable>,
     /// Its simulation.
     pub model: Option<TwinModel>,
+    /// Its set-points; `None`: nothing may be moved.
+    pub optimize: Option<OptimizeSettings>,
     /// Of the rolling statistics.
     pub window: Window,
 }

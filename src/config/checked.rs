@@ -8,6 +8,7 @@ use super::{
     equations,
     name::{self, Kind},
     names_before::{self, NamesBefore},
+    optimize,
     raw::{Document, Item, Source, Table},
     variable,
 };
@@ -104,9 +105,20 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let model = model_item.as_ref().and_then(|item| model(context, item, &variables));
     let model_faulty = model_item.is_some() && model.is_none();
     let window = table.table("statistics").map_or_else(Window::default, |table| statistics(&table, &variables));
-    optimize(table);
+    let optimize = table.get("optimize").and_then(|item| match &model {
+        Some(spec) => optimize::settings(&item, spec, &variables),
+        None if model_faulty => None, // what refers to it cannot be judged
+        None => {
+            item.fault_at_key(
+                "the type has no model to foresee with",
+                format!("add [twin_type.{name}.model], or remove this"),
+            );
+            None
+        }
+    });
     drift(table);
-    let twin_type = TwinType { name: name.into(), description: table.description(), variables, model, window };
+    let description = table.description();
+    let twin_type = TwinType { name: name.into(), description, variables, model, optimize, window };
     Draft { twin_type, sources, model_faulty, variables_before }
 }
 
@@ -157,25 +169,6 @@ fn statistics(table: &Table<'_>, variables: &[Variable]) -> Window {
     let by_values =
         || values.and_then(|item| item.whole(2..=1_000_000)).and_then(|n| u32::try_from(n).ok()).map(Window::Values);
     by_time.or_else(by_values).unwrap_or_default()
-}
-
-/// `[….optimize]`: accepted, without effect.
-fn optimize(table: &Table<'_>) {
-    let Some(table) =
-        table.get("optimize").inspect(|item| item.without_effect("optimize")).and_then(|item| item.table())
-    else {
-        return;
-    };
-    for (section, keys) in [("move", ["min", "max", "max_change", "cost"].as_slice()), ("keep", &["min", "max"])] {
-        for (_, item) in table.named(section) {
-            let Some(bounds) = item.table() else { continue };
-            for key in keys {
-                bounds.number(key);
-            }
-            bounds.finish();
-        }
-    }
-    table.finish();
 }
 
 /// `[….drift]`: accepted, without effect.

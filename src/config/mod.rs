@@ -10,6 +10,7 @@ mod fault;
 mod model_file;
 mod name;
 mod names_before;
+mod optimize;
 mod raw;
 mod server;
 mod variable;

@@ -206,7 +206,10 @@ impl<'a> Item<'a> {
     pub(super) fn number_in(&self, allowed: RangeInclusive<f64>) -> Option<f64> {
         let number = self.number()?;
         if !allowed.contains(&number) {
-            self.out_of_range(number, allowed.start(), allowed.end());
+            match *allowed.end() {
+                f64::MAX => self.fault(format!("{number} is below {}", allowed.start()), "give no less"),
+                high => self.out_of_range(number, allowed.start(), high),
+            }
             return None;
         }
         Some(number)

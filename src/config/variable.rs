@@ -41,9 +41,6 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
         writable: table.flag("writable", false),
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
     };
-    if let Some(item) = table.get("writable").filter(|_| variable.writable && source.is_some()) {
-        item.without_effect("writable");
-    }
     let _ = table.get("was"); // see `names_before`
     later(table);
     table.finish();

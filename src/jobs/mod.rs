@@ -4,6 +4,7 @@
 mod experiment;
 mod fit_job;
 mod prediction;
+mod setpoints;
 
 use std::{
     collections::HashMap,
@@ -21,14 +22,18 @@ use crate::{
     fit::FitReport,
     history::SharedStore,
     ingest::Command,
+    preprocess::undone,
     revisions::{Origin, RevisionError, Revisions},
-    sample::{Sample, TwinId},
+    sample::{Sample, StatusCode, TwinId, Value},
+    southbound::SharedOutlet,
     statistics::correlation::{self, Trace},
     time::{Clock, Timestamp},
     twin::{Facet, FitState, InForce, TwinModel, TwinState},
 };
 use experiment::Recorded;
 pub use prediction::{Prediction, Question};
+use setpoints::Watched;
+pub use setpoints::{Advice, Goal};
 
 /// Fits at work at once.
 const FIT_SLOTS: usize = 2;
@@ -104,6 +109,8 @@ pub struct Jobs {
     /// record and the present agree. Of threads that may block.
     changing: Mutex<()>,
     commands: mpsc::Sender<Command>,
+    /// By PLC.
+    outlets: Arc<[SharedOutlet]>,
     clock: Arc<dyn Clock>,
     /// Where models stood when the program ended.
     stood: HashMap<TwinId, (Timestamp, Vec<f64>)>,
@@ -112,6 +119,8 @@ pub struct Jobs {
     slots: Arc<Semaphore>,
     /// Cancel flags of the running fits.
     running: Mutex<HashMap<TwinId, Arc<AtomicBool>>>,
+    /// Twins whose set-points were moved a moment ago.
+    watched: Watched,
 }
 
 impl Jobs {
@@ -121,13 +130,24 @@ impl Jobs {
         state: Arc<TwinState>,
         history: SharedStore,
         (revisions, stood): (Revisions, HashMap<TwinId, (Timestamp, Vec<f64>)>),
-        commands: mpsc::Sender<Command>,
+        (commands, outlets): (mpsc::Sender<Command>, Arc<[SharedOutlet]>),
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
-        let slots = Arc::new(Semaphore::new(FIT_SLOTS));
-        let (changing, running) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { state, history, revisions, changing, commands, clock, stood, tasks, slots, running })
+        Arc::new(Self {
+            state,
+            history,
+            revisions,
+            changing: Mutex::default(),
+            commands,
+            outlets,
+            clock,
+            stood,
+            tasks,
+            slots: Arc::new(Semaphore::new(FIT_SLOTS)),
+            running: Mutex::default(),
+            watched: Watched::default(),
+        })
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.
@@ -162,8 +182,9 @@ impl Jobs {
         }
     }
 
-    /// Ends every running fit: the program stops.
+    /// Ends every running fit, and every watch over set-points: the program stops.
     pub fn cancel_all(&self) {
+        self.watched.stop();
         self.running().values().for_each(|cancel| cancel.store(true, Ordering::Relaxed));
     }
 
@@ -301,6 +322,18 @@ impl Jobs {
     /// Only while the program stops.
     pub async fn write_internal(&self, twin: TwinId, variable: usize, sample: Sample) -> Result<(), CallError> {
         self.command(Command::Write { twin, variable, sample }).await
+    }
+
+    /// A client's write to a variable of a PLC, as the twin shows it: goes there, and comes back as its next sample if the PLC
+    /// takes it. The PLC's answer; `Bad_NotWritable` for what has no source.
+    pub async fn write_through(&self, twin: TwinId, variable: usize, value: Value) -> StatusCode {
+        let configured = self.state.configured();
+        let (of, spec) = (configured.twin(twin), &configured.type_of(twin).variables[variable]);
+        let outlet = of.plc.and_then(|plc| self.outlets.get(plc.0 as usize));
+        match (outlet, of.sources[variable].clone()) {
+            (Some(outlet), Some(address)) => outlet.write(address, undone(&spec.preprocess, value)).await,
+            _ => StatusCode::BadNotWritable,
+        }
     }
 
     /// Starts a live model from what history holds: from where it stood when the program ended, if that is not longer ago

@@ -373,6 +373,19 @@ impl Model {
         (self.equations.len(), self.outputs.len())
     }
 
+    /// The same model with each state as a further output, behind its own.
+    #[must_use]
+    pub(crate) fn with_states_shown(&self) -> Self {
+        let mut shown = self.clone();
+        let (first, _, _) = self.offsets();
+        for (index, state) in self.source.states.iter().enumerate() {
+            shown.outputs.add_root(first + index);
+            let (name, expr) = (state.name.clone(), state.name.clone());
+            shown.source.outputs.push(OutputSource { name, expr, sigma: 1.0, loss: Loss::Squares });
+        }
+        shown
+    }
+
     /// First variable of x, of u and of θ on the tapes (t is variable 0).
     pub(crate) fn offsets(&self) -> (usize, usize, usize) {
         let inputs = 1 + self.source.states.len();

@@ -163,6 +163,11 @@ impl Tape {
         &self.roots
     }
 
+    /// One more value: what a register holds.
+    pub(crate) fn add_root(&mut self, register: usize) {
+        self.roots.push(register);
+    }
+
     /// Number of operations of one run.
     pub(crate) fn len(&self) -> usize {
         self.operations.len()

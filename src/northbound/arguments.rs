@@ -62,6 +62,27 @@ impl Arguments<'_> {
         }
     }
 
+    /// A number that is one.
+    pub(super) fn finite(&mut self, i: usize) -> f64 {
+        let x = self.number(i);
+        if !x.is_finite() {
+            self.wrong(i, StatusCode::BadOutOfRange);
+        }
+        x
+    }
+
+    /// True or false; nothing is false.
+    pub(super) fn flag(&mut self, i: usize) -> bool {
+        match self.get(i) {
+            Variant::Boolean(flag) => *flag,
+            Variant::Empty => false,
+            _ => {
+                self.wrong(i, StatusCode::BadTypeMismatch);
+                false
+            }
+        }
+    }
+
     /// Milliseconds; wrong where they are negative, no number, or more than there is time.
     pub(super) fn duration(&mut self, i: usize) -> Duration {
         let duration = Duration::try_from_secs_f64(self.number(i) * 1e-3).ok().filter(|d| *d <= DURATION_MAX);

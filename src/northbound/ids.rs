@@ -200,6 +200,8 @@ pub const METHOD_SIMULATE: u32 = 7040;
 pub const METHOD_ACTIVATE_REVISION: u32 = 7050;
 /// `Predict` of `TwinType`.
 pub const METHOD_PREDICT: u32 = 7060;
+/// `OptimizeSetpoints` of `TwinType`.
+pub const METHOD_OPTIMIZE_SETPOINTS: u32 = 7070;
 /// `ResetStatistics` of `TwinStatisticsType`.
 pub const METHOD_RESET_STATISTICS: u32 = 7100;
 
@@ -310,6 +312,7 @@ mod tests {
         (TYPES, METHOD_SIMULATE, NodeClass::Method, TYPES, "Simulate"),
         (TYPES, METHOD_ACTIVATE_REVISION, NodeClass::Method, TYPES, "ActivateRevision"),
         (TYPES, METHOD_PREDICT, NodeClass::Method, TYPES, "Predict"),
+        (TYPES, METHOD_OPTIMIZE_SETPOINTS, NodeClass::Method, TYPES, "OptimizeSetpoints"),
         (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
         (TYPES, AGGREGATE_CPK, NodeClass::Object, TYPES, "Cpk"),
         (TYPES, AGGREGATE_MEDIAN, NodeClass::Object, TYPES, "Median"),

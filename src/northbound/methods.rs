@@ -17,7 +17,7 @@ use super::{
     signatures::MethodDef,
 };
 use crate::{
-    jobs::{CallError, Caller, Question},
+    jobs::{CallError, Caller, Goal, Question},
     model::InputSource,
     sample::TwinId,
     twin::TwinType,
@@ -100,6 +100,7 @@ async fn answer(
         ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by.user), arguments).await,
         ids::METHOD_ACTIVATE_REVISION => activate_revision(space, (twin, by.user), arguments).await,
         ids::METHOD_PREDICT => predict(space, twin, arguments).await,
+        ids::METHOD_OPTIMIZE_SETPOINTS => optimize_setpoints(space, (twin, by), arguments).await,
         ids::METHOD_CORRELATE => correlate(space, twin, arguments).await,
         ids::METHOD_CANCEL_FIT => {
             space.world.jobs.cancel_fit(twin);
@@ -164,6 +165,37 @@ async fn predict(space: &AddressSpace, twin: TwinId, mut arguments: Arguments<'_
     let found = space.world.jobs.predict(twin, question).await.map_err(|error| refusal(error, 5))?;
     let times: Vec<_> = found.times.into_iter().map(ua::date_time).collect();
     Ok(vec![times.into(), doubles(&found.values), doubles(&found.lower95), doubles(&found.upper95)])
+}
+
+async fn optimize_setpoints(
+    space: &AddressSpace,
+    (twin, by): (TwinId, Caller<'_>),
+    mut arguments: Arguments<'_>,
+) -> Outputs {
+    let twin_type = space.configured().type_of(twin);
+    let output = arguments.name(0, |name| output(twin_type, name));
+    let (target, horizon) = (arguments.finite(1), arguments.duration(2));
+    if horizon.is_zero() {
+        arguments.wrong(2, StatusCode::BadOutOfRange);
+    }
+    let apply = arguments.flag(3);
+    arguments.check()?;
+    if apply && !by.is_engineer {
+        info!(user = by.user, twin = %space.configured().twin(twin).name, "OptimizeSetpoints with Apply refused");
+        return Err(Refusal::Status(StatusCode::BadUserAccessDenied));
+    }
+    let goal = Goal { output, target, horizon };
+    let found = space.world.jobs.optimize(twin, goal, apply, by.user).await.map_err(|error| refusal(error, 4))?;
+    let inputs = twin_type.model.as_ref().map_or(&[][..], |model| model.model.inputs());
+    let names: Vec<String> = found.inputs.iter().map(|input| inputs[*input].name.clone()).collect();
+    Ok(vec![
+        strings(&names),
+        doubles(&found.values),
+        found.predicted.into(),
+        found.cost.into(),
+        found.applied.into(),
+        LocalizedText::new("en", &found.message).into(),
+    ])
 }
 
 async fn set_parameters(space: &AddressSpace, (twin, by): (TwinId, &str), mut arguments: Arguments<'_>) -> Outputs {

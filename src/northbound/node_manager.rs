@@ -4,6 +4,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::{
+    Role, World,
+    access::Access,
+    address_space::{AddressSpace, Namespaces, Node, Owner, Target},
+    history_read::{self, Places, Points},
+    history_update, ids, methods,
+    publish::{Change, Watches, as_notified},
+    values, view,
+};
+use crate::ua;
 use async_trait::async_trait;
 use opcua::{
     nodes::DefaultTypeTree,
@@ -22,18 +32,6 @@ use opcua::{
         ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
-use tracing::error;
-
-use super::{
-    Role, World,
-    access::Access,
-    address_space::{AddressSpace, Namespaces, Node, Owner, Target},
-    history_read::{self, Places, Points},
-    history_update, ids, methods,
-    publish::{Change, Watches, as_notified},
-    values, view,
-};
-use crate::ua;
 
 /// The address space, once the server has numbered its namespaces, and who may do what.
 #[derive(Clone)]
@@ -239,18 +237,7 @@ impl NodeManager for TwinNodes {
     async fn write(&self, context: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
         let role = self.shared.role(&context.token);
         for node in nodes {
-            let status = match values::check_write(&self.space, role, node.value()) {
-                Err(status) => status,
-                Ok((twin, variable, sample)) => {
-                    match self.space.world.jobs.write_internal(twin, variable, sample).await {
-                        Ok(()) => StatusCode::Good,
-                        Err(error) => {
-                            error!(%error, "a write failed");
-                            StatusCode::BadInternalError
-                        }
-                    }
-                }
-            };
+            let status = values::write(&self.space, role, node.value()).await;
             node.set_status(status);
         }
         Ok(())

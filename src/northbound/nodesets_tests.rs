@@ -222,6 +222,7 @@ mod served {
             "Correlate",
             "Fit",
             "Model",
+            "OptimizeSetpoints",
             "Predict",
             "SetParameters",
             "Simulate",

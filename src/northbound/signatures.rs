@@ -120,6 +120,28 @@ pub const METHODS: &[MethodDef] = &[
         ],
     },
     MethodDef {
+        name: "OptimizeSetpoints",
+        id: ids::METHOD_OPTIMIZE_SETPOINTS,
+        inputs: &[
+            scalar("Output", DataTypeId::String, "The name of the output."),
+            scalar("Target", DataTypeId::Double, "What it should read."),
+            scalar("Horizon", DataTypeId::Duration, "When it should, from the last measurement on."),
+            scalar("Apply", DataTypeId::Boolean, "Whether the values are written to the PLC; else this is a dry run."),
+        ],
+        outputs: &[
+            array("InputNames", DataTypeId::String, "The inputs that may be moved."),
+            array("InputValues", DataTypeId::Double, "Their values; as they are now where no values keep all bounds."),
+            scalar("PredictedOutput", DataTypeId::Double, "What the output will read then."),
+            scalar(
+                "Cost",
+                DataTypeId::Double,
+                "What is left of the distance in squares of sigma, and the price of moving.",
+            ),
+            scalar("Applied", DataTypeId::Boolean, "Whether the PLC has taken the values."),
+            scalar("Message", DataTypeId::LocalizedText, "What was found and done, in words for an operator."),
+        ],
+    },
+    MethodDef {
         name: "Predict",
         id: ids::METHOD_PREDICT,
         inputs: &[

@@ -9,6 +9,8 @@ use opcua::{
     types::{AttributeId, DataEncoding, DataValue, NumericRange, StatusCode, Variant},
 };
 
+use tracing::error;
+
 use super::{
     Role,
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, standard},
@@ -79,8 +81,26 @@ pub(super) fn to_monitor(
     read(space, role, &ParsedReadValueId { index_range: NumericRange::None, ..wanted.clone() }, extents)
 }
 
+/// A client's write: into an internal variable, or through to the PLC, whose answer it is then.
+pub(super) async fn write(space: &AddressSpace, role: Role, write: &ParsedWriteValue) -> StatusCode {
+    let (twin, variable, sample) = match check_write(space, role, write) {
+        Ok(checked) => checked,
+        Err(status) => return status,
+    };
+    if space.configured().twin(twin).sources[variable].is_some() {
+        return space.world.jobs.write_through(twin, variable, sample.value).await;
+    }
+    match space.world.jobs.write_internal(twin, variable, sample).await {
+        Ok(()) => StatusCode::Good,
+        Err(error) => {
+            error!(%error, "a write failed");
+            StatusCode::BadInternalError
+        }
+    }
+}
+
 /// What a write is, checked: the twin, its variable and the sample to be.
-pub(super) fn check_write(
+fn check_write(
     space: &AddressSpace,
     role: Role,
     write: &ParsedWriteValue,
@@ -97,11 +117,15 @@ pub(super) fn check_write(
     let Node::Part(owner @ Owner::Twin(t), Part::Live(Live::Variable(v))) = node else {
         return Err(StatusCode::BadNotWritable);
     };
-    if !space.access_level(node).contains(AccessLevel::CURRENT_WRITE) {
-        let more_than_a_value = given.status.is_some_and(|status| status != StatusCode::Good)
-            || given.source_timestamp.is_some()
-            || given.server_timestamp.is_some();
-        return Err(if more_than_a_value { StatusCode::BadWriteNotSupported } else { StatusCode::BadNotWritable });
+    let level = space.access_level(node);
+    let more_than_a_value = given.status.is_some_and(|status| status != StatusCode::Good)
+        || given.source_timestamp.is_some()
+        || given.server_timestamp.is_some();
+    if more_than_a_value && !level.contains(AccessLevel::STATUS_WRITE) {
+        return Err(StatusCode::BadWriteNotSupported);
+    }
+    if !level.contains(AccessLevel::CURRENT_WRITE) {
+        return Err(StatusCode::BadNotWritable);
     }
     if !space.user_access_level(role, node).contains(AccessLevel::CURRENT_WRITE) {
         return Err(StatusCode::BadUserAccessDenied);

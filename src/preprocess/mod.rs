@@ -8,7 +8,7 @@ mod scale;
 
 pub use range::OutOfRange;
 
-use crate::sample::Sample;
+use crate::sample::{Sample, Value};
 
 /// A filter as the config selects it.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,15 @@ impl Chain {
     pub fn apply(&mut self, sample: Sample) -> Sample {
         self.0.iter_mut().fold(sample, |sample, filter| filter.apply(sample))
     }
+}
+
+/// What the PLC's variable must hold for the chain to show `value`: scales are undone; what only judges a value is passed by.
+#[must_use]
+pub fn undone(specs: &[FilterSpec], value: Value) -> Value {
+    specs.iter().rev().fold(value, |value, spec| match (spec, value.as_f64()) {
+        (FilterSpec::Scale { factor, offset }, Some(y)) => Value::Double((y - offset) / factor),
+        _ => value,
+    })
 }
 
 /// The chain in words, for the node `Definition`: `scale(×0.1 +0) → range(0…150, outside: uncertain)`.

@@ -5,10 +5,15 @@
 
 pub mod opcua_client;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    sample::{Sample, SeriesId},
+    sample::{Sample, SeriesId, StatusCode, Value},
     time::Timestamp,
 };
 
@@ -178,6 +183,62 @@ pub enum Event {
         /// Since when.
         at: Timestamp,
         /// Why.
-        status: crate::sample::StatusCode,
+        status: StatusCode,
     },
+}
+
+/// A value on its way to a PLC.
+#[derive(Debug)]
+pub struct Write {
+    /// Whereto.
+    pub address: NodeAddress,
+    /// What, as the PLC's variable has it: before any preprocessing.
+    pub value: Value,
+    /// What the PLC said to it.
+    pub reply: oneshot::Sender<StatusCode>,
+}
+
+/// Writes that may wait for one PLC.
+const WRITES: usize = 64;
+
+/// The way to a PLC: open while a session stands.
+#[derive(Debug, Default)]
+pub struct Outlet(Mutex<Option<mpsc::Sender<Write>>>);
+
+/// An outlet, shared.
+pub type SharedOutlet = Arc<Outlet>;
+
+/// Open until it is dropped.
+#[derive(Debug)]
+pub struct Open<'a>(&'a Outlet);
+
+impl Outlet {
+    /// Writes, and says what the PLC said. `Bad_NoCommunication`: there is no session, nothing was sent.
+    /// `Bad_ConnectionClosed`: it ended before an answer came; the value may have arrived.
+    pub async fn write(&self, address: NodeAddress, value: Value) -> StatusCode {
+        let Some(writes) = self.way().clone() else { return StatusCode::BadNoCommunication };
+        let (reply, answer) = oneshot::channel();
+        match writes.try_send(Write { address, value, reply }) {
+            Ok(()) => answer.await.unwrap_or(StatusCode::BadConnectionClosed),
+            Err(mpsc::error::TrySendError::Full(_)) => StatusCode::BadResourceUnavailable,
+            Err(mpsc::error::TrySendError::Closed(_)) => StatusCode::BadNoCommunication,
+        }
+    }
+
+    /// For the source: what is written while it holds the guard comes to the receiver.
+    pub fn open(&self) -> (Open<'_>, mpsc::Receiver<Write>) {
+        let (sender, receiver) = mpsc::channel(WRITES);
+        *self.way() = Some(sender);
+        (Open(self), receiver)
+    }
+
+    fn way(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Write>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        *self.0.way() = None;
+    }
 }

@@ -1,6 +1,6 @@
 //! What is said about a faulty config: every fault at once, where it is, and what to do.
 
-use crate::faults_of;
+use crate::{faults_of, parse_with};
 
 #[test]
 fn all_faults_of_a_file_are_said_at_once_with_their_places() {
@@ -111,6 +111,7 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (model, "output.Y.expr = \"U\"\nfit.when = \"U > 0 && W > 0\"", "7:22", "`W`"),
         (model, "output.Y.expr = \"U\"\nfit.starts = 0", "7:14", "1 to 1000"),
         (model, "output.Y.expr = \"U\"\nlive.observer = \"ekf\"", "7:17", "process noise"),
+        (variable, "[twin_type.A.optimize]\nmove.U = { min = 0, max = 1 }", "2:14", "no model to foresee with"),
         (variable, "[twin.a]\ntype = \"A\"\ndevice = \"d\"\nvariable.W.source = \"i=1\"", "5:10", "no variable `W`"),
         (variable, "source = \"i=1\"\n[twin.a]\ntype = \"A\"", "3:7", "plc = "),
         (
@@ -134,6 +135,50 @@ fn each_kind_of_fault_has_its_place_and_words() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_may_be_moved_and_must_be_kept_is_looked_up() {
+    let text = r#"[twin_type.A.variable]
+Y = {}
+U = { range = [0, 5] }
+V = {}
+B = { data_type = "Boolean" }
+[twin_type.A.model]
+state.x.init = 0
+input = { U = {}, V = {}, B = {} }
+equation.x = "U + V + B - x"
+output.Y.expr = "x"
+[twin_type.A.optimize]
+move.U = { cost = -1, rate = 3 }
+move.V = { min = 0 }
+move.W = { min = 0, max = 1 }
+move.B = {}
+keep.x = {}
+keep.Y = { min = 2, max = 1 }
+keep.z = { max = 1 }
+watch = "0s"
+"#;
+    let expected = [
+        "plant/twins.toml:12:19: twin_type.A.optimize.move.U.cost: -1 is below 0",
+        "plant/twins.toml:12:23: twin_type.A.optimize.move.U.rate: this key is not known",
+        "plant/twins.toml:13:6: twin_type.A.optimize.move.V: how far it may be moved is not bounded; add min and max, or a range to the variable `V`",
+        "plant/twins.toml:14:6: twin_type.A.optimize.move.W: the model has no input `W`; there is U, V, B",
+        "plant/twins.toml:15:6: twin_type.A.optimize.move.B: `B` is no number",
+        "plant/twins.toml:16:6: twin_type.A.optimize.keep.x.max: this key is missing; give max, min or both",
+        "plant/twins.toml:17:10: twin_type.A.optimize.keep.Y: min = 2 is above max = 1",
+        "plant/twins.toml:18:6: twin_type.A.optimize.keep.z: the model has no state or output `z`",
+        "plant/twins.toml:19:9: twin_type.A.optimize.watch: ",
+    ];
+    let said = faults_of(text, &[]);
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.starts_with(expected), "{said}, expected {expected}");
+    }
+    let ranged = text.lines().take(11).chain(["move.U = {}"]).collect::<Vec<_>>().join("\n");
+    let config = parse_with(&ranged, &[]).unwrap();
+    let optimize = config.twins.types[0].optimize.as_ref().unwrap();
+    assert_eq!((optimize.moves[0].min, optimize.moves[0].max), (0.0, 5.0), "of the variable's range");
 }
 
 #[test]

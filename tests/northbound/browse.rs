@@ -165,7 +165,7 @@ async fn names_and_type_definitions_are_those_of_the_information_model() {
         "Heater1.Statistics.Running",
         "Heater1.Statistics.WindowNumberOfValues",
         "Heater1.Counter.HA Configuration",
-        "Heater1.OptimizeSetpoints",
+        "Bare1.OptimizeSetpoints",
         "Nobody",
         "Heater1.",
         "",

@@ -34,6 +34,7 @@ fn many() -> Twins {
         parameters: Vec::new(),
     };
     let twin_type = TwinType {
+        optimize: None,
         name: "Many".into(),
         description: String::new(),
         variables,

@@ -21,6 +21,10 @@ fn fit(start: Variant, end: Variant, parameters: Variant, wait: Variant) -> Vec<
     vec![start, end, parameters, wait]
 }
 
+fn set_points(apply: bool) -> Vec<Variant> {
+    vec!["Temperature".into(), 50.0.into(), 60_000.0.into(), apply.into()]
+}
+
 /// Whether a call came as far as the service behind the methods.
 fn was_served(result: &CallMethodResult) -> bool {
     !matches!(
@@ -61,6 +65,16 @@ async fn wrong_arguments_are_named_each() {
             "Simulate",
             vec![time(0), time(10), "Pressure".into(), Variant::Empty, Variant::Empty],
             vec![good, good, S::BadInvalidArgument, good, good],
+        ),
+        (
+            "OptimizeSetpoints",
+            vec!["Pressure".into(), f64::NAN.into(), 0.0.into(), 1.0.into()],
+            vec![S::BadInvalidArgument, S::BadOutOfRange, S::BadOutOfRange, S::BadTypeMismatch],
+        ),
+        (
+            "OptimizeSetpoints",
+            vec!["Temperature".into(), "hot".into(), (-5.0).into(), true.into()],
+            vec![good, S::BadTypeMismatch, S::BadOutOfRange, good],
         ),
         ("Correlate", vec![time(0), time(10), texts(&["Batch"])], vec![good, good, S::BadInvalidArgument]),
     ];
@@ -147,6 +161,8 @@ async fn a_role_may_call_what_its_row_says() {
         let cases = [
             ("Fit", fit(Variant::Empty, Variant::Empty, Variant::Empty, 0.0.into()), may_fit),
             ("SetParameters", set, may_set),
+            ("OptimizeSetpoints", set_points(false), may_fit),
+            ("OptimizeSetpoints", set_points(true), may_set),
             ("Correlate", vec![time(0), time(10), Variant::Empty], may_fit),
         ];
         for (method, arguments, may) in cases {

@@ -117,14 +117,23 @@ async fn access_bits_tell_the_truth_and_writes_are_refused_by_them() {
         assert_eq!(bits("Heater1.Setpoint", AttributeId::AccessLevel).await, read | history | edit | write);
         let may = if role == Role::Observer { read | history } else { read | history | write };
         assert_eq!(bits("Heater1.Setpoint", AttributeId::UserAccessLevel).await, may);
+        // A value and nothing else goes through to a PLC.
+        let through = AccessLevel::CURRENT_WRITE.bits();
+        assert_eq!(bits("Heater1.HeaterPower", AttributeId::AccessLevel).await, read | history | edit | through);
+        let may = if role == Role::Observer { read | history } else { read | history | through };
+        assert_eq!(bits("Heater1.HeaterPower", AttributeId::UserAccessLevel).await, may);
         assert_eq!(bits("Heater1.Statistics.Temperature.Mean", AttributeId::UserAccessLevel).await, read);
 
         let value = |value: Variant| DataValue { value: Some(value), ..DataValue::default() };
         let stamped = DataValue { source_timestamp: Some(DateTime::now()), ..value(1.0.into()) };
         let denied = if role == Role::Observer { StatusCode::BadUserAccessDenied } else { StatusCode::BadTypeMismatch };
+        let no_plc = if role == Role::Observer { denied } else { StatusCode::BadNoCommunication };
         let writes = [
             ("Heater1.Temperature", AttributeId::Value, value(1.0.into()), StatusCode::BadNotWritable),
-            ("Heater1.Temperature", AttributeId::Value, stamped, StatusCode::BadWriteNotSupported),
+            ("Heater1.Temperature", AttributeId::Value, stamped.clone(), StatusCode::BadWriteNotSupported),
+            ("Heater1.HeaterPower", AttributeId::Value, stamped, StatusCode::BadWriteNotSupported),
+            ("Heater1.HeaterPower", AttributeId::Value, value("hot".into()), denied),
+            ("Heater1.HeaterPower", AttributeId::Value, value(1.0.into()), no_plc),
             ("Heater1.Setpoint", AttributeId::Value, value("hot".into()), denied),
             ("Heater1.Setpoint", AttributeId::Value, value(Variant::Empty), denied),
             ("Heater1.Setpoint", AttributeId::DisplayName, value("x".into()), StatusCode::BadNotWritable),

@@ -23,13 +23,17 @@ use uatwin::{
         StateSource,
     },
     northbound::{HistoryStatus, Publisher, Role, Server, ServerConfig, World},
+    optimize::Move,
     preprocess::FilterSpec,
     revisions::Revisions,
     sample::{Sample, SeriesId, TwinId},
-    southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode},
+    southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode, SharedOutlet},
     statistics::Window,
     time::{Clock, Timestamp},
-    twin::{Activation, DataType, Facet, FitSettings, Observer, Twin, TwinModel, TwinState, TwinType, Twins, Variable},
+    twin::{
+        Activation, DataType, Facet, FitSettings, Observer, OptimizeSettings, Twin, TwinModel, TwinState, TwinType,
+        Twins, Variable,
+    },
 };
 
 pub(crate) const TWINS: &str = "urn:uatwin:twins";
@@ -118,6 +122,10 @@ fn model() -> TwinModel {
     }
 }
 
+fn power() -> Move {
+    Move { input: 0, min: 0.0, max: 2000.0, max_change: 200.0, cost: 0.0, whole: false }
+}
+
 pub(crate) fn twins() -> Twins {
     let mut temperature = variable("Temperature", DataType::Double, "°C", Some((0.0, 150.0)), &[]);
     temperature.limits = Some((0.0, 10.0));
@@ -131,7 +139,7 @@ pub(crate) fn twins() -> Twins {
         description: "An oven".into(),
         variables: vec![
             temperature,
-            variable("HeaterPower", DataType::Double, "W", None, &[]),
+            Variable { writable: true, ..variable("HeaterPower", DataType::Double, "W", None, &[]) },
             variable("Running", DataType::Boolean, "", None, &["Off", "On"]),
             variable("Mode", DataType::Int32, "", None, &["Idle", "Heat", "Cool"]),
             variable("Setpoint", DataType::Double, "°C", Some((0.0, 150.0)), &[]),
@@ -139,6 +147,7 @@ pub(crate) fn twins() -> Twins {
             variable("Batch", DataType::String, "", None, &[]),
         ],
         model: Some(model()),
+        optimize: Some(OptimizeSettings { moves: vec![power()], keeps: Vec::new(), watch: Duration::from_secs(1) }),
         window: Window::Duration(600.0),
     };
     let bare = TwinType {
@@ -150,6 +159,7 @@ pub(crate) fn twins() -> Twins {
             Variable { array: true, ..variable("Tags", DataType::String, "", None, &[]) },
         ],
         model: None,
+        optimize: None,
         window: Window::Values(100),
     };
     let address = |name: &str, v: &str| {
@@ -222,7 +232,7 @@ pub(crate) fn world_of(twins: Twins) -> Parts {
                 Revisions::open(Arc::clone(&store) as _, Arc::clone(state.configured()), clock.now()).unwrap().0,
                 HashMap::new(),
             ),
-            commands,
+            (commands, Arc::from([SharedOutlet::default()])),
             Arc::clone(&clock) as _,
             TaskTracker::new(),
         ),

@@ -25,4 +25,5 @@ mod pharmacokinetics;
 mod prediction;
 mod profile;
 mod sensitivity;
+mod setpoints;
 mod support;

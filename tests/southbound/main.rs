@@ -20,7 +20,7 @@ use uatwin::{
     sample::{Sample, SeriesId, StatusCode, Value},
     southbound::{
         Credentials, Event, LinkState, LinkStatus, NodeAddress, PathElement, PlcConfig, PlcId, SecurityMode,
-        SharedLink, Watch, opcua_client::OpcUaClient,
+        SharedLink, SharedOutlet, Watch, opcua_client::OpcUaClient,
     },
     time::{Clock, Timestamp},
     ua,
@@ -42,6 +42,7 @@ fn now() -> Timestamp {
 struct Running {
     events: mpsc::Receiver<Event>,
     link: SharedLink,
+    outlet: SharedOutlet,
     stop: CancellationToken,
     task: JoinSet<()>,
     _pki: tempfile::TempDir,
@@ -85,7 +86,7 @@ fn watches(addresses: impl IntoIterator<Item = NodeAddress>) -> Vec<Watch> {
 
 fn start(config: PlcConfig, watches: Vec<Watch>) -> Running {
     let (sender, events) = mpsc::channel(64);
-    let link = SharedLink::new(RwLock::new(LinkStatus::default()));
+    let (link, outlet) = (SharedLink::new(RwLock::new(LinkStatus::default())), SharedOutlet::default());
     let stop = CancellationToken::new();
     let pki = tempfile::tempdir().unwrap();
     let client = OpcUaClient {
@@ -93,6 +94,7 @@ fn start(config: PlcConfig, watches: Vec<Watch>) -> Running {
         config,
         watches,
         link: link.clone(),
+        outlet: outlet.clone(),
         events: sender,
         clock: Arc::new(WallClock),
         pki_dir: pki.path().to_owned(),
@@ -100,7 +102,7 @@ fn start(config: PlcConfig, watches: Vec<Watch>) -> Running {
     };
     let mut task = JoinSet::new();
     task.spawn(client.run(stop.clone()));
-    Running { events, link, stop, task, _pki: pki }
+    Running { events, link, outlet, stop, task, _pki: pki }
 }
 
 impl Running {
@@ -433,4 +435,67 @@ async fn cpu_per_value_of_ten_thousand_at_one_hertz() {
     let _plc = source.unwrap().join().unwrap();
     let status = client.end().await;
     assert_eq!((status.samples_dropped, status.reconnects), (0, 0));
+}
+
+#[tokio::test]
+async fn a_write_goes_to_the_plc_in_its_own_type_and_comes_back_with_its_status() {
+    let held = [
+        ("double", Value::Double(1.0)),
+        ("float", Value::Float(1.0)),
+        ("register", Value::UInt16(1)),
+        ("flag", Value::Boolean(false)),
+        ("locked", Value::Double(1.0)),
+    ];
+    let held = held.map(|(name, value)| (name, Sample { value, ..Sample::good(second(0.0), 0.0) }));
+    let memory = memory(held);
+    let plc = Plc::start(0, &["urn:before"], &memory);
+    let mut client = start(config(&plc.url()), watches([id("double")]));
+    let outlet = client.outlet.clone();
+    assert_eq!(outlet.write(id("double"), Value::Double(2.0)).await, StatusCode::BadNoCommunication);
+    client.connected().await;
+    let cases = [
+        (id("double"), Value::Double(2.5), StatusCode::Good, Some(Value::Double(2.5))),
+        (
+            path(&[(None, "Objects"), (None, "Device"), (None, "float")]),
+            Value::Double(0.1),
+            StatusCode::Good,
+            Some(Value::Float(0.1)),
+        ),
+        (id("register"), Value::Double(632.7), StatusCode::Good, Some(Value::UInt16(633))),
+        (id("register"), Value::Double(-1.0), StatusCode::BadOutOfRange, Some(Value::UInt16(633))),
+        (id("flag"), Value::Boolean(true), StatusCode::Good, Some(Value::Boolean(true))),
+        (id("flag"), Value::Double(0.0), StatusCode::BadTypeMismatch, Some(Value::Boolean(true))),
+        (id("locked"), Value::Double(2.0), StatusCode::BadUserAccessDenied, Some(Value::Double(1.0))),
+        (id("absent"), Value::Double(2.0), StatusCode::BadNodeIdUnknown, None),
+    ];
+    for (address, value, status, held) in cases {
+        let asked = format!("{address:?} {value:?}");
+        let name = match &address {
+            NodeAddress::Id { identifier, .. } => identifier[2..].to_owned(),
+            NodeAddress::Path(path) => path.last().unwrap().name.clone(),
+        };
+        assert_eq!(outlet.write(address, value).await, status, "{asked}");
+        assert_eq!(memory.lock().unwrap().live.get(&name).map(|sample| sample.value.clone()), held, "{asked}");
+    }
+    drop(plc);
+    client.lost().await;
+    assert_eq!(outlet.write(id("double"), Value::Double(2.0)).await, StatusCode::BadNoCommunication);
+    assert_eq!(client.end().await.reconnects, 0);
+}
+
+/// Whether the value arrived nobody knows: that is said, and nothing else waits for it.
+#[tokio::test]
+async fn a_write_whose_plc_goes_away_is_answered() {
+    let memory = memory([("mute", Sample::good(second(0.0), 1.0))]);
+    let plc = Plc::start(0, &[], &memory);
+    let mut client = start(config(&plc.url()), watches([id("mute")]));
+    client.connected().await;
+    let outlet = client.outlet.clone();
+    let (status, ()) = tokio::join!(outlet.write(id("mute"), Value::Double(2.0)), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(plc);
+    });
+    assert!(status.is_bad(), "{status}");
+    client.lost().await;
+    client.end().await;
 }

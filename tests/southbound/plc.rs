@@ -17,7 +17,7 @@ use opcua::{
         address_space::AddressSpace,
         diagnostics::NamespaceMetadata,
         node_manager::{
-            HistoryNode, ParsedReadValueId, RequestContext, ServerContext,
+            HistoryNode, ParsedReadValueId, RequestContext, ServerContext, WriteNode,
             memory::{InMemoryNodeManagerBuilder, InMemoryNodeManagerImpl},
         },
     },
@@ -205,6 +205,35 @@ impl InMemoryNodeManagerImpl for Nodes {
             _ => space.read(context, node, max_age, timestamps),
         };
         nodes.iter().map(read).collect()
+    }
+
+    /// Everything may be written that has the type it had; `locked` refuses, `mute` does not answer for long.
+    async fn write(
+        &self,
+        _: &RequestContext,
+        _: &RwLock<AddressSpace>,
+        nodes: &mut [&mut WriteNode],
+    ) -> Result<(), StatusCode> {
+        for node in nodes {
+            let (name, written) = (name(&node.value().node_id), ua::value(node.value().value.value.as_ref().unwrap()));
+            if name == "mute" {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+            let mut memory = self.memory.lock().unwrap();
+            let status = match (memory.live.get_mut(&name), written) {
+                (None, _) => StatusCode::BadNodeIdUnknown,
+                (Some(_), _) if name == "locked" => StatusCode::BadUserAccessDenied,
+                (Some(held), Some(value)) if ua::data_type_of(&held.value) == ua::data_type_of(&value) => {
+                    let given = &node.value().value;
+                    assert!(given.status.is_none() && given.source_timestamp.is_none(), "{given:?}");
+                    held.value = value;
+                    StatusCode::Good
+                }
+                _ => StatusCode::BadTypeMismatch,
+            };
+            node.set_status(status);
+        }
+        Ok(())
     }
 
     async fn create_value_monitored_items(

@@ -89,7 +89,14 @@ impl Plant {
             }
         });
         let past = (revisions, HashMap::new());
-        let jobs = Jobs::new(Arc::clone(&state), Arc::clone(&store), past, commands, clock, TaskTracker::new());
+        let jobs = Jobs::new(
+            Arc::clone(&state),
+            Arc::clone(&store),
+            past,
+            (commands, Arc::from([])),
+            clock,
+            TaskTracker::new(),
+        );
         Self { jobs, state, store, _stage: stage }
     }
 

@@ -5,6 +5,7 @@
 mod ingest;
 mod jobs;
 mod revisions;
+mod setpoints;
 
 use std::{io, path::Path, sync::Arc};
 

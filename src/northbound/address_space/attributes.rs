@@ -121,6 +121,8 @@ impl AddressSpace {
         }
         if self.is_internal(TwinId(t), live) {
             level |= AccessLevel::CURRENT_WRITE | AccessLevel::STATUS_WRITE | AccessLevel::TIMESTAMP_WRITE;
+        } else if matches!(live, Live::Variable(v) if self.variable(Owner::Twin(t), v).writable) {
+            level |= AccessLevel::CURRENT_WRITE;
         }
         level
     }

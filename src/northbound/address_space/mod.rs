@@ -241,7 +241,7 @@ impl TypeTable {
             variables: variables.collect(),
             numeric: numbered.clone().filter(|(_, v)| v.is_numeric()).map(|(v, _)| index(v)).collect(),
             variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
-            parts: twin_parts(model.is_some()),
+            parts: twin_parts(twin_type),
             inputs: inputs.into(),
             outputs: outputs.into(),
         }
@@ -275,14 +275,20 @@ fn variable_parts(twin_type: &TwinType, v: usize, variable: &Variable) -> Box<[P
 }
 
 /// A twin's parts besides its variables and its Connection.
-fn twin_parts(has_model: bool) -> Box<[Part]> {
+fn twin_parts(twin_type: &TwinType) -> Box<[Part]> {
+    let has_model = twin_type.model.is_some();
     let mut parts = vec![Part::Statistics];
     if has_model {
         parts.push(Part::Model);
     }
     for (m, method) in signatures::METHODS.iter().enumerate() {
-        let on_twin = method.id != ids::METHOD_RESET_STATISTICS;
-        if on_twin && (has_model || method.id == ids::METHOD_CORRELATE) {
+        let has_it = match method.id {
+            ids::METHOD_RESET_STATISTICS => false, // of Statistics
+            ids::METHOD_CORRELATE => true,
+            ids::METHOD_OPTIMIZE_SETPOINTS => twin_type.optimize.is_some(),
+            _ => has_model,
+        };
+        if has_it {
             parts.push(Part::Method(Method(u8::try_from(m).unwrap_or(u8::MAX))));
         }
     }

@@ -10,6 +10,7 @@ mod resolve;
 mod session;
 mod subscribe;
 mod watchdog;
+mod write;
 
 use std::{
     path::PathBuf,
@@ -33,7 +34,7 @@ use self::{
 };
 use crate::{
     sample::StatusCode,
-    southbound::{Event, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SharedLink, Watch},
+    southbound::{Event, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SharedLink, SharedOutlet, Watch},
     time::Clock,
 };
 
@@ -57,6 +58,8 @@ pub struct OpcUaClient {
     pub watches: Vec<Watch>,
     /// Shown to operators; this is its only writer.
     pub link: SharedLink,
+    /// What is written to the PLC comes this way.
+    pub outlet: SharedOutlet,
     /// To ingest.
     pub events: mpsc::Sender<Event>,
     /// Ours; the PLC's is compared with it.
@@ -171,9 +174,11 @@ impl OpcUaClient {
         if !self.say_connected(&established).await {
             return End::Unwanted;
         }
+        let (_open, writes) = self.outlet.open();
         tokio::select! {
             biased;
             () = self.deliver(inbox) => End::Unwanted,
+            never = write::serve(session, &established.limits, writes) => match never {},
             reason = watchdog::watch(session, inbox, &established.subscription, &*self.clock, |offset_s| {
                 self.link(|link| link.clock_offset_s = offset_s);
             }) => End::Failed(reason),
