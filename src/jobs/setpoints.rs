@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{CallError, Jobs, prediction};
 use crate::{
     ingest::Standing,
-    optimize::{self, Kept, OptimizeError, SetPoints, Task},
+    optimize::{self, Keep, Kept, OptimizeError, SetPoints, Task},
     sample::{Sample, StatusCode, TwinId},
     simulate::{Options, Signal},
     twin::{Facet, OptimizeSettings, TwinModel},
@@ -118,7 +118,9 @@ impl Jobs {
         let mut advice = advice(&spec, &settings, &inputs, goal, &found);
         let moved = self.moved(twin, &spec, &settings, &inputs, &found);
         if let (Some(claim), true) = (claim, found.broken.is_empty() && !moved.is_empty()) {
-            let said = self.apply(claim, &settings, &spec, moved, by).await;
+            // On a task of its own: a session that closes meanwhile must not leave half of it written, or unwatched.
+            let applied = self.tasks.spawn(apply(claim, settings, spec, moved, by.to_owned())).await;
+            let said = applied.map_err(|panic| CallError::Internal(panic.to_string()))?;
             advice.applied = said.is_ok();
             advice.message = format!("{}; {}", advice.message, said.unwrap_or_else(|said| said));
         }
@@ -182,58 +184,8 @@ impl Jobs {
             .collect()
     }
 
-    /// Writes one after the other; what has been written goes back if a later one fails. What was done, or why nothing was.
-    async fn apply(
-        self: &Arc<Self>,
-        claim: Claim,
-        settings: &OptimizeSettings,
-        spec: &TwinModel,
-        moved: Vec<Moved>,
-        by: &str,
-    ) -> Result<String, String> {
-        let twin = claim.1;
-        if let Some(fixed) = moved.iter().find(|m| !self.may_write(twin, m.variable)) {
-            return Err(format!("not applied: {} is not writable (writable = true in its variable)", fixed.name));
-        }
-        // What is beyond its bound now has been judged by the search; the watch is over what was kept.
-        let kept = settings.keeps.iter().filter(|keep| self.look(twin, spec, keep.of).is_none_or(|y| within(keep, y)));
-        let kept: Vec<_> = kept.cloned().collect();
-        let mut written: Vec<&Moved> = Vec::new();
-        let mut said = Vec::new();
-        for step in &moved {
-            let status = self.set(twin, step.variable, step.new).await;
-            info!(twin = %self.name(twin), by, input = step.name, from = step.old, to = step.new, %status, "set-point written");
-            said.push(format!("{} {}", step.name, status));
-            written.push(step);
-            if !status.is_good() {
-                // This one too: its value may have arrived although its answer did not.
-                let back = self.put_back(twin, &written).await;
-                return Err(format!("not applied: {}; old values written back: {back}", said.join(", ")));
-            }
-        }
-        let watch = settings.watch;
-        let message = format!("written: {}; watched for {watch:?}", said.join(", "));
-        let (jobs, spec) = (Arc::clone(self), spec.clone());
-        self.tasks.spawn(async move {
-            let ended = tokio::select! {
-                broken = jobs.until_broken(twin, &spec, &kept) => Some(broken),
-                () = tokio::time::sleep(watch) => None,
-                () = jobs.watched.stopping.cancelled() => {
-                    warn!(twin = %jobs.name(twin), "the program stops: the set-points applied last are not watched any more");
-                    None
-                }
-            };
-            if let Some(broken) = ended {
-                let back = jobs.put_back(twin, &moved.iter().collect::<Vec<_>>()).await;
-                warn!(twin = %jobs.name(twin), broken, back, "a bound broke: the old set-points went back");
-            }
-            drop(claim);
-        });
-        Ok(message)
-    }
-
     /// Until something leaves its bounds; says what.
-    async fn until_broken(&self, twin: TwinId, spec: &TwinModel, kept: &[optimize::Keep]) -> String {
+    async fn until_broken(&self, twin: TwinId, spec: &TwinModel, kept: &[Keep]) -> String {
         loop {
             tokio::time::sleep(LOOK).await;
             for keep in kept {
@@ -278,7 +230,7 @@ impl Jobs {
     }
 
     /// The old values; what came of each.
-    async fn put_back(&self, twin: TwinId, moved: &[&Moved]) -> String {
+    async fn put_back(&self, twin: TwinId, moved: &[Moved]) -> String {
         let mut said = Vec::new();
         for step in moved {
             let status = self.set(twin, step.variable, step.old).await;
@@ -292,12 +244,58 @@ impl Jobs {
     }
 }
 
+/// Writes one after the other; what has been written goes back if a later one fails. What was done, or why nothing was.
+async fn apply(
+    claim: Claim,
+    settings: OptimizeSettings,
+    spec: TwinModel,
+    moved: Vec<Moved>,
+    by: String,
+) -> Result<String, String> {
+    let (jobs, twin) = (Arc::clone(&claim.0), claim.1);
+    if let Some(fixed) = moved.iter().find(|step| !jobs.may_write(twin, step.variable)) {
+        return Err(format!("not applied: {} is not writable (writable = true in its variable)", fixed.name));
+    }
+    // What is beyond its bound already, the search has judged; the watch is over what is kept now.
+    let is_kept = |keep: &&Keep| jobs.look(twin, &spec, keep.of).is_none_or(|y| within(keep, y));
+    let kept: Vec<Keep> = settings.keeps.iter().filter(is_kept).cloned().collect();
+    let mut said = Vec::new();
+    for (done, step) in moved.iter().enumerate() {
+        let status = jobs.set(twin, step.variable, step.new).await;
+        info!(twin = %jobs.name(twin), by, input = step.name, from = step.old, to = step.new, %status, "set-point written");
+        said.push(format!("{} {status}", step.name));
+        if !status.is_good() {
+            // This one too: its value may have arrived although its answer did not.
+            let back = jobs.put_back(twin, &moved[..=done]).await;
+            return Err(format!("not applied: {}; old values written back: {back}", said.join(", ")));
+        }
+    }
+    let message = format!("written: {}; watched for {:?}", said.join(", "), settings.watch);
+    jobs.tasks.spawn(watch(claim, settings.watch, kept, spec, moved));
+    Ok(message)
+}
+
+/// Looks on until the time is over, or a bound breaks: then the old values go back.
+async fn watch(claim: Claim, length: Duration, kept: Vec<Keep>, spec: TwinModel, moved: Vec<Moved>) {
+    let (jobs, twin) = (&claim.0, claim.1);
+    tokio::select! {
+        broken = jobs.until_broken(twin, &spec, &kept) => {
+            let back = jobs.put_back(twin, &moved).await;
+            warn!(twin = %jobs.name(twin), broken, back, "a bound broke: the old set-points went back");
+        }
+        () = tokio::time::sleep(length) => info!(twin = %jobs.name(twin), "the set-points kept all bounds while watched"),
+        () = jobs.watched.stopping.cancelled() => {
+            warn!(twin = %jobs.name(twin), "the program stops: the set-points applied last are not watched any more");
+        }
+    }
+}
+
 /// The value now of each input that may be moved; one that has come and waits for its dead time counts.
 fn present(settings: &OptimizeSettings, inputs: &[Signal]) -> Vec<f64> {
     settings.moves.iter().map(|by| inputs[by.input].values.last().copied().unwrap_or(f64::NAN)).collect()
 }
 
-fn within(keep: &optimize::Keep, y: f64) -> bool {
+fn within(keep: &Keep, y: f64) -> bool {
     (keep.min..=keep.max).contains(&y)
 }
 

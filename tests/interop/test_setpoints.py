@@ -94,7 +94,7 @@ async def test_a_client_writes_through_to_the_plant(demo_with_past):
         await stands_at(at_plant, 321.0)
         await stands_at(power, 321.0)
         assert await status_of(power.write_value(double(5000.0))) == codes.BadOutOfRange, "the plant's own answer"
-        assert await status_of(power.write_value(double(1.0, StatusCode_=ua.StatusCode(codes.UncertainInitialValue)))) == codes.BadWriteNotSupported
+        assert await status_of(power.write_value(double(1.0, StatusCode=ua.StatusCode(codes.UncertainInitialValue)))) == codes.BadWriteNotSupported
         assert await status_of((await child(twin, "Temperature")).write_value(double(20.0))) == codes.BadNotWritable
         assert await at_plant.read_value() == 321.0
         await back_to_the_programme(plant)

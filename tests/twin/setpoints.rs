@@ -215,7 +215,7 @@ async fn nothing_is_written_that_breaks_a_bound_or_is_not_writable() {
     let plant = Plant::new(&config(), "").await;
     let found = plant.optimize(500.0, true).await.unwrap();
     assert!(found.predicted <= 60.0, "{found:?}");
-    let plant = Plant::new(&config().replace("max = 60 }", "max = 15, min = 14 }"), "").await;
+    let plant = Plant::new(&config().replace("max = 60 }", "min = 90 }"), "").await;
     let found = plant.optimize(40.0, true).await.unwrap();
     assert!(!found.applied && found.message.contains("Temperature"), "{found:?}");
     assert_eq!((found.values.as_slice(), plant.written()), (&[20.0, 0.0][..], vec![]));
