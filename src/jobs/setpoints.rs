@@ -119,7 +119,7 @@ impl Jobs {
         let moved = self.moved(twin, &spec, &settings, &inputs, &found);
         if let (Some(claim), true) = (claim, found.broken.is_empty() && !moved.is_empty()) {
             // On a task of its own: a session that closes meanwhile must not leave half of it written, or unwatched.
-            let applied = self.tasks.spawn(apply(claim, settings, spec, moved, by.to_owned())).await;
+            let applied = self.tasks.spawn(carry_out(claim, settings, spec, moved, by.to_owned())).await;
             let said = applied.map_err(|panic| CallError::Internal(panic.to_string()))?;
             advice.applied = said.is_ok();
             advice.message = format!("{}; {}", advice.message, said.unwrap_or_else(|said| said));
@@ -245,7 +245,7 @@ impl Jobs {
 }
 
 /// Writes one after the other; what has been written goes back if a later one fails. What was done, or why nothing was.
-async fn apply(
+async fn carry_out(
     claim: Claim,
     settings: OptimizeSettings,
     spec: TwinModel,
