@@ -88,7 +88,7 @@ pub struct App {
     control: Option<Control>,
     stood: HashMap<TwinId, (Timestamp, Vec<f64>)>,
     ingest_channels: ingest::Channels,
-    changed: mpsc::Receiver<Vec<SeriesId>>,
+    changed: mpsc::Receiver<ingest::Changes>,
     warm_starts: mpsc::Receiver<TwinId>,
     events: mpsc::Sender<Event>,
     clock: Arc<dyn Clock>,
@@ -280,7 +280,7 @@ async fn drain(
 
 /// Pushes changed values to subscribers in bursts, and everything derived once a second.
 async fn publish(
-    mut changed: mpsc::Receiver<Vec<SeriesId>>,
+    mut changed: mpsc::Receiver<ingest::Changes>,
     publisher: Publisher,
     clock: Arc<dyn Clock>,
 ) -> &'static str {
@@ -291,8 +291,11 @@ async fn publish(
     let mut batch: Vec<SeriesId> = Vec::new();
     loop {
         tokio::select! {
-            series = changed.recv() => match series {
-                Some(series) => batch.extend(series),
+            changes = changed.recv() => match changes {
+                Some(changes) => {
+                    batch.extend(changes.series);
+                    changes.programs.iter().for_each(|(twin, program)| publisher.program(*twin, program));
+                }
                 None => return "publish",
             },
             _ = burst.tick(), if !batch.is_empty() => {

@@ -18,6 +18,7 @@ pub mod model;
 pub mod simulate;
 pub mod fit;
 pub mod optimize;
+pub mod program;
 pub mod twin;
 pub mod revisions;
 pub mod ingest;

@@ -374,6 +374,7 @@ impl Revision {
             end,
             finished_at,
             duration_s: fitted.duration_s,
+            revision: self.number,
             report: Some(report),
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     model::Model,
     optimize::{Keep, Move},
     preprocess::FilterSpec,
+    program::Program,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{NodeAddress, PlcId},
     statistics::{Rolling, Window},
@@ -427,6 +428,8 @@ pub struct LastFit {
     pub finished_at: Timestamp,
     /// How long it took, seconds.
     pub duration_s: f64,
+    /// In force when it ended.
+    pub revision: u32,
     /// Its figures, once there are any.
     pub report: Option<Arc<FitReport>>,
 }
@@ -476,6 +479,8 @@ pub struct TwinLive {
     pub basis: Option<Arc<FitReport>>,
     /// The last fit, in force or not.
     pub last_fit: LastFit,
+    /// The same as a program (OPC 10000-10), from the start of the server on.
+    pub program: Program,
 }
 
 /// Every twin's present. (Not called "state": that is x.)
@@ -552,6 +557,7 @@ impl TwinLive {
             parameters: twin.parameters.clone().into(),
             basis: None,
             last_fit: LastFit::default(),
+            program: Program::default(),
         }
     }
 

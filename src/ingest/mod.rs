@@ -8,7 +8,7 @@ mod live_model;
 mod task;
 
 pub use live_model::Standing;
-pub use task::{Channels, run};
+pub use task::{Changes, Channels, run};
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +17,11 @@ use tokio::sync::oneshot;
 use crate::{
     history::writer::HistoryMessage,
     preprocess::Chain,
+    program::{Ask, Program, ProgramState},
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcId},
     time::Timestamp,
-    twin::{Facet, InForce, LastFit, TwinState},
+    twin::{Facet, FitState, InForce, LastFit, TwinState},
 };
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
@@ -55,8 +56,20 @@ pub enum Command {
         /// Gets it.
         reply: oneshot::Sender<Option<Standing>>,
     },
-    /// How the twin's last fit stands.
+    /// How the twin's last fit stands; its program follows.
     LastFit(TwinId, Box<LastFit>),
+    /// How much of the running fit is done, percent.
+    Progress(TwinId, f64),
+    /// What a client asks of the twin's program, where nothing runs that would have to be ended first; answers whether the
+    /// program's state allows it.
+    Program {
+        /// Whose.
+        twin: TwinId,
+        /// What.
+        ask: Ask,
+        /// Told whether it is done.
+        reply: oneshot::Sender<bool>,
+    },
     /// A client wrote an internal variable.
     Write {
         /// Whose.
@@ -77,6 +90,8 @@ pub struct Output {
     pub history: Vec<HistoryMessage>,
     /// Series whose live value changed.
     pub changed: Vec<SeriesId>,
+    /// Programs after each of their changes, in order.
+    pub programs: Vec<(TwinId, Program)>,
     /// Twins whose live model should be started from history.
     pub warm_starts: Vec<TwinId>,
 }
@@ -197,7 +212,26 @@ impl Ingest {
             Command::Standing { twin, reply } => {
                 let _ = reply.send(self.standing(twin));
             }
-            Command::LastFit(twin, last_fit) => self.state.write(twin).last_fit = *last_fit,
+            Command::LastFit(twin, last_fit) => {
+                let fit = last_fit.state;
+                self.state.write(twin).last_fit = *last_fit;
+                self.follow(twin, fit, now, output); // last: who sees the program's end finds its result
+            }
+            Command::Progress(twin, percent) => {
+                let program = &mut self.state.write(twin).program;
+                if program.state == ProgramState::Running && percent > program.progress {
+                    program.progress = percent;
+                    output.programs.push((twin, *program));
+                }
+            }
+            Command::Program { twin, ask, reply } => {
+                let program = &mut self.state.write(twin).program;
+                let is_done = program.asked(ask).is_some_and(|to| program.go(to, now));
+                if is_done {
+                    output.programs.push((twin, *program));
+                }
+                let _ = reply.send(is_done); // a caller that has gone doesn't undo it
+            }
             Command::Write { twin, variable, sample } => {
                 let series = self.state.configured().series(twin, Facet::Variable(variable));
                 self.on_samples(now, vec![(series, sample)], output);
@@ -346,6 +380,25 @@ impl Ingest {
             self.restart(twin, at, state);
         }
         self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
+    }
+
+    /// The program is the fit, whoever began it: it runs with it and ends as it ends.
+    fn follow(&mut self, twin: TwinId, fit: FitState, now: Timestamp, output: &mut Output) {
+        let program = &mut self.state.write(twin).program;
+        let is_at_work = matches!(program.state, ProgramState::Running | ProgramState::Suspended);
+        let way: &[ProgramState] = match fit {
+            // Nothing leads from Halted to Running: `Fit` needs no Reset.
+            FitState::Running if program.state == ProgramState::Halted => &[ProgramState::Ready, ProgramState::Running],
+            FitState::Running => &[ProgramState::Running],
+            FitState::Completed if is_at_work => &[ProgramState::Running, ProgramState::Ready],
+            FitState::Failed | FitState::Cancelled if is_at_work => &[ProgramState::Halted],
+            _ => &[],
+        };
+        for to in way {
+            if program.go(*to, now) {
+                output.programs.push((twin, *program));
+            }
+        }
     }
 
     fn restart(&mut self, twin: TwinId, at: Timestamp, state: Vec<f64>) {

@@ -10,10 +10,20 @@ use tokio::{
 use super::{Command, Ingest, Output, StoredUntil};
 use crate::{
     history::writer::HistoryMessage,
+    program::Program,
     sample::{SeriesId, TwinId},
     southbound::Event,
     time::Clock,
 };
+
+/// What subscribers are to learn.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Series with another live value.
+    pub series: Vec<SeriesId>,
+    /// Programs after each of their changes, in order: of these none may be passed over.
+    pub programs: Vec<(TwinId, Program)>,
+}
 
 /// The stage's queues; every one has a bound.
 pub struct Channels {
@@ -24,7 +34,7 @@ pub struct Channels {
     /// To the writer. Full: the stage waits, and with it the sources' queue.
     pub history: mpsc::Sender<HistoryMessage>,
     /// To the publisher. Full: the stage waits; the publisher never does more than copy and push.
-    pub changed: mpsc::Sender<Vec<SeriesId>>,
+    pub changed: mpsc::Sender<Changes>,
     /// To the jobs. Full: dropped, a model then goes on from where it is.
     pub warm_starts: mpsc::Sender<TwinId>,
 }
@@ -64,9 +74,10 @@ async fn hand_on(channels: &Channels, output: &mut Output) -> Result<(), mpsc::e
     for message in output.history.drain(..) {
         channels.history.send(message).await?;
     }
-    if !output.changed.is_empty() {
+    if !output.changed.is_empty() || !output.programs.is_empty() {
+        let (series, programs) = (std::mem::take(&mut output.changed), std::mem::take(&mut output.programs));
         // A publisher that has ended is noticed by app; the samples are safe in history.
-        let _ = channels.changed.send(std::mem::take(&mut output.changed)).await;
+        let _ = channels.changed.send(Changes { series, programs }).await;
     }
     for twin in output.warm_starts.drain(..) {
         let _ = channels.warm_starts.try_send(twin);

@@ -1,21 +1,30 @@
 //! One fit, from history to parameters in force.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CallError, Caller, FitOutcome, Jobs, experiment::Recorded};
+use super::{CallError, Caller, FitOutcome, Jobs, RunningFit, experiment::Recorded};
 use crate::{
     fit::{self, FitReport},
     ingest::Command,
+    program::ProgramState,
     revisions::{Fitted, Origin},
     sample::TwinId,
     time::Timestamp,
     twin::{Activation, FitState, InForce, LastFit, TwinModel},
 };
+
+/// How often progress is told at the most: five times a second, in ticks of 100 ns.
+const PROGRESS_EVERY_TICKS: u64 = 2_000_000;
+/// How often a fit that stands still looks whether it may go on.
+const SUSPENDED_LOOK: Duration = Duration::from_millis(50);
 
 /// A fit that has its slot and its data.
 struct FitJob {
@@ -36,7 +45,9 @@ struct Registered(Arc<Jobs>, TwinId);
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.0.running().remove(&self.1);
+        if let Some(fit) = self.0.running().remove(&self.1) {
+            fit.ended.cancel();
+        }
     }
 }
 
@@ -52,8 +63,9 @@ impl Jobs {
         let spec = self.model(twin)?;
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         let slot = slot.map_err(|_| CallError::Unavailable("all fit slots are taken; try again later".into()))?;
-        let cancel = Arc::new(AtomicBool::new(false));
-        let registered = self.register(twin, Arc::clone(&cancel))?;
+        let fit = RunningFit::default();
+        let cancel = Arc::clone(&fit.cancel);
+        let registered = self.register(twin, fit)?;
         let free = if parameters.is_empty() { spec.model.free() } else { parameters };
         let recorded = self.blocking(move |jobs| Recorded::read(&jobs, twin, times)).await?;
         let usable = recorded.samples();
@@ -83,12 +95,12 @@ impl Jobs {
         Ok(answer)
     }
 
-    fn register(self: &Arc<Self>, twin: TwinId, cancel: Arc<AtomicBool>) -> Result<Registered, CallError> {
+    fn register(self: &Arc<Self>, twin: TwinId, fit: RunningFit) -> Result<Registered, CallError> {
         let mut running = self.running();
         if running.contains_key(&twin) {
             return Err(CallError::Unavailable("a fit already runs on this twin".into()));
         }
-        running.insert(twin, cancel);
+        running.insert(twin, fit);
         Ok(Registered(Arc::clone(self), twin))
     }
 }
@@ -104,7 +116,7 @@ impl FitJob {
             absolute_sigma: self.spec.fit.absolute_sigma,
             ..fit::FitOptions::default()
         };
-        let (state, report, message) = match self.fit(&options) {
+        let (state, report, message) = match self.fit(jobs, &options) {
             _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
             Ok((report, worse)) => {
                 let report = Arc::new(report);
@@ -113,16 +125,22 @@ impl FitJob {
             }
             Err(error) => (FitState::Failed, None, error.to_string()),
         };
+        let revision = jobs.state.read(self.twin).revision;
         let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
-        last_fit.report.clone_from(&report);
+        (last_fit.revision, last_fit.report) = (revision, report.clone());
         let _ = jobs.commands.blocking_send(Command::LastFit(self.twin, Box::new(last_fit)));
-        FitOutcome { state, revision: jobs.state.read(self.twin).revision, report, message }
+        FitOutcome { state, revision, report, message }
     }
 
     /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
-    fn fit(&self, options: &fit::FitOptions) -> Result<(FitReport, Option<String>), fit::FitError> {
+    fn fit(&self, jobs: &Jobs, options: &fit::FitOptions) -> Result<(FitReport, Option<String>), fit::FitError> {
         let model = &self.spec.model;
-        let fit = |to| fit::fit(model, std::slice::from_ref(to), options, &self.cancel, &|_| ());
+        let told = AtomicI64::new(i64::MIN);
+        let at_work = |fraction: f64| {
+            self.tell(jobs, &told, fraction);
+            self.stand_still_while_suspended(jobs);
+        };
+        let fit = |to| fit::fit(model, std::slice::from_ref(to), options, &self.cancel, &at_work);
         let Some((fitted_to, held_out)) = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last))
         else {
             return Ok((fit(&self.recorded.experiment)?, None));
@@ -130,7 +148,7 @@ impl FitJob {
         let report = fit(&fitted_to)?;
         let validate = |theta: &[f64]| {
             let of = FitReport { theta: theta.to_vec(), ..report.clone() };
-            fit::validate(model, std::slice::from_ref(&held_out), &of, options, false, &self.cancel, &|_| ())
+            fit::validate(model, std::slice::from_ref(&held_out), &of, options, false, &self.cancel, &|_| at_work(1.0))
         };
         let before = options.theta.as_deref().unwrap_or(&report.theta);
         let (new, old) = (validate(&report.theta)?, validate(before));
@@ -141,6 +159,24 @@ impl FitJob {
             format!("worse where the data were held out: Rmse {:.4}, in force {before:.4}", new.rmse)
         };
         Ok((report, is_worse.then(says)))
+    }
+
+    /// Progress is only shown: what finds the stage's queue full is left out.
+    fn tell(&self, jobs: &Jobs, told: &AtomicI64, fraction: f64) {
+        let now = jobs.clock.now().ticks();
+        // A clock set back is no reason to be silent.
+        if now.abs_diff(told.load(Ordering::Relaxed)) >= PROGRESS_EVERY_TICKS {
+            told.store(now, Ordering::Relaxed);
+            let _ = jobs.commands.try_send(Command::Progress(self.twin, 100.0 * fraction));
+        }
+    }
+
+    /// On the fit's own thread, between two of its iterations; its slot stays taken.
+    fn stand_still_while_suspended(&self, jobs: &Jobs) {
+        let is_suspended = || jobs.state.read(self.twin).program.state == ProgramState::Suspended;
+        while !self.cancel.load(Ordering::Relaxed) && is_suspended() {
+            std::thread::park_timeout(SUSPENDED_LOOK);
+        }
     }
 
     /// A better fit becomes a revision, and is put in force if the config says so; a worse one is neither.
@@ -197,6 +233,7 @@ impl FitJob {
             end,
             finished_at: if finished { now } else { Timestamp::NULL },
             duration_s: now.seconds_since(self.began),
+            revision: 0,
             report: None,
         }
     }

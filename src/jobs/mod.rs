@@ -4,6 +4,7 @@
 mod experiment;
 mod fit_job;
 mod prediction;
+mod program;
 mod setpoints;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     fit::FitReport,
@@ -59,6 +60,9 @@ pub enum CallError {
     /// `Bad_ResourceUnavailable`.
     #[error("{0}")]
     Unavailable(String),
+    /// `Bad_InvalidState`.
+    #[error("{0}")]
+    InvalidState(String),
     /// `Bad_ResponseTooLarge`.
     #[error("{0}")]
     TooLarge(String),
@@ -117,10 +121,18 @@ pub struct Jobs {
     /// Owned by app.rs, which waits for it.
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
-    /// Cancel flags of the running fits.
-    running: Mutex<HashMap<TwinId, Arc<AtomicBool>>>,
+    /// From before its data are read until its outcome stands.
+    running: Mutex<HashMap<TwinId, RunningFit>>,
     /// Twins whose set-points were moved a moment ago.
     watched: Watched,
+}
+
+/// What others may know of a fit at work.
+#[derive(Clone, Debug, Default)]
+struct RunningFit {
+    cancel: Arc<AtomicBool>,
+    /// Cancelled when what came of it is on its way to the ingest stage.
+    ended: CancellationToken,
 }
 
 impl Jobs {
@@ -177,15 +189,15 @@ impl Jobs {
 
     /// Ends the twin's running fit, if any.
     pub fn cancel_fit(&self, twin: TwinId) {
-        if let Some(cancel) = self.running().get(&twin) {
-            cancel.store(true, Ordering::Relaxed);
+        if let Some(fit) = self.running().get(&twin) {
+            fit.cancel.store(true, Ordering::Relaxed);
         }
     }
 
     /// Ends every running fit, and every watch over set-points: the program stops.
     pub fn cancel_all(&self) {
         self.watched.stop();
-        self.running().values().for_each(|cancel| cancel.store(true, Ordering::Relaxed));
+        self.running().values().for_each(|fit| fit.cancel.store(true, Ordering::Relaxed));
     }
 
     /// ŷ of `output` at its stored instants, parameters in force but for `parameters` (index, value).
@@ -380,7 +392,7 @@ impl Jobs {
         Ok(Trace { times, values, stepped: self.state.configured().type_of(twin).variables[variable].stepped })
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<TwinId, Arc<AtomicBool>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<TwinId, RunningFit>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -87,10 +87,15 @@ impl Jobs {
 
     /// Where the twin's live model stands.
     pub(super) async fn standing(&self, twin: TwinId) -> Result<Standing, CallError> {
+        let standing = self.standing_now(twin).await?;
+        standing.ok_or_else(|| CallError::NoData("the model does not run yet: an input has had no value".into()))
+    }
+
+    /// The same; `None` while it does not run.
+    pub(super) async fn standing_now(&self, twin: TwinId) -> Result<Option<Standing>, CallError> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Standing { twin, reply }).await?;
-        let standing = answer.await.map_err(|_| super::stopping())?;
-        standing.ok_or_else(|| CallError::NoData("the model does not run yet: an input has had no value".into()))
+        answer.await.map_err(|_| super::stopping())
     }
 }
 

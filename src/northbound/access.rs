@@ -49,7 +49,9 @@ impl AuthManager for Access {
     /// Asked for methods of the standard and of our types; the instances' answer for themselves.
     fn is_user_executable(&self, token: &UserToken, method_id: &NodeId) -> bool {
         let ours = (method_id.namespace == self.types_namespace).then(|| ids::numeric(method_id)).flatten();
-        match ours.and_then(signatures::method_by_id) {
+        let of_program =
+            (method_id.namespace == 0).then(|| ids::numeric(method_id)).flatten().and_then(ids::of_program);
+        match ours.or(of_program).and_then(signatures::method_by_id) {
             Some(method) => self.role(token) >= role_for(method.id),
             None => true,
         }

@@ -1,7 +1,9 @@
 //! The numeric NodeIds of what our NodeSets declare: types, members, methods in `urn:uatwin:types`, and the nodes of OPC 10000-200
 //! that we refer to. The scheme of the numbers stands in `nodesets/UaTwin.NodeSet2.xml`.
 
-use opcua::types::{Identifier, NodeId};
+use opcua::types::{Identifier, MethodId, NodeId};
+
+use crate::program::Ask;
 
 /// The namespace of our types.
 pub const TYPES_NAMESPACE: &str = "urn:uatwin:types";
@@ -49,6 +51,54 @@ pub const TWIN_STATISTICS: u32 = 2010;
 pub const TWIN_MODEL: u32 = 2020;
 /// `Connection` of `TwinType`.
 pub const TWIN_CONNECTION: u32 = 2030;
+/// `FitProgram` of `TwinType`.
+pub const TWIN_FIT_PROGRAM: u32 = 2040;
+/// `AutoDelete` of `FitProgram`.
+pub const PROGRAM_AUTO_DELETE: u32 = 2041;
+/// `CurrentState` of `FitProgram`.
+pub const PROGRAM_CURRENT_STATE: u32 = 2042;
+/// `Id` of `CurrentState`.
+pub const PROGRAM_STATE_ID: u32 = 2043;
+/// `Number` of `CurrentState`.
+pub const PROGRAM_STATE_NUMBER: u32 = 2044;
+/// `Deletable` of `FitProgram`.
+pub const PROGRAM_DELETABLE: u32 = 2045;
+/// `FinalResultData` of `FitProgram`.
+pub const PROGRAM_FINAL_RESULT_DATA: u32 = 2046;
+/// `LastTransition` of `FitProgram`.
+pub const PROGRAM_LAST_TRANSITION: u32 = 2047;
+/// `Id` of `LastTransition`.
+pub const PROGRAM_TRANSITION_ID: u32 = 2048;
+/// `Number` of `LastTransition`.
+pub const PROGRAM_TRANSITION_NUMBER: u32 = 2049;
+/// `TransitionTime` of `LastTransition`.
+pub const PROGRAM_TRANSITION_TIME: u32 = 2050;
+/// `Progress` of `FitProgram`.
+pub const PROGRAM_PROGRESS: u32 = 2051;
+/// `RecycleCount` of `FitProgram`.
+pub const PROGRAM_RECYCLE_COUNT: u32 = 2052;
+/// `Iterations` of `FinalResultData`.
+pub const RESULT_ITERATIONS: u32 = 2060;
+/// `Lower95` of `FinalResultData`.
+pub const RESULT_LOWER95: u32 = 2061;
+/// `Message` of `FinalResultData`.
+pub const RESULT_MESSAGE: u32 = 2062;
+/// `Names` of `FinalResultData`.
+pub const RESULT_NAMES: u32 = 2063;
+/// `RSquared` of `FinalResultData`.
+pub const RESULT_RSQUARED: u32 = 2064;
+/// `Revision` of `FinalResultData`.
+pub const RESULT_REVISION: u32 = 2065;
+/// `Rmse` of `FinalResultData`.
+pub const RESULT_RMSE: u32 = 2066;
+/// `StandardErrors` of `FinalResultData`.
+pub const RESULT_STANDARD_ERRORS: u32 = 2067;
+/// `State` of `FinalResultData`.
+pub const RESULT_STATE: u32 = 2068;
+/// `Upper95` of `FinalResultData`.
+pub const RESULT_UPPER95: u32 = 2069;
+/// `Values` of `FinalResultData`.
+pub const RESULT_VALUES: u32 = 2070;
 
 // Members of TwinStatisticsType and VariableStatisticsType.
 
@@ -204,6 +254,30 @@ pub const METHOD_PREDICT: u32 = 7060;
 pub const METHOD_OPTIMIZE_SETPOINTS: u32 = 7070;
 /// `ResetStatistics` of `TwinStatisticsType`.
 pub const METHOD_RESET_STATISTICS: u32 = 7100;
+/// `Halt` of `FitProgram`.
+pub const METHOD_PROGRAM_HALT: u32 = 7200;
+/// `Reset` of `FitProgram`.
+pub const METHOD_PROGRAM_RESET: u32 = 7210;
+/// `Resume` of `FitProgram`.
+pub const METHOD_PROGRAM_RESUME: u32 = 7220;
+/// `Start` of `FitProgram`.
+pub const METHOD_PROGRAM_START: u32 = 7230;
+/// `Suspend` of `FitProgram`.
+pub const METHOD_PROGRAM_SUSPEND: u32 = 7240;
+
+/// The methods of a program: the standard's (of ProgramStateMachineType), ours, what they ask.
+pub const PROGRAM_METHODS: [(MethodId, u32, Ask); 5] = [
+    (MethodId::ProgramStateMachineType_Start, METHOD_PROGRAM_START, Ask::Start),
+    (MethodId::ProgramStateMachineType_Suspend, METHOD_PROGRAM_SUSPEND, Ask::Suspend),
+    (MethodId::ProgramStateMachineType_Resume, METHOD_PROGRAM_RESUME, Ask::Resume),
+    (MethodId::ProgramStateMachineType_Halt, METHOD_PROGRAM_HALT, Ask::Halt),
+    (MethodId::ProgramStateMachineType_Reset, METHOD_PROGRAM_RESET, Ask::Reset),
+];
+
+/// Our method for one of ProgramStateMachineType, by its number in the standard.
+pub fn of_program(standard: u32) -> Option<u32> {
+    PROGRAM_METHODS.iter().find(|(method, ..)| *method as u32 == standard).map(|(_, ours, _)| *ours)
+}
 
 // Of OPC 10000-200, in its own namespace.
 
@@ -249,6 +323,30 @@ mod tests {
         (TYPES, TWIN_STATISTICS, NodeClass::Object, TYPES, "Statistics"),
         (TYPES, TWIN_MODEL, NodeClass::Object, TYPES, "Model"),
         (TYPES, TWIN_CONNECTION, NodeClass::Object, TYPES, "Connection"),
+        (TYPES, TWIN_FIT_PROGRAM, NodeClass::Object, TYPES, "FitProgram"),
+        (TYPES, PROGRAM_AUTO_DELETE, NodeClass::Variable, STANDARD, "AutoDelete"),
+        (TYPES, PROGRAM_CURRENT_STATE, NodeClass::Variable, STANDARD, "CurrentState"),
+        (TYPES, PROGRAM_STATE_ID, NodeClass::Variable, STANDARD, "Id"),
+        (TYPES, PROGRAM_STATE_NUMBER, NodeClass::Variable, STANDARD, "Number"),
+        (TYPES, PROGRAM_DELETABLE, NodeClass::Variable, STANDARD, "Deletable"),
+        (TYPES, PROGRAM_FINAL_RESULT_DATA, NodeClass::Object, STANDARD, "FinalResultData"),
+        (TYPES, PROGRAM_LAST_TRANSITION, NodeClass::Variable, STANDARD, "LastTransition"),
+        (TYPES, PROGRAM_TRANSITION_ID, NodeClass::Variable, STANDARD, "Id"),
+        (TYPES, PROGRAM_TRANSITION_NUMBER, NodeClass::Variable, STANDARD, "Number"),
+        (TYPES, PROGRAM_TRANSITION_TIME, NodeClass::Variable, STANDARD, "TransitionTime"),
+        (TYPES, PROGRAM_PROGRESS, NodeClass::Variable, TYPES, "Progress"),
+        (TYPES, PROGRAM_RECYCLE_COUNT, NodeClass::Variable, STANDARD, "RecycleCount"),
+        (TYPES, RESULT_ITERATIONS, NodeClass::Variable, TYPES, "Iterations"),
+        (TYPES, RESULT_LOWER95, NodeClass::Variable, TYPES, "Lower95"),
+        (TYPES, RESULT_MESSAGE, NodeClass::Variable, TYPES, "Message"),
+        (TYPES, RESULT_NAMES, NodeClass::Variable, TYPES, "Names"),
+        (TYPES, RESULT_RSQUARED, NodeClass::Variable, TYPES, "RSquared"),
+        (TYPES, RESULT_REVISION, NodeClass::Variable, TYPES, "Revision"),
+        (TYPES, RESULT_RMSE, NodeClass::Variable, TYPES, "Rmse"),
+        (TYPES, RESULT_STANDARD_ERRORS, NodeClass::Variable, TYPES, "StandardErrors"),
+        (TYPES, RESULT_STATE, NodeClass::Variable, TYPES, "State"),
+        (TYPES, RESULT_UPPER95, NodeClass::Variable, TYPES, "Upper95"),
+        (TYPES, RESULT_VALUES, NodeClass::Variable, TYPES, "Values"),
         (TYPES, STATISTICS_START_TIME, NodeClass::Variable, IA, "StartTime"),
         (TYPES, STATISTICS_WINDOW_DURATION, NodeClass::Variable, IA, "WindowDuration"),
         (TYPES, STATISTICS_VARIABLE_PLACEHOLDER, NodeClass::Object, TYPES, "<Variable>"),
@@ -314,6 +412,11 @@ mod tests {
         (TYPES, METHOD_PREDICT, NodeClass::Method, TYPES, "Predict"),
         (TYPES, METHOD_OPTIMIZE_SETPOINTS, NodeClass::Method, TYPES, "OptimizeSetpoints"),
         (TYPES, METHOD_RESET_STATISTICS, NodeClass::Method, IA, "ResetStatistics"),
+        (TYPES, METHOD_PROGRAM_HALT, NodeClass::Method, STANDARD, "Halt"),
+        (TYPES, METHOD_PROGRAM_RESET, NodeClass::Method, STANDARD, "Reset"),
+        (TYPES, METHOD_PROGRAM_RESUME, NodeClass::Method, STANDARD, "Resume"),
+        (TYPES, METHOD_PROGRAM_START, NodeClass::Method, STANDARD, "Start"),
+        (TYPES, METHOD_PROGRAM_SUSPEND, NodeClass::Method, STANDARD, "Suspend"),
         (TYPES, AGGREGATE_CPK, NodeClass::Object, TYPES, "Cpk"),
         (TYPES, AGGREGATE_MEDIAN, NodeClass::Object, TYPES, "Median"),
         (TYPES, AGGREGATE_PERCENTILE05, NodeClass::Object, TYPES, "Percentile05"),

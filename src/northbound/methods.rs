@@ -14,7 +14,6 @@ use super::{
     address_space::{AddressSpace, Method, Node, Owner, Part},
     arguments::Arguments,
     ids,
-    signatures::MethodDef,
 };
 use crate::{
     jobs::{CallError, Caller, Goal, Question},
@@ -53,7 +52,7 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         std::cmp::Ordering::Equal => {}
     }
     let by = Caller { user: context.token.0.as_str(), is_engineer: role >= Role::Engineer };
-    match answer(space, twin, by, method.def(), call.arguments()).await {
+    match answer(space, twin, by, method, call.arguments()).await {
         Ok(outputs) => {
             call.set_outputs(outputs);
             call.set_status(StatusCode::Good);
@@ -76,6 +75,7 @@ fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(Twi
         (None, Some(ids::IA_RESET_STATISTICS)) if method.namespace == space.namespaces.ia => {
             of_type(ids::METHOD_RESET_STATISTICS)?
         }
+        (None, Some(id)) if method.namespace == 0 => of_type(ids::of_program(id).ok_or(StatusCode::BadMethodInvalid)?)?,
         _ => return Err(StatusCode::BadMethodInvalid),
     };
     // The object must have it; an instance's MethodId must be its own.
@@ -86,15 +86,12 @@ fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(Twi
     if has_it && is_own { Ok((TwinId(t), wanted)) } else { Err(StatusCode::BadMethodInvalid) }
 }
 
-async fn answer(
-    space: &AddressSpace,
-    twin: TwinId,
-    by: Caller<'_>,
-    method: &MethodDef,
-    arguments: &[Variant],
-) -> Outputs {
+async fn answer(space: &AddressSpace, twin: TwinId, by: Caller<'_>, method: Method, arguments: &[Variant]) -> Outputs {
+    if let Some(ask) = method.program_call() {
+        return space.world.jobs.program(twin, ask, by).await.map(|()| Vec::new()).map_err(|error| refusal(error, 0));
+    }
     let arguments = Arguments { given: arguments, results: vec![StatusCode::Good; arguments.len()] };
-    match method.id {
+    match method.def().id {
         ids::METHOD_FIT => fit(space, (twin, by), arguments).await,
         ids::METHOD_SIMULATE => simulate(space, twin, arguments).await,
         ids::METHOD_SET_PARAMETERS => set_parameters(space, (twin, by.user), arguments).await,
@@ -264,6 +261,7 @@ fn refusal(error: CallError, arguments: usize) -> Refusal {
         }
         CallError::NoData(_) => Refusal::Status(StatusCode::BadNoData),
         CallError::Unavailable(_) => Refusal::Status(StatusCode::BadResourceUnavailable),
+        CallError::InvalidState(_) => Refusal::Status(StatusCode::BadInvalidState),
         CallError::TooLarge(_) => Refusal::Status(StatusCode::BadResponseTooLarge),
         CallError::Internal(message) => {
             error!(message, "a call failed");

@@ -221,6 +221,7 @@ mod served {
             "Connection",
             "Correlate",
             "Fit",
+            "FitProgram",
             "Model",
             "OptimizeSetpoints",
             "Predict",

@@ -18,15 +18,19 @@ use std::{
 };
 
 use opcua::{
-    server::{CreateMonitoredItem, MonitoredItemHandle, SubscriptionCache, SubscriptionState},
-    types::{AttributeId, DataValue, MonitoringMode, Variant},
+    server::{
+        CreateMonitoredItem, MonitoredItemHandle, SubscriptionCache, SubscriptionState,
+        notify::SubscriptionDataNotifier,
+    },
+    types::{AttributeId, DataValue, MonitoringMode, NodeId, Variant},
 };
 
 use super::{
-    address_space::{AddressSpace, Extents, Live, Node, Owner, Part},
+    address_space::{AddressSpace, Extents, Live, Node, Owner, Part, ProgramMember},
     history_read::Points,
 };
 use crate::{
+    program::Program,
     sample::{SeriesId, TwinId},
     time::Timestamp,
     ua,
@@ -114,6 +118,25 @@ impl Publisher {
         }
     }
 
+    /// Pushes what a program shows after a change, to those who watch it: at once, and each change, however soon the next
+    /// one comes.
+    pub fn program(&self, twin: TwinId, program: &Program) {
+        if self.watches.watched.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let now = self.space.world.clock.now();
+        let mut table = self.watches.lock();
+        let mut notifier = self.subscriptions.data_notifier();
+        for member in ProgramMember::ALL {
+            let node = Node::Part(Owner::Twin(twin.0), Part::ProgramMember(*member));
+            let Some(slow) = table.slow.get_mut(&node) else { continue };
+            let value = self.space.program_value(program, *member, now);
+            if !slow.has(&value) {
+                slow.tell(value, &self.space.id(node), &mut notifier);
+            }
+        }
+    }
+
     /// Once a second: pushes what changes without samples and what new items have missed, and forgets the dead,
     /// of subscriptions and of reads that did not go on.
     pub fn tick(&self, now: Timestamp) {
@@ -130,12 +153,10 @@ impl Publisher {
         for (node, slow) in &mut table.slow {
             let value = self.space.value(*node, now, &Extents::new());
             let fresh = take_fresh(&mut slow.watches);
-            if !fresh && slow.last.as_ref().is_some_and(|last| is_same(last, &value)) {
-                continue;
-            }
-            if let Some(mut open) = notifier.notify_for(&self.space.id(*node), AttributeId::Value) {
-                slow.last = Some(value.clone());
-                push(&mut slow.watches, value, |value, handle| open.data_value_to_item(value, handle));
+            // A program's changes come by themselves; here the present would overtake those on their way.
+            let is_pushed = matches!(node, Node::Part(_, Part::ProgramMember(_)));
+            if fresh || !(is_pushed || slow.has(&value)) {
+                slow.tell(value, &self.space.id(*node), &mut notifier);
             }
         }
     }
@@ -149,6 +170,20 @@ impl Publisher {
     fn live_node(&self, series: SeriesId) -> Node {
         let (twin, facet) = self.space.configured().locate(series);
         Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet)))
+    }
+}
+
+impl Slow {
+    /// Whether this value was the last one told.
+    fn has(&self, value: &DataValue) -> bool {
+        self.last.as_ref().is_some_and(|last| is_same(last, value))
+    }
+
+    fn tell(&mut self, value: DataValue, id: &NodeId, notifier: &mut SubscriptionDataNotifier<'_>) {
+        if let Some(mut open) = notifier.notify_for(id, AttributeId::Value) {
+            self.last = Some(value.clone());
+            push(&mut self.watches, value, |value, handle| open.data_value_to_item(value, handle));
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl ArgDef {
     }
 }
 
-/// A method that a twin or its `Statistics` offers.
+/// A method that a twin, its `Statistics` or its `FitProgram` offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodDef {
     /// The name part of its BrowseName.
@@ -119,6 +119,7 @@ pub const METHODS: &[MethodDef] = &[
             scalar("Message", DataTypeId::LocalizedText, "How the fit ended, in words for an operator."),
         ],
     },
+    MethodDef { name: "Halt", id: ids::METHOD_PROGRAM_HALT, inputs: &[], outputs: &[] },
     MethodDef {
         name: "OptimizeSetpoints",
         id: ids::METHOD_OPTIMIZE_SETPOINTS,
@@ -162,7 +163,9 @@ pub const METHODS: &[MethodDef] = &[
             array("Upper95", DataTypeId::Double, "Their upper ends."),
         ],
     },
+    MethodDef { name: "Reset", id: ids::METHOD_PROGRAM_RESET, inputs: &[], outputs: &[] },
     MethodDef { name: "ResetStatistics", id: ids::METHOD_RESET_STATISTICS, inputs: &[], outputs: &[] },
+    MethodDef { name: "Resume", id: ids::METHOD_PROGRAM_RESUME, inputs: &[], outputs: &[] },
     MethodDef {
         name: "SetParameters",
         id: ids::METHOD_SET_PARAMETERS,
@@ -187,6 +190,8 @@ pub const METHODS: &[MethodDef] = &[
             array("Values", DataTypeId::Double, "The simulated values."),
         ],
     },
+    MethodDef { name: "Start", id: ids::METHOD_PROGRAM_START, inputs: &[], outputs: &[] },
+    MethodDef { name: "Suspend", id: ids::METHOD_PROGRAM_SUSPEND, inputs: &[], outputs: &[] },
 ];
 
 const fn scalar(name: &'static str, data_type: DataTypeId, description: &'static str) -> ArgDef {

@@ -145,6 +145,9 @@ async fn names_and_type_definitions_are_those_of_the_information_model() {
         ("Heater1.Model.States.T", (client.twins, "T"), VariableTypeId::BaseDataVariableType.into()),
         ("Heater1.Model.Revision", (types, "Revision"), VariableTypeId::BaseDataVariableType.into()),
         ("Heater1.Model.LastFit", (types, "LastFit"), ours(1021)),
+        ("Heater1.FitProgram", (types, "FitProgram"), standard(ObjectTypeId::ProgramStateMachineType)),
+        ("Heater1.FitProgram.CurrentState.Id", (0, "Id"), VariableTypeId::PropertyType.into()),
+        ("Heater1.FitProgram.FinalResultData.Values", (types, "Values"), VariableTypeId::BaseDataVariableType.into()),
         ("Heater1.Connection", (types, "Connection"), ours(1030)),
         ("plc:line1", (client.twins, "line1"), ours(1031)),
         ("History", (client.twins, "History"), ours(1040)),
@@ -218,6 +221,11 @@ async fn several_paths_from_one_start_are_all_found() {
             Some("Heater1.HeaterPower"),
         ),
         (heater.clone(), vec![q(types, "Fit")], Some("Heater1.Fit")),
+        (
+            heater.clone(),
+            vec![q(types, "FitProgram"), q(0, "CurrentState"), q(0, "Number")],
+            Some("Heater1.FitProgram.CurrentState.Number"),
+        ),
         (
             heater.clone(),
             vec![q(twins, "Temperature"), q(0, "HA Configuration"), q(0, "Stepped")],

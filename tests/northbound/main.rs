@@ -10,6 +10,7 @@ mod history_read;
 mod history_update;
 mod index_range;
 mod methods;
+mod program;
 mod read;
 mod start;
 mod subscribe;

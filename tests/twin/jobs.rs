@@ -1,6 +1,13 @@
 //! What becomes of a fit that a client asks for: on record, in force, or neither.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::TaskTracker;
@@ -8,6 +15,7 @@ use uatwin::{
     history::{HistoryStore, SharedStore, memory_store::MemoryStore},
     ingest::{Ingest, Output},
     jobs::{Caller, FitOutcome, Jobs},
+    program::Program,
     revisions::{Origin, Revisions},
     sample::{Sample, TwinId},
     time::{Clock, Timestamp},
@@ -36,8 +44,8 @@ FIT
 [twin.H1]
 type = "Heater"
 "#;
-const TWIN: TwinId = TwinId(0);
-const ENGINEER: Caller<'_> = Caller { user: "ann", is_engineer: true };
+pub(crate) const TWIN: TwinId = TwinId(0);
+pub(crate) const ENGINEER: Caller<'_> = Caller { user: "ann", is_engineer: true };
 const OPERATOR: Caller<'_> = Caller { user: "ben", is_engineer: false };
 
 struct Stopped;
@@ -45,6 +53,16 @@ struct Stopped;
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {
         at(3600.0)
+    }
+}
+
+/// A tenth of a second later at each look.
+#[derive(Default)]
+struct Looks(AtomicI64);
+
+impl Clock for Looks {
+    fn now(&self) -> Timestamp {
+        at(3600.0 + 0.1 * self.0.fetch_add(1, Ordering::Relaxed) as f64)
     }
 }
 
@@ -66,26 +84,50 @@ fn hour(twins: &Twins, last: f64) -> SharedStore {
     Arc::new(store)
 }
 
-struct Plant {
-    jobs: Arc<Jobs>,
-    state: Arc<TwinState>,
+pub(crate) struct Plant {
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) state: Arc<TwinState>,
     store: SharedStore,
+    /// The twin's program after each of its changes.
+    pub(crate) programs: Arc<Mutex<Vec<Program>>>,
     _stage: JoinSet<()>,
 }
 
 impl Plant {
     fn new(fit: &str, last: f64) -> Self {
-        let twins = twins(&CONFIG.replace("FIT", fit));
+        Self::of(&CONFIG.replace("FIT", fit), last, Arc::new(Stopped))
+    }
+
+    /// With a clock that goes on, and `fit` in the place of the config's window.
+    pub(crate) fn in_time(fit: &str) -> Self {
+        let config = CONFIG.replace("window = \"1h\"\nFIT", fit);
+        Self::of(&config, 300.0, Arc::new(Looks::default()))
+    }
+
+    /// The same, with simulations in steps of milliseconds: a fit of one start takes seconds, one of a thousand goes on until
+    /// somebody ends it.
+    pub(crate) fn slow(starts: u32) -> Self {
+        let swinging = "tau\"\nB = \"cos(10*t)\"\n[twin_type.Heater.model.state.B]\ninit = 0\n[";
+        let fit = format!("window = \"2h\"\nstarts = {starts}");
+        let config = CONFIG.replace("tau\"\n[", swinging).replace("window = \"1h\"\nFIT", &fit);
+        Self::of(&config, 300.0, Arc::new(Looks::default()))
+    }
+
+    fn of(config: &str, last: f64, clock: Arc<dyn Clock>) -> Self {
+        let twins = twins(config);
         let store = hour(&twins, last);
-        let clock: Arc<dyn Clock> = Arc::new(Stopped);
         let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
         let state = Arc::new(TwinState::new(twins, clock.now()));
         let (commands, mut asked) = mpsc::channel(8);
         let mut ingest = Ingest::new(Arc::clone(&state), 0);
         let mut stage = JoinSet::new();
+        let programs = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&programs);
         stage.spawn(async move {
             while let Some(command) = asked.recv().await {
-                ingest.on_command(at(3600.0), command, &mut Output::default());
+                let mut output = Output::default();
+                ingest.on_command(at(3600.0), command, &mut output);
+                seen.lock().unwrap().extend(output.programs.into_iter().map(|(_, program)| program));
             }
         });
         let past = (revisions, HashMap::new());
@@ -97,7 +139,7 @@ impl Plant {
             clock,
             TaskTracker::new(),
         );
-        Self { jobs, state, store, _stage: stage }
+        Self { jobs, state, store, programs, _stage: stage }
     }
 
     async fn fit(&self, by: Caller<'_>) -> FitOutcome {

@@ -4,6 +4,7 @@
 
 mod ingest;
 mod jobs;
+mod program;
 mod revisions;
 mod setpoints;
 

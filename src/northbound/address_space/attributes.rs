@@ -34,8 +34,10 @@ impl AddressSpace {
             (A::WriteMask | A::UserWriteMask, _) => Variant::UInt32(0),
             (A::EventNotifier, NodeClass::Object) => Variant::Byte(0),
             (A::IsAbstract, NodeClass::ObjectType) => Variant::Boolean(false),
-            (A::Executable, NodeClass::Method) => Variant::Boolean(true),
-            (A::UserExecutable, NodeClass::Method) => Variant::Boolean(self.may_call(role, node)),
+            (A::Executable, NodeClass::Method) => Variant::Boolean(self.is_executable(node)),
+            (A::UserExecutable, NodeClass::Method) => {
+                Variant::Boolean(self.is_executable(node) && self.may_call(role, node))
+            }
             (A::DataType, NodeClass::Variable) => self.data_type(node).0.into(),
             (A::ValueRank, NodeClass::Variable) => Variant::Int32(self.data_type(node).1),
             (A::ArrayDimensions, NodeClass::Variable) => self.dimensions(node)?,
@@ -56,6 +58,17 @@ impl AddressSpace {
             }
             _ => return Err(StatusCode::BadAttributeIdInvalid),
         })
+    }
+
+    /// Whether a call would find what it needs: of a program's methods its state decides (OPC 10000-16 §4.4.2).
+    fn is_executable(&self, node: Node) -> bool {
+        match node {
+            Node::Part(Owner::Twin(t), Part::Method(method)) => {
+                let asks = |ask| self.world.state.read(TwinId(t)).program.asked(ask).is_some();
+                method.program_call().is_none_or(asks)
+            }
+            _ => true,
+        }
     }
 
     fn may_call(&self, role: Role, node: Node) -> bool {

@@ -5,6 +5,7 @@
 mod attributes;
 mod figures;
 mod node;
+mod program;
 mod references;
 mod structure;
 mod values;
@@ -17,7 +18,7 @@ use std::{
 use opcua::types::{NodeId, ReferenceTypeId};
 
 pub(super) use attributes::standard;
-pub(super) use node::{Live, Method, Node, Owner, Part, Property};
+pub(super) use node::{Live, Method, Node, Owner, Part, ProgramMember, Property};
 pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;
 
@@ -279,17 +280,19 @@ fn twin_parts(twin_type: &TwinType) -> Box<[Part]> {
     let has_model = twin_type.model.is_some();
     let mut parts = vec![Part::Statistics];
     if has_model {
-        parts.push(Part::Model);
+        parts.extend([Part::Model, Part::FitProgram]);
     }
-    for (m, method) in signatures::METHODS.iter().enumerate() {
-        let has_it = match method.id {
+    for m in 0..signatures::METHODS.len() {
+        let method = Method(u8::try_from(m).unwrap_or(u8::MAX));
+        let has_it = match method.def().id {
             ids::METHOD_RESET_STATISTICS => false, // of Statistics
+            _ if method.program_call().is_some() => false, // of FitProgram
             ids::METHOD_CORRELATE => true,
             ids::METHOD_OPTIMIZE_SETPOINTS => twin_type.optimize.is_some(),
             _ => has_model,
         };
         if has_it {
-            parts.push(Part::Method(Method(u8::try_from(m).unwrap_or(u8::MAX))));
+            parts.push(Part::Method(method));
         }
     }
     parts.into()

@@ -139,6 +139,36 @@ members!(
     DurbinWatson = "DurbinWatson" Types component Double -1,
 );
 members!(
+    /// Of `FitProgram` (OPC 10000-10 §5.2), with the parts of its two state variables (OPC 10000-16 §4.4).
+    ProgramMember:
+    CurrentState = "CurrentState" Standard component LocalizedText -1,
+    StateId = "Id" Standard property NodeId -1,
+    StateNumber = "Number" Standard property UInt32 -1,
+    LastTransition = "LastTransition" Standard component LocalizedText -1,
+    TransitionId = "Id" Standard property NodeId -1,
+    TransitionNumber = "Number" Standard property UInt32 -1,
+    TransitionTime = "TransitionTime" Standard property UtcTime -1,
+    Deletable = "Deletable" Standard property Boolean -1,
+    AutoDelete = "AutoDelete" Standard property Boolean -1,
+    RecycleCount = "RecycleCount" Standard property Int32 -1,
+    Progress = "Progress" Types component Double -1,
+);
+members!(
+    /// Of `FitProgram.FinalResultData`: what `Fit` answers.
+    ResultMember:
+    State = "State" Types component String -1,
+    Revision = "Revision" Types component UInt32 -1,
+    Names = "Names" Types component String 1,
+    Values = "Values" Types component Double 1,
+    StandardErrors = "StandardErrors" Types component Double 1,
+    Lower95 = "Lower95" Types component Double 1,
+    Upper95 = "Upper95" Types component Double 1,
+    Rmse = "Rmse" Types component Double -1,
+    RSquared = "RSquared" Types component Double -1,
+    Iterations = "Iterations" Types component UInt32 -1,
+    Message = "Message" Types component LocalizedText -1,
+);
+members!(
     /// Of a PLC's object; a twin's `Connection` has the first three.
     Link:
     State = "State" Types component String -1,
@@ -157,6 +187,22 @@ members!(
     State = "State" Types component String -1,
     FreeSpace = "FreeSpace" Types component UInt64 -1,
 );
+
+impl ProgramMember {
+    /// What it is part of; `None`: of the program itself.
+    pub(crate) const fn part_of(self) -> Option<Self> {
+        match self {
+            Self::StateId | Self::StateNumber => Some(Self::CurrentState),
+            Self::TransitionId | Self::TransitionNumber | Self::TransitionTime => Some(Self::LastTransition),
+            _ => None,
+        }
+    }
+
+    /// Its i-th part; of `None` the program's.
+    pub(crate) fn part(of: Option<Self>, i: usize) -> Option<Self> {
+        Self::ALL.iter().copied().filter(|member| member.part_of() == of).nth(i)
+    }
+}
 
 impl Link {
     /// What ConnectionType has: a twin's `Connection`.
@@ -219,6 +265,10 @@ pub(crate) enum Part {
     Folder(Folder),
     LastFit,
     FitMember(FitMember),
+    FitProgram,
+    ProgramMember(ProgramMember),
+    FinalResult,
+    ResultMember(ResultMember),
     Method(Method),
     InputArguments(Method),
     OutputArguments(Method),

@@ -7,7 +7,7 @@ use opcua::types::{
     QualifiedName, ReferenceDescription, VariableTypeId,
 };
 
-use super::{AddressSpace, Folder, Live, Node, Owner, Part};
+use super::{AddressSpace, Folder, Live, Node, Owner, Part, ProgramMember};
 use crate::{aggregate::Aggregate, northbound::ids, twin::DataType};
 
 /// A type of reference that nodes here have.
@@ -281,6 +281,14 @@ impl AddressSpace {
             }
             Node::Part(_, Part::Model) => self.types_type("TwinModelType", ids::TWIN_MODEL_TYPE),
             Node::Part(_, Part::LastFit) => self.types_type("FitResultType", ids::FIT_RESULT_TYPE),
+            Node::Part(_, Part::FitProgram) => object(ObjectTypeId::ProgramStateMachineType, "ProgramStateMachineType"),
+            Node::Part(_, Part::FinalResult) => object(ObjectTypeId::BaseObjectType, "BaseObjectType"),
+            Node::Part(_, Part::ProgramMember(ProgramMember::CurrentState)) => {
+                variable(V::FiniteStateVariableType, "FiniteStateVariableType")
+            }
+            Node::Part(_, Part::ProgramMember(ProgramMember::LastTransition)) => {
+                variable(V::FiniteTransitionVariableType, "FiniteTransitionVariableType")
+            }
             Node::Part(_, Part::Connection) => self.types_type("ConnectionType", ids::CONNECTION_TYPE),
             Node::Store(_) | Node::Link(..) | Node::Part(..) => match self.member(node) {
                 Some(member) if member.property => variable(V::PropertyType, "PropertyType"),

@@ -7,10 +7,14 @@ use opcua::types::{Identifier, NodeId};
 
 use super::{
     AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
-    node::{Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, Rolling, Statistic, Store},
+    node::{
+        Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Rolling,
+        Statistic, Store,
+    },
 };
 use crate::{
     northbound::{ids, signatures},
+    program::Ask,
     statistics::Window,
 };
 
@@ -146,9 +150,14 @@ impl AddressSpace {
                 Part::Model => owned("Model"),
                 Part::Folder(folder) => owned(folder.name()),
                 Part::LastFit => owned("LastFit"),
+                Part::FitProgram => owned("FitProgram"),
+                Part::FinalResult => (Namespace::Standard, "FinalResultData".into()),
                 Part::Connection => owned("Connection"),
                 Part::Method(method) if method.def().id == ids::METHOD_RESET_STATISTICS => {
                     (Namespace::Ia, method.def().name.into())
+                }
+                Part::Method(method) if method.program_call().is_some() => {
+                    (Namespace::Standard, method.def().name.into())
                 }
                 Part::Method(method) => owned(method.def().name),
                 _ => self.member(node).map_or_else(|| owned(""), |member| (member.namespace, member.name.into())),
@@ -170,6 +179,8 @@ impl AddressSpace {
                 Part::Statistic(_, member) => member.member(),
                 Part::ModelMember(member) => member.member(),
                 Part::FitMember(member) => member.member(),
+                Part::ProgramMember(member) => member.member(),
+                Part::ResultMember(member) => member.member(),
                 _ => return None,
             },
             _ => return None,
@@ -185,7 +196,11 @@ impl AddressSpace {
             Node::Link(p, _) => Node::Plc(p),
             Node::Owner(Owner::Twin(_)) => Node::Twins,
             Node::Part(owner, part) => match part {
-                Part::Live(Live::Variable(_)) | Part::Statistics | Part::Model | Part::Connection => Node::Owner(owner),
+                Part::Live(Live::Variable(_))
+                | Part::Statistics
+                | Part::Model
+                | Part::FitProgram
+                | Part::Connection => Node::Owner(owner),
                 Part::Live(live @ (Live::Simulated(_) | Live::Residual(_))) => {
                     let v = self.variable_of(owner, live).and_then(|v| u32::try_from(v).ok()).unwrap_or(u32::MAX);
                     Node::Part(owner, Part::Live(Live::Variable(v)))
@@ -203,6 +218,12 @@ impl AddressSpace {
                 Part::Statistic(v, _) => Node::Part(owner, Part::VariableStatistics(v)),
                 Part::ModelMember(_) | Part::Folder(_) | Part::LastFit => Node::Part(owner, Part::Model),
                 Part::FitMember(_) => Node::Part(owner, Part::LastFit),
+                Part::ProgramMember(member) => {
+                    Node::Part(owner, member.part_of().map_or(Part::FitProgram, Part::ProgramMember))
+                }
+                Part::FinalResult => Node::Part(owner, Part::FitProgram),
+                Part::ResultMember(_) => Node::Part(owner, Part::FinalResult),
+                Part::Method(method) if method.program_call().is_some() => Node::Part(owner, Part::FitProgram),
                 Part::Method(method) if method.def().id == ids::METHOD_RESET_STATISTICS => {
                     Node::Part(owner, Part::Statistics)
                 }
@@ -297,6 +318,14 @@ impl AddressSpace {
                 (i < states).then(|| u32::try_from(i).ok()).flatten().map(|i| Part::Live(Live::State(i)))
             }
             Part::LastFit => FitMember::ALL.get(i).map(|member| Part::FitMember(*member)),
+            Part::FitProgram => {
+                let members = (0..).map_while(|i| ProgramMember::part(None, i)).map(Part::ProgramMember);
+                let methods =
+                    ids::PROGRAM_METHODS.iter().filter_map(|(_, id, _)| Method::with_id(*id)).map(Part::Method);
+                members.chain([Part::FinalResult]).chain(methods).nth(i)
+            }
+            Part::ProgramMember(member) => ProgramMember::part(Some(member), i).map(Part::ProgramMember),
+            Part::FinalResult => ResultMember::ALL.get(i).map(|member| Part::ResultMember(*member)),
             Part::Method(method) => {
                 let input = (!method.def().inputs.is_empty()).then_some(Part::InputArguments(method));
                 let output = (!method.def().outputs.is_empty()).then_some(Part::OutputArguments(method));
@@ -312,6 +341,11 @@ impl Method {
     /// Its signature.
     pub(in crate::northbound) fn def(self) -> &'static signatures::MethodDef {
         &signatures::METHODS[usize::from(self.0)]
+    }
+
+    /// What it asks of the twin's program; `None`: it is none of the program's methods.
+    pub(in crate::northbound) fn program_call(self) -> Option<Ask> {
+        ids::PROGRAM_METHODS.iter().find(|(_, id, _)| *id == self.def().id).map(|(_, _, ask)| *ask)
     }
 
     /// The method that TwinType (or TwinStatisticsType) declares with this number.

@@ -43,7 +43,7 @@ impl Figure {
         Self::good(ua::given(time).map_or(Variant::Empty, Variant::from))
     }
 
-    fn stamped(self, source: Timestamp, now: Timestamp) -> DataValue {
+    pub(super) fn stamped(self, source: Timestamp, now: Timestamp) -> DataValue {
         DataValue {
             value: Some(self.value),
             status: Some(self.status),
@@ -62,6 +62,10 @@ impl AddressSpace {
             Node::Link(p, member) => self.link(PlcId(p), member).stamped(now, now),
             Node::Part(Owner::Twin(t), Part::Live(live)) => {
                 ua::live_data_value(&self.world.state.sample(TwinId(t), live.facet()), now)
+            }
+            Node::Part(Owner::Twin(t), Part::ProgramMember(member)) => {
+                let program = self.world.state.read(TwinId(t)).program;
+                self.program_value(&program, member, now)
             }
             Node::Part(Owner::Twin(t), part) => match self.changing(TwinId(t), part, now) {
                 Some(figure) => figure.stamped(now, now),
@@ -93,6 +97,8 @@ impl AddressSpace {
                     | Part::ModelMember(_)
                     | Part::ParameterMember(..)
                     | Part::FitMember(_)
+                    | Part::ProgramMember(_)
+                    | Part::ResultMember(_)
                     | Part::Link(_)
             ),
             _ => false,
@@ -116,6 +122,7 @@ impl AddressSpace {
                 member,
             ),
             Part::FitMember(member) => super::figures::last_fit(&self.world.state.read(twin).last_fit, member),
+            Part::ResultMember(member) => super::program::result(&self.world.state.read(twin).last_fit, member),
             Part::Link(member) => match self.configured().twin(twin).plc {
                 Some(plc) => self.link(plc, member),
                 None => Figure::bad(StatusCode::BadNotConnected),
