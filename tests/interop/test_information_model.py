@@ -29,7 +29,7 @@ async def test_every_twin_has_the_promised_nodes(demo, client_identity):
         assert found, "the demo has twins"
         for name, twin in found.items():
             has = await children(twin)
-            assert METHODS | {"Statistics", "Model", "Connection"} <= set(has), name
+            assert METHODS | {"Statistics", "Model", "FitProgram", "Connection"} <= set(has), name
             assert CONNECTION <= await names(has["Connection"]), name
             model = await children(has["Model"])
             assert {"Kind", "Equations", "Revision", "Parameters", "LastFit"} <= set(model), name
