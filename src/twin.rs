@@ -164,6 +164,9 @@ pub enum Activation {
     Manual,
 }
 
+/// Most points of a forecast in history: what one answer may hold.
+pub const FORECAST_POINTS_MAX: u32 = 10_000;
+
 /// A model and how it runs beside the device.
 #[derive(Clone, Debug)]
 pub struct TwinModel {
@@ -179,6 +182,8 @@ pub struct TwinModel {
     pub period: Duration,
     /// What corrects it by what is measured.
     pub observer: Observer,
+    /// How far history of a simulated output goes on after now, in steps of `period`; `None`: it ends with what is stored.
+    pub forecast_horizon: Option<Duration>,
 }
 
 /// What a live simulation makes of measurements.

@@ -15,7 +15,7 @@ use crate::{
         Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
         OutputSource, ParameterSource, StateSource,
     },
-    twin::{Activation, FitSettings, Observer, TwinModel, Variable},
+    twin::{Activation, FORECAST_POINTS_MAX, FitSettings, Observer, TwinModel, Variable},
 };
 
 /// Where each part of the model stands, for the faults that its compiler finds.
@@ -27,7 +27,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
     let source = source(table, &mut places);
     let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     let fit = fit(table, &names);
-    let (period, observer) = live(table, &source);
+    let (period, observer, forecast_horizon) = live(table, &source);
     table.finish();
     // The variables are looked up even where the equations are wrong: every fault at once.
     let inputs: Vec<_> = source
@@ -48,6 +48,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         fit,
         period,
         observer,
+        forecast_horizon,
     })
 }
 
@@ -248,9 +249,9 @@ fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {
 }
 
 /// `[….live]`.
-fn live(model: &Table<'_>, source: &ModelSource) -> (Duration, Observer) {
-    let (mut period, mut observer) = (Duration::from_secs(1), Observer::None);
-    let Some(table) = model.table("live") else { return (period, observer) };
+fn live(model: &Table<'_>, source: &ModelSource) -> (Duration, Observer, Option<Duration>) {
+    let (mut period, mut observer, mut horizon) = (Duration::from_secs(1), Observer::None, None);
+    let Some(table) = model.table("live") else { return (period, observer, horizon) };
     if let Some(wanted) = table.get("period").and_then(|item| item.period()) {
         period = wanted;
     }
@@ -263,8 +264,17 @@ fn live(model: &Table<'_>, source: &ModelSource) -> (Duration, Observer) {
             );
         }
     }
+    if let Some(item) = table.get("forecast_horizon") {
+        horizon = item.period();
+        if horizon.is_some_and(|horizon| horizon < period) {
+            item.fault("the forecast would have no point", "give at least one `period`");
+        } else if horizon.is_some_and(|horizon| horizon > period.saturating_mul(FORECAST_POINTS_MAX)) {
+            let remedy = format!("give at most {FORECAST_POINTS_MAX} times the `period`, or a longer `period`");
+            item.fault("the forecast would have too many points", remedy);
+        }
+    }
     table.finish();
-    (period, observer)
+    (period, observer, horizon)
 }
 
 /// The index of a numeric variable.

@@ -32,7 +32,7 @@ use crate::{
     twin::{Facet, FitState, InForce, TwinModel, TwinState},
 };
 use experiment::Recorded;
-pub use prediction::{Prediction, Question};
+pub use prediction::{Forecast, Prediction, Question};
 use setpoints::Watched;
 pub use setpoints::{Advice, Goal};
 

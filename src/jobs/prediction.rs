@@ -1,20 +1,23 @@
 //! `Predict`: from where the live model stands, with the inputs held.
 
 use std::{
+    ops::Range,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use tokio::sync::oneshot;
+use tracing::debug;
 
 use super::{CallError, Jobs, POINTS_MAX};
 use crate::{
     fit::{self, FitReport},
+    history::Direction,
     ingest::{Command, Standing},
     sample::TwinId,
     simulate::{self, Options, Outlook, Signal},
     time::Timestamp,
-    twin::TwinModel,
+    twin::{Facet, TwinModel},
 };
 
 /// What is asked.
@@ -28,6 +31,50 @@ pub struct Question {
     pub output: usize,
     /// Inputs (index, value) from now on; the others keep their last value.
     pub inputs: Vec<(usize, f64)>,
+}
+
+/// What of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// How sure it is, too.
+    Intervals,
+    /// ŷ alone, which is cheap.
+    Values,
+}
+
+/// What history goes on with after what is stored: points in steps, the first after the newest stored sample of then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// Instant of the first point.
+    pub first: Timestamp,
+    /// From a point to the next.
+    pub step: Duration,
+    /// ŷ.
+    pub values: Arc<[f64]>,
+}
+
+impl Forecast {
+    /// At most `limit` points in `times`, as the direction goes.
+    #[must_use]
+    pub fn points(&self, times: Range<Timestamp>, direction: Direction, limit: usize) -> Vec<(Timestamp, f64)> {
+        let first = self.first.ticks();
+        let step = i64::try_from(self.step.as_nanos() / 100).unwrap_or(i64::MAX).max(1);
+        // How many points lie before an instant.
+        let before = |at: Timestamp| {
+            let passed = at.ticks().saturating_sub(first).max(0);
+            usize::try_from(passed.div_euclid(step) + i64::from(passed % step != 0)).unwrap_or(usize::MAX)
+        };
+        let end = before(times.end).min(self.values.len());
+        let range = before(times.start).min(end)..end;
+        let point = |i: usize| {
+            let ticks = step.saturating_mul(i64::try_from(i).unwrap_or(i64::MAX));
+            Some((Timestamp::from_ticks(first.saturating_add(ticks)), *self.values.get(i)?))
+        };
+        match direction {
+            Direction::Forward => range.take(limit).filter_map(point).collect(),
+            Direction::Backward => range.rev().take(limit).filter_map(point).collect(),
+        }
+    }
 }
 
 /// An output to come.
@@ -49,14 +96,26 @@ impl Jobs {
     /// # Errors
     /// A model that does not run, an input that is neither known nor given, too many points.
     pub async fn predict(self: &Arc<Self>, twin: TwinId, question: Question) -> Result<Prediction, CallError> {
+        self.expect(twin, question, Wanted::Intervals).await
+    }
+
+    async fn expect(
+        self: &Arc<Self>,
+        twin: TwinId,
+        question: Question,
+        wanted: Wanted,
+    ) -> Result<Prediction, CallError> {
         let spec = self.model(twin)?;
         let times = points(&question)?;
-        let standing = self.standing(twin).await?;
+        let mut standing = self.standing(twin).await?;
+        if wanted == Wanted::Values {
+            standing.belief.p.clear(); // it then counts as known, and nobody works out how well
+        }
         let inputs = inputs(&spec, &standing, &question.inputs)?;
         self.blocking(move |jobs| {
             let (theta, basis) = {
                 let live = jobs.state.read(twin);
-                (live.parameters.to_vec(), live.basis.clone())
+                (live.parameters.to_vec(), live.basis.clone().filter(|_| wanted == Wanted::Intervals))
             };
             let start_s = standing.at.seconds_since(standing.origin);
             let times_s: Vec<f64> = times.iter().map(|time| start_s + time).collect();
@@ -83,6 +142,22 @@ impl Jobs {
             })
         })
         .await
+    }
+
+    /// What an output's simulation will read after what is stored of it, for as long as the config says; the inputs are held.
+    /// `None`: it says nothing, or the model cannot tell at present.
+    pub async fn forecast(self: &Arc<Self>, twin: TwinId, output: usize) -> Option<Forecast> {
+        let spec = self.model(twin).ok()?;
+        let (horizon, step) = (spec.forecast_horizon?, spec.period);
+        let series = self.state.configured().series(twin, Facet::Simulated(output));
+        let question = Question { horizon, step, output, inputs: Vec::new() };
+        let found = self.expect(twin, question, Wanted::Values).await;
+        let found = found.inspect_err(|error| debug!(%error, "no forecast")).ok()?;
+        let stored = self.blocking(move |jobs| Ok(jobs.history.extent(series))).await.ok()?;
+        // Where that is not known, the two could overlap.
+        let newest = stored.ok()?.map_or(Timestamp::NULL, |(_, newest)| newest);
+        let skipped = found.times.partition_point(|time| *time <= newest);
+        Some(Forecast { first: *found.times.get(skipped)?, step, values: found.values.get(skipped..)?.into() })
     }
 
     /// Where the twin's live model stands.

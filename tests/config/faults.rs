@@ -112,6 +112,9 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (model, "output.Y.expr = \"U\"\nfit.starts = 0", "7:14", "1 to 1000"),
         (model, "output.Y.expr = \"U\"\nlive.observer = \"ekf\"", "7:17", "process noise"),
         (variable, "[twin_type.A.optimize]\nmove.U = { min = 0, max = 1 }", "2:14", "no model to foresee with"),
+        (model, "output.Y.expr = \"U\"\nlive.forecast_horizon = \"0s\"", "7:25", "too short"),
+        (model, "output.Y.expr = \"U\"\nlive = { period = \"2s\", forecast_horizon = \"1s\" }", "7:44", "no point"),
+        (model, "output.Y.expr = \"U\"\nlive.forecast_horizon = \"10001s\"", "7:25", "at most 10000 times"),
         (variable, "[twin.a]\ntype = \"A\"\ndevice = \"d\"\nvariable.W.source = \"i=1\"", "5:10", "no variable `W`"),
         (variable, "source = \"i=1\"\n[twin.a]\ntype = \"A\"", "3:7", "plc = "),
         (

@@ -88,6 +88,7 @@ fn the_example_means_what_it_says() {
         (Duration::from_secs(3600), 8, Activation::IfBetter)
     );
     assert!(model.fit.when.is_some());
+    assert_eq!(model.forecast_horizon, Some(Duration::from_secs(600)));
 
     let [first, second] = &config.twins.twins[..] else { panic!("{:?}", config.twins.twins) };
     assert_eq!(first.parameters, [60.0, 2.5, 22.0]);

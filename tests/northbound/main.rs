@@ -4,6 +4,7 @@
 
 mod browse;
 mod cost;
+mod forecast;
 mod history;
 mod history_processed;
 mod history_read;

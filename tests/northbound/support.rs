@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uatwin::{
     history::memory_store::MemoryStore,
+    ingest::Command,
     jobs::Jobs,
     model::{
         Delay, EquationSource, Hold, Init, InputSource, Loss, Model, ModelSource, OutputSource, ParameterSource,
@@ -119,6 +120,7 @@ fn model() -> TwinModel {
         },
         period: Duration::from_secs(1),
         observer: Observer::None,
+        forecast_horizon: None,
     }
 }
 
@@ -202,9 +204,13 @@ pub(crate) fn world() -> Parts {
 
 /// The same of any twins on one PLC.
 pub(crate) fn world_of(twins: Twins) -> Parts {
-    let clock = Arc::new(WallClock);
     // Nobody takes what jobs ask of the ingest stage: they find it stopping.
-    let (commands, _) = tokio::sync::mpsc::channel(1);
+    world_with(twins, tokio::sync::mpsc::channel(1).0)
+}
+
+/// The same, with somebody who does.
+pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Command>) -> Parts {
+    let clock = Arc::new(WallClock);
     let state = Arc::new(TwinState::new(Arc::new(twins), clock.now()));
     let store = Arc::new(MemoryStore::new(state.configured().series_len(), 100_000));
     let link = Arc::new(RwLock::new(LinkStatus { state: LinkState::Connected, ..LinkStatus::default() }));

@@ -3,6 +3,7 @@
 //!
 //! Where the specification leaves a choice:
 //! - a continuation point is good once, for its node and its details only; the session's oldest goes when there are too many;
+//! - a read beyond now goes on with the model's forecast only where the config has it so, and both times are given;
 //! - a value too short for an IndexRange is null with Bad_IndexRangeNoData, and the rest of the read goes on; where no value
 //!   can have such a range (a number has none), the whole read is Bad_IndexRangeNoData;
 //! - a processed read has Source timestamps only (OPC 10000-13 §5.4.3.1), others are Bad_TimestampsToReturnInvalid;
@@ -42,6 +43,7 @@ use super::{
 use crate::{
     aggregate::Configuration,
     history::{HistoryError, HistoryStore, Modified},
+    jobs::Forecast,
     sample::{Sample, SeriesId, TwinId},
     time::Timestamp,
     twin::DataType,
@@ -213,15 +215,38 @@ pub(super) async fn raw_modified(
     stamps: TimestampsToReturn,
 ) -> Result<(), StatusCode> {
     check_stamps(stamps)?;
-    let begin = |_: usize, historian: Historian<'_>| {
+    let forecasts = forecasts(space, details, nodes).await;
+    let begin = |i: usize, historian: Historian<'_>| {
         Ok(match (historian.is_annotations, details.is_read_modified) {
             (true, true) => return Err(StatusCode::BadHistoryOperationUnsupported),
             (true, false) => Cursor::Annotations(annotations::Cursor::of_range(historian.series, details)?),
             (false, true) => Cursor::Modified(modified::Cursor::new(historian.series, details)?),
-            (false, false) => Cursor::Raw(raw::Query::new(historian.series, details)?.begin()),
+            (false, false) => Cursor::Raw(raw::Query::new(historian.series, details)?.begin(forecasts[i].clone())),
         })
     };
     serve(space, points, context, nodes, stamps, begin).await
+}
+
+/// What follows after now, of each node: where the config has it, for a read of a simulated output with both times given and
+/// one of them after now. A read that goes on has it already.
+async fn forecasts(
+    space: &AddressSpace,
+    details: &ReadRawModifiedDetails,
+    nodes: &[&mut HistoryNode],
+) -> Vec<Option<Forecast>> {
+    let mut forecasts = vec![None; nodes.len()];
+    let (start, end) = (ua::timestamp(details.start_time), ua::timestamp(details.end_time));
+    let is_given = !details.is_read_modified && !start.is_null() && !end.is_null();
+    if !is_given || start.max(end) <= space.world.clock.now() {
+        return forecasts;
+    }
+    for (forecast, node) in forecasts.iter_mut().zip(nodes).filter(|(_, node)| node.continuation_point().is_none()) {
+        let historian = Historian::of(space, node).and_then(Historian::values);
+        if let Ok(Historian { owner: Owner::Twin(t), live: Live::Simulated(output), .. }) = historian {
+            *forecast = space.world.jobs.forecast(TwinId(t), output as usize).await;
+        }
+    }
+    forecasts
 }
 
 /// Aggregates: one per node of the request.

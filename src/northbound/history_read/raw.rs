@@ -3,10 +3,13 @@
 
 use opcua::types::{ReadRawModifiedDetails, StatusCode};
 
+use std::ops::Range;
+
 use super::{PAGE, extra};
 use crate::{
     history::{Direction, HistoryError, HistoryStore},
-    sample::{Sample, SeriesId},
+    jobs::Forecast,
+    sample::{INFO_TYPE_DATA_VALUE, Sample, SeriesId, Value},
     time::Timestamp,
     ua,
 };
@@ -22,10 +25,15 @@ pub(super) struct Query {
     bounds: bool,
 }
 
+/// Info bit of a DataValue that was calculated (OPC 10000-4 §7.39.1).
+const CALCULATED: u32 = 1;
+
 /// Where a query goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Cursor {
     query: Query,
+    /// What comes after what is stored: the same on every page, though time goes on.
+    forecast: Option<Forecast>,
     stage: Stage,
     /// Values still to come where the request has no end; `None`: until the end.
     left: Option<u32>,
@@ -71,9 +79,9 @@ impl Query {
     }
 
     /// The cursor at its beginning.
-    pub(super) fn begin(self) -> Cursor {
+    pub(super) fn begin(self, forecast: Option<Forecast>) -> Cursor {
         let stage = if self.bounds { Stage::StartBound } else { Stage::Values(self.first()) };
-        Cursor { query: self, stage, left: self.left() }
+        Cursor { query: self, forecast, stage, left: self.left() }
     }
 
     pub(super) fn series(&self) -> SeriesId {
@@ -140,7 +148,7 @@ impl Cursor {
         if let Stage::Values(from) = self.stage {
             let room = wanted.saturating_sub(samples.len());
             // One more than fits tells whether there is a next page.
-            let mut found = store.read(query.series, query.range(from), query.direction(), room + 1)?;
+            let mut found = self.read(store, query.range(from), query.direction(), room + 1)?;
             let is_full = found.len() > room;
             found.truncate(room);
             if let Some(last) = found.last() {
@@ -173,15 +181,46 @@ impl Cursor {
         Ok((samples, None))
     }
 
+    /// What is stored, and after it what is expected.
+    fn read(
+        &self,
+        store: &dyn HistoryStore,
+        times: Range<Timestamp>,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Sample>, HistoryError> {
+        let series = self.query.series;
+        let Some(forecast) = &self.forecast else { return store.read(series, times, direction, limit) };
+        // What has been stored since in the place of the forecast is for another read.
+        let stored = times.start..times.end.min(forecast.first);
+        let stored = |limit| match stored.is_empty() || limit == 0 {
+            true => Ok(Vec::new()),
+            false => store.read(series, stored, direction, limit),
+        };
+        let expected = |limit| forecast.points(times, direction, limit).into_iter().map(simulated);
+        Ok(match direction {
+            Direction::Forward => {
+                let mut samples = stored(limit)?;
+                samples.extend(expected(limit - samples.len()));
+                samples
+            }
+            Direction::Backward => {
+                let mut samples: Vec<Sample> = expected(limit).collect();
+                samples.extend(stored(limit - samples.len())?);
+                samples
+            }
+        })
+    }
+
     /// The value before the start where none is at it.
     fn start_bound(&self, store: &dyn HistoryStore) -> Result<Option<Sample>, HistoryError> {
-        let (series, at) = (self.query.series, self.query.from());
-        if !store.read(series, at..at.next(), Direction::Forward, 1)?.is_empty() {
+        let at = self.query.from();
+        if !self.read(store, at..at.next(), Direction::Forward, 1)?.is_empty() {
             return Ok(None); // it is the first value
         }
         let outside = match self.query.direction() {
-            Direction::Forward => store.read(series, Timestamp::NULL..at, Direction::Backward, 1)?,
-            Direction::Backward => store.read(series, at..Timestamp::MAX, Direction::Forward, 1)?,
+            Direction::Forward => self.read(store, Timestamp::NULL..at, Direction::Backward, 1)?,
+            Direction::Backward => self.read(store, at..Timestamp::MAX, Direction::Forward, 1)?,
         };
         Ok(Some(outside.into_iter().next().unwrap_or_else(|| Sample::bad(at, StatusCode::BadBoundNotFound))))
     }
@@ -192,11 +231,16 @@ impl Cursor {
         if at == self.query.from() {
             return Ok(None);
         }
-        let series = self.query.series;
         let outside = match self.query.direction() {
-            Direction::Forward => store.read(series, at..Timestamp::MAX, Direction::Forward, 1)?,
-            Direction::Backward => store.read(series, Timestamp::NULL..at.next(), Direction::Backward, 1)?,
+            Direction::Forward => self.read(store, at..Timestamp::MAX, Direction::Forward, 1)?,
+            Direction::Backward => self.read(store, Timestamp::NULL..at.next(), Direction::Backward, 1)?,
         };
         Ok(Some(outside.into_iter().next().unwrap_or_else(|| Sample::bad(at, StatusCode::BadBoundNotFound))))
     }
+}
+
+/// A point of a forecast as a sample: no PLC and no clock stamped it.
+fn simulated((at, value): (Timestamp, f64)) -> Sample {
+    let status = StatusCode::from(StatusCode::UncertainSimulatedValue.bits() | INFO_TYPE_DATA_VALUE | CALCULATED);
+    Sample { source_timestamp: at, server_timestamp: at, status, value: Value::Double(value) }
 }
