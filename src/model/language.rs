@@ -28,7 +28,7 @@ enum Arity {
 }
 
 /// The functions, in the order of the documentation.
-const FUNCTIONS: [(&str, Arity, Option<Code>); 25] = [
+const FUNCTIONS: [(&str, Arity, Option<Code>); 29] = [
     ("if", Arity::Exactly(3), Some(Code::Select)),
     ("sin", Arity::Exactly(1), Some(Code::Sin)),
     ("cos", Arity::Exactly(1), Some(Code::Cos)),
@@ -54,6 +54,10 @@ const FUNCTIONS: [(&str, Arity, Option<Code>); 25] = [
     ("clamp", Arity::Exactly(3), None),
     ("and", Arity::AtLeast(2), Some(Code::And)),
     ("or", Arity::AtLeast(2), Some(Code::Or)),
+    ("smooth_abs", Arity::Exactly(2), Some(Code::SmoothAbs)),
+    ("smooth_max", Arity::Exactly(3), None),
+    ("smooth_min", Arity::Exactly(3), None),
+    ("smooth_step", Arity::Exactly(2), Some(Code::SmoothStep)),
 ];
 
 /// Turns names into operands while an expression is parsed.
@@ -365,12 +369,25 @@ impl<'a> Parser<'a> {
             (Some(code), &[a]) => self.emit(*code, [a; 3]),
             (Some(Code::Select), &[a, b, c]) => self.emit(Code::Select, [a, b, c]),
             (Some(code), [first, rest @ ..]) => rest.iter().try_fold(*first, |all, &next| self.emit2(*code, all, next)),
-            (None, &[value, low, high]) => {
-                let raised = self.emit2(Code::Max, value, low)?;
-                self.emit2(Code::Min, raised, high)
-            }
+            (None, &[a, b, c]) => self.composed(name, a, b, c),
             _ => unreachable!("the number of arguments was checked above"),
         }
+    }
+
+    /// The functions of three arguments that are several operations.
+    fn composed(&mut self, name: &str, a: Operand, b: Operand, c: Operand) -> Parsed {
+        // Of two that are equal, `min` and `max` go with the first: there the slope of what is added halves its own.
+        let bent = match name {
+            "smooth_max" => Some((Code::Max, self.emit2(Code::Sub, a, b)?, Code::Add)),
+            "smooth_min" => Some((Code::Min, self.emit2(Code::Sub, b, a)?, Code::Sub)),
+            _ => None,
+        };
+        if let Some((sharp, difference, join)) = bent {
+            let (sharp, off) = (self.emit2(sharp, a, b)?, self.emit2(Code::Bend, difference, c)?);
+            return self.emit2(join, sharp, off);
+        }
+        let raised = self.emit2(Code::Max, a, b)?;
+        self.emit2(Code::Min, raised, c)
     }
 }
 

@@ -44,6 +44,12 @@ pub(crate) enum Code {
     Max,
     Sign,
     Floor,
+    /// √(a² + b²): |a|, rounded off where a is no larger than b.
+    SmoothAbs,
+    /// (√(a² + b²) − |a|)/2: what a smooth maximum or minimum is off by. At a = 0 its slope is that from above.
+    Bend,
+    /// (1 + tanh(a/b))/2.
+    SmoothStep,
 }
 
 /// Where a value comes from while a tape is being built.
@@ -255,7 +261,43 @@ fn apply2<N: Number>(code: Code, a: N, b: N) -> N {
         },
         Code::Sign => N::constant(sign(x)),
         Code::Floor => N::constant(x.floor()),
+        Code::SmoothAbs => {
+            let value = x.hypot(y);
+            a.chain2(b, value, || if value == 0.0 { (0.0, 0.0) } else { (x / value, y / value) })
+        }
+        Code::Bend => {
+            let (value, height) = bend(x, y);
+            a.chain2(b, value, || match height == 0.0 {
+                true => (-0.5, 0.0),
+                false => (if x < 0.0 { value / height } else { -value / height }, 0.5 * y / height),
+            })
+        }
+        Code::SmoothStep => {
+            let (value, rest) = smooth_step(x, y);
+            a.chain2(b, value, || match value * rest == 0.0 || y == 0.0 {
+                true => (0.0, 0.0),
+                false => {
+                    let slope = 2.0 * value * rest / y.abs();
+                    (slope, -slope * x / y)
+                }
+            })
+        }
     }
+}
+
+/// (h − |x|)/2 and h = √(x² + w²), without the difference of two numbers that are nearly equal.
+fn bend(x: f64, w: f64) -> (f64, f64) {
+    let height = x.hypot(w);
+    (if height == 0.0 { 0.0 } else { 0.5 * w * (w / (height + x.abs())) }, height)
+}
+
+/// (1 + tanh(x/|w|))/2, and 1 less that: both to the last digit, however near to 0.
+fn smooth_step(x: f64, w: f64) -> (f64, f64) {
+    if w == 0.0 {
+        return (0.5 * (1.0 + sign(x)), 0.5 * (1.0 - sign(x)));
+    }
+    let twice = 2.0 * x / w.abs();
+    (1.0 / (1.0 + (-twice).exp()), 1.0 / (1.0 + twice.exp()))
 }
 
 fn sign(x: f64) -> f64 {
