@@ -124,11 +124,12 @@ pub(super) fn minimise(
         // Shrinks the region until a step is worth taking.
         let mut shrinks = 0;
         loop {
-            let step = local.step(&at.q, &lower, &upper, &free, &scale, radius);
+            let (step, is_bent) = local.step(&at.q, &lower, &upper, &free, &scale, radius);
             let length = norm_scaled(&step, &scale);
             let predicted = local.reduction(&step);
+            let promises = predicted > tolerances.cost * at.evaluation.cost;
             // Numbers too small for their squares give no step: NaN ends it as well.
-            if predicted.is_nan() || predicted <= tolerances.cost * at.evaluation.cost {
+            if predicted.is_nan() || (!promises && !is_bent) {
                 at.stop = Stop::Cost;
                 return Ok(at);
             }
@@ -137,6 +138,11 @@ pub(super) fn minimise(
             if length.is_nan() || length <= tolerances.step * size || shrinks > SHRINKS_MAX {
                 at.stop = Stop::Step;
                 return Ok(at);
+            }
+            if !promises {
+                // Bent at the bounds a step need not lead down, however far from a minimum; one that stays inside them does.
+                radius = 0.1 * length.min(radius);
+                continue;
             }
             let q = moved(&at.q, &step, &lower, &upper);
             at.evaluations += 1;
@@ -264,8 +270,18 @@ impl Local {
         -change.dot(&(&self.b * 2.0 + &change))
     }
 
-    /// The best step within the radius and the bounds: those it would cross are met, and the others solved again.
-    fn step(&self, q: &[f64], lower: &[f64], upper: &[f64], free: &[bool], scale: &[f64], radius: f64) -> Vec<f64> {
+    /// The best step within the radius and the bounds, and whether it met any: those it would cross are met, and the others
+    /// solved again.
+    fn step(
+        &self,
+        q: &[f64],
+        lower: &[f64],
+        upper: &[f64],
+        free: &[bool],
+        scale: &[f64],
+        radius: f64,
+    ) -> (Vec<f64>, bool) {
+        let mut is_bent = false;
         let mut step = vec![0.0; q.len()];
         let mut free: Vec<usize> = (0..q.len()).filter(|&i| free[i]).collect();
         let mut b = self.b.clone();
@@ -283,6 +299,7 @@ impl Local {
             if crossing.is_empty() {
                 break;
             }
+            is_bent = true;
             for &i in &crossing {
                 step[i] = (q[i] + step[i]).clamp(lower[i], upper[i]) - q[i];
                 b += self.r.column(i) * step[i];
@@ -296,7 +313,7 @@ impl Local {
                 break;
             }
         }
-        step
+        (step, is_bent)
     }
 }
 
