@@ -173,7 +173,7 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-fn every(step: f64, end: f64) -> Vec<f64> {
+pub(crate) fn every(step: f64, end: f64) -> Vec<f64> {
     (0..=(end / step).round() as u32).map(|index| f64::from(index) * step).collect()
 }
 

@@ -13,6 +13,7 @@ mod identification;
 mod language;
 mod library;
 mod library_cases;
+mod library_coverage;
 mod library_reference;
 mod nist;
 mod observer;
