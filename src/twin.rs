@@ -153,6 +153,8 @@ pub struct FitSettings {
     pub seed: u64,
     /// Whether the outputs' σ are known, so that standard errors are not scaled by the reduced χ².
     pub absolute_sigma: bool,
+    /// Weight of a measurement whose quality is Uncertain: 1 as a Good one's, 0 is left out.
+    pub uncertain: f64,
 }
 
 /// When a fitted revision is put in force.

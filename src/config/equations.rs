@@ -154,6 +154,7 @@ fn parameter<'a>(name: &str, table: &Table<'a>, _places: &mut Places<'a>) -> Par
         max: max.unwrap_or(f64::INFINITY),
         log: log.unwrap_or(false),
         free: table.flag("free", true),
+        per_experiment: table.flag("per_experiment", false),
         unit: table.text("unit").unwrap_or_default().into(),
     }
 }
@@ -180,6 +181,7 @@ fn input<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> InputSou
         variable: variable.unwrap_or(name).into(),
         hold: hold.unwrap_or_default(),
         delay: delay.unwrap_or(Delay::Number(0.0)),
+        max_gap_s: table.get("max_gap").and_then(|item| item.period()).map(|gap| gap.as_secs_f64()),
     }
 }
 
@@ -211,6 +213,7 @@ fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
         starts: 8,
         seed: 1,
         absolute_sigma: false,
+        uncertain: 1.0,
     };
     let Some(table) = model.table("fit") else { return settings };
     if let Some(window) = table.get("window").and_then(|item| item.period()) {
@@ -229,6 +232,9 @@ fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
     }
     settings.absolute_sigma = table.flag("absolute_sigma", false);
     settings.operator_may_activate = table.flag("operator_may_activate", true);
+    if let Some(weight) = table.get("uncertain").and_then(|item| item.number_in(0.0..=1.0)) {
+        settings.uncertain = weight;
+    }
     if let Some(item) = table.get("validate") {
         settings.validate = item.period();
         if settings.validate.is_some_and(|validate| validate >= settings.window) {

@@ -7,6 +7,7 @@ mod criteria;
 mod diagnosis;
 mod estimate;
 mod figures;
+mod known;
 mod message;
 mod multistart;
 mod optima;
@@ -25,6 +26,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use estimate::{Collinear, Estimate, width};
 pub use figures::{Comparison, Figures, OutputReport, compare};
+pub use known::{inputs_within, known};
 pub use profile::{ProfileEnd, ProfileReport};
 pub use report::{FitReport, OptimumReport, StartReport};
 pub use trust_region::Stop;

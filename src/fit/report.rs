@@ -150,6 +150,14 @@ impl FitReport {
         theta
     }
 
+    /// The part of `covariance` over the shared estimates: those of `free`.
+    #[must_use]
+    pub fn shared_covariance(&self) -> Vec<f64> {
+        let (shared, all) = (self.free.len(), self.free.len() + self.local.len());
+        let row = |row: usize| self.covariance.get(row * all..row * all + shared).unwrap_or_default();
+        (0..shared).flat_map(row).copied().collect()
+    }
+
     /// All estimates: the shared ones, then the others; the order of `covariance`, `StartReport::values` and so on.
     #[must_use]
     pub fn labels(&self) -> Vec<String> {

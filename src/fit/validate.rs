@@ -87,6 +87,6 @@ pub fn validate(
 /// The parameters that were estimated for a run.
 fn of_a_run(model: &Model, fitted: &FitReport) -> Vec<usize> {
     let local = |index: &usize| fitted.local.iter().any(|estimate| estimate.parameter == *index);
-    let initial = |index: &usize| fitted.free.contains(index) && model.is_initial_state(*index);
-    (0..model.parameters().len()).filter(|index| local(index) || initial(index)).collect()
+    let belongs = model.of_a_run(&fitted.free);
+    (0..model.parameters().len()).filter(|index| local(index) || belongs.contains(index)).collect()
 }

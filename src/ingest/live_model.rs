@@ -1,5 +1,6 @@
 //! One twin's model beside its device. State x is carried from measurement to measurement under the inputs as they came; ŷ
-//! and the residual stand at the measurement's own SourceTimestamp, no better than the worst input. Without an observer x
+//! and the residual stand at the measurement's own SourceTimestamp, no better than the worst input: one that has been silent for
+//! longer than its `max_gap` is Uncertain, for its last value may be past. Without an observer x
 //! runs free; with one each Good measurement corrects it, after ŷ was told: the one-step prediction ŷ(t|t⁻).
 
 use std::{collections::VecDeque, time::Duration};
@@ -50,6 +51,8 @@ pub(super) struct LiveModel {
     u: Vec<f64>,
     /// Of each input's latest sample.
     statuses: Vec<StatusCode>,
+    /// Until when each input was last vouched for.
+    vouched: Vec<Timestamp>,
     knots: VecDeque<Knot>,
     /// When each output was last simulated.
     simulated: Vec<Timestamp>,
@@ -101,6 +104,7 @@ impl LiveModel {
             origin: Timestamp::NULL,
             u: vec![f64::NAN; spec.inputs.len()],
             statuses: vec![StatusCode::BadWaitingForInitialData; spec.inputs.len()],
+            vouched: vec![Timestamp::NULL; spec.inputs.len()],
             knots: VecDeque::new(),
             simulated: vec![Timestamp::NULL; spec.outputs.len()],
             period: spec.period,
@@ -171,6 +175,8 @@ impl LiveModel {
     fn on_input(&mut self, tools: &mut Tools, spec: &TwinModel, theta: &[f64], input: usize, sample: &Sample) {
         self.statuses[input] = sample.status;
         let Some(value) = sample.usable() else { return };
+        // Of a value that has not changed a PLC gives the old SourceTimestamp; its ServerTimestamp says that it still stands.
+        self.vouched[input] = sample.source_timestamp.max(sample.server_timestamp);
         let at = sample.source_timestamp.plus_seconds(spec.model.delay_s(input, theta));
         if self.u[input].is_nan() {
             self.u[input] = value;
@@ -212,7 +218,7 @@ impl LiveModel {
         received: Timestamp,
     ) -> Vec<(Facet, Sample)> {
         let at = sample.source_timestamp;
-        let status = self.statuses.iter().fold(StatusCode::Good, |worst, status| worse(worst, *status));
+        let status = self.worst_input(&spec.model, at);
         let stamped = |status: StatusCode, value: Option<f64>| Sample {
             source_timestamp: at,
             server_timestamp: received,
@@ -240,6 +246,17 @@ impl LiveModel {
         let states = self.belief.x.iter().map(|x| stamped(simulated.status, simulated.usable().map(|_| *x)));
         let states: Vec<_> = (0..).map(Facet::State).zip(states).collect();
         [(Facet::Simulated(output), simulated), (Facet::Residual(output), residual)].into_iter().chain(states).collect()
+    }
+
+    /// The quality of what is simulated at an instant.
+    fn worst_input(&self, model: &Model, at: Timestamp) -> StatusCode {
+        let of = |(input, status): (usize, &StatusCode)| {
+            let silent_s = at.seconds_since(self.vouched[input]);
+            let is_silent = model.inputs()[input].max_gap_s.is_some_and(|most| silent_s > most);
+            // OPC 10000-8 §6.3.3: whatever was updating the value has stopped doing so.
+            if is_silent { worse(*status, StatusCode::UncertainLastUsableValue) } else { *status }
+        };
+        self.statuses.iter().enumerate().map(of).fold(StatusCode::Good, worse)
     }
 
     fn simulate(

@@ -1,10 +1,11 @@
-//! What history holds of a twin in a stretch of time, as the numerics want it: seconds from an origin, usable samples only.
+//! What history holds of a twin in a stretch of time, as the numerics want it: seconds from an origin, usable samples only, and
+//! a run of its own behind each gap of an input.
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use super::{CallError, Jobs, SAMPLES_MAX};
 use crate::{
-    fit::{Experiment, Measured},
+    fit::{self, Experiment, Measured},
     history::Direction,
     model::{Expression, Model, Start},
     sample::{Sample, TwinId},
@@ -19,10 +20,18 @@ pub(super) struct Recorded {
     pub(super) times: (Timestamp, Timestamp),
     /// Second zero: the first measurement.
     origin: Timestamp,
-    /// Instants of each output's measurements.
+    /// Instants of each output's measurements that take part.
     stamps: Vec<Vec<Timestamp>>,
-    /// The same in seconds, with the inputs.
-    pub(super) experiment: Experiment,
+    /// The same in seconds, with the inputs: all of it, as if there were no gap.
+    whole: Experiment,
+    /// The stretches in which every input is known.
+    known: Vec<(f64, f64)>,
+}
+
+/// The runs of a fit with a held-out end.
+pub(super) struct Split {
+    pub(super) fitted: Vec<Experiment>,
+    pub(super) held_out: Vec<Experiment>,
 }
 
 impl Recorded {
@@ -40,16 +49,19 @@ impl Recorded {
         let inputs =
             spec.inputs.iter().map(|v| with_value_before(jobs, twin, *v, times)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs = spec.outputs.iter().map(|v| of(*v)).collect::<Result<Vec<_>, _>>()?;
-        outputs.iter_mut().for_each(|samples| samples.retain(|sample| sample.usable().is_some()));
+        let counts = |sample: &Sample| sample.usable().is_some() && weight(&spec, sample) > 0.0;
+        outputs.iter_mut().for_each(|samples| samples.retain(counts));
         if let Some(when) = &spec.fit.when {
             let condition = Condition::read(jobs, twin, when, times)?;
             outputs.iter_mut().for_each(|samples| condition.keep(samples));
         }
-        Self::new(&spec, times, &inputs, &outputs)
+        let theta = jobs.state.read(twin).parameters.to_vec();
+        Self::new(&spec, &theta, times, &inputs, &outputs)
     }
 
     fn new(
         spec: &TwinModel,
+        theta: &[f64],
         times: (Timestamp, Timestamp),
         inputs: &[Vec<Sample>],
         outputs: &[Vec<Sample>],
@@ -62,9 +74,10 @@ impl Recorded {
         let comparable = |samples: &Vec<Sample>| -> Vec<Sample> {
             samples.iter().filter(|sample| sample.source_timestamp >= begin).cloned().collect()
         };
-        let outputs: Vec<Vec<Sample>> = outputs.iter().map(comparable).collect();
+        let mut outputs: Vec<Vec<Sample>> = outputs.iter().map(comparable).collect();
         let origin = outputs.iter().filter_map(|samples| samples.first()).map(|sample| sample.source_timestamp).min();
         let origin = origin.ok_or_else(|| CallError::NoData("no usable measurement in this time".into()))?;
+        let end = outputs.iter().filter_map(|samples| samples.last()).map(|sample| sample.source_timestamp).max();
         let seconds = |sample: &Sample| sample.source_timestamp.seconds_since(origin);
         let signal = |(samples, input): (&Vec<Sample>, &crate::model::InputSource)| {
             let points = samples.iter().filter_map(|sample| Some((seconds(sample), sample.usable()?)));
@@ -74,41 +87,54 @@ impl Recorded {
         let measured = |samples: &Vec<Sample>| {
             let points = samples.iter().filter_map(|sample| Some((seconds(sample), sample.usable()?)));
             let (times, values): (Vec<_>, Vec<_>) = points.unzip();
-            Measured { weights: vec![1.0; times.len()], times, values }
+            Measured { weights: samples.iter().map(|sample| weight(spec, sample)).collect(), times, values }
         };
-        let experiment = Experiment {
-            inputs: inputs.iter().zip(spec.model.inputs()).map(signal).collect(),
-            outputs: outputs.iter().map(measured).collect(),
-            span: None,
+        let inputs: Vec<Signal> = inputs.iter().zip(spec.model.inputs()).map(signal).collect();
+        let span = (begin.seconds_since(origin), end.unwrap_or(origin).seconds_since(origin));
+        let known = fit::known(&spec.model, theta, &inputs, span);
+        let is_known = |sample: &Sample| {
+            let at = seconds(sample);
+            known.get(known.partition_point(|(_, end)| *end < at)).is_some_and(|(begin, _)| *begin <= at)
         };
+        outputs.iter_mut().for_each(|samples| samples.retain(is_known));
+        if outputs.iter().all(Vec::is_empty) {
+            let message = "an input of the model has no usable sample for longer than its max_gap wherever there are measurements";
+            return Err(CallError::NoData(message.into()));
+        }
+        let whole = Experiment { inputs, outputs: outputs.iter().map(measured).collect(), span: None };
         let stamps = outputs.iter().map(|samples| samples.iter().map(|s| s.source_timestamp).collect()).collect();
-        Ok(Self { times, origin, stamps, experiment })
+        Ok(Self { times, origin, stamps, whole, known })
     }
 
-    /// What comes before the `last` of the window, and the rest. Both runs begin at the window's first measurement, but for a
-    /// model that starts where it is measured. `None`: one of the two has none.
-    pub(super) fn split(&self, model: &Model, last: Duration) -> Option<(Experiment, Experiment)> {
-        let cut = self.times.1.seconds_since(self.origin) - last.as_secs_f64();
-        let part = |is_held_out: bool| {
-            let outputs = self.experiment.outputs.iter().map(|of| {
-                let kept = |at: &&f64| (**at >= cut) == is_held_out;
-                let first = if is_held_out { of.times.partition_point(|at| *at < cut) } else { 0 };
-                let count = of.times.iter().filter(kept).count();
-                let range = first..first + count;
-                Measured {
-                    times: of.times[range.clone()].to_vec(),
-                    values: of.values[range.clone()].to_vec(),
-                    weights: of.weights[range].to_vec(),
-                }
-            });
-            let outputs: Vec<Measured> = outputs.collect();
-            let end = outputs.iter().filter_map(|of| of.times.last().copied()).reduce(f64::max)?;
-            let first = outputs.iter().filter_map(|of| of.times.first().copied()).reduce(f64::min)?;
-            let is_measured = model.starts().iter().any(|start| matches!(start, Start::Measured(_)));
-            let span = Some((if is_measured { first } else { 0.0 }, end));
-            Some(Experiment { inputs: self.experiment.inputs.clone(), outputs, span })
+    /// A run for each stretch in which every input is known and more than `least` measurements were made.
+    pub(super) fn runs(&self, model: &Model, least: usize) -> Vec<Experiment> {
+        if let [_] = self.known.as_slice() {
+            return vec![self.whole.clone()];
+        }
+        let run = |&(begin, end): &(f64, f64)| {
+            let outputs: Vec<Measured> = self.whole.outputs.iter().map(|of| within(of, begin, end)).collect();
+            let count: usize = outputs.iter().map(|of| of.times.len()).sum();
+            let inputs = || fit::inputs_within(model, &self.whole.inputs, (begin, end));
+            (count > least).then(|| Experiment { inputs: inputs(), outputs, span: None })
         };
-        part(false).zip(part(true))
+        self.known.iter().filter_map(run).collect()
+    }
+
+    /// What of the runs comes before the `last` of the window, and the rest. Of a run that is cut both parts begin at its first
+    /// measurement, but for a model that starts where it is measured. `None`: one of the two has no measurement.
+    pub(super) fn split(&self, model: &Model, last: Duration, least: usize) -> Option<Split> {
+        let cut = self.times.1.seconds_since(self.origin) - last.as_secs_f64();
+        let is_measured = model.starts().iter().any(|start| matches!(start, Start::Measured(_)));
+        let part = |run: &Experiment, from: f64, to: f64| {
+            let outputs: Vec<Measured> = run.outputs.iter().map(|of| within(of, from, to)).collect();
+            let first = bounds(if is_measured { &outputs } else { &run.outputs })?.0;
+            let span = Some((first, bounds(&outputs)?.1));
+            Some(Experiment { inputs: run.inputs.clone(), outputs, span })
+        };
+        let runs = self.runs(model, least);
+        let fitted: Vec<_> = runs.iter().filter_map(|run| part(run, f64::NEG_INFINITY, cut.next_down())).collect();
+        let held_out: Vec<_> = runs.iter().filter_map(|run| part(run, cut, f64::INFINITY)).collect();
+        (!fitted.is_empty() && !held_out.is_empty()).then_some(Split { fitted, held_out })
     }
 
     /// Usable measurements in all.
@@ -121,15 +147,37 @@ impl Recorded {
         self.stamps[output].clone()
     }
 
-    /// ŷ of every output at its measurements' instants.
+    /// ŷ of every output at its measurements' instants; every run starts as the model says.
     pub(super) fn simulate(&self, model: &Model, theta: &[f64]) -> Result<Vec<Vec<f64>>, CallError> {
-        Ok(self.trajectory(model, theta, None)?.outputs)
+        let mut all = vec![Vec::new(); self.whole.outputs.len()];
+        for run in self.runs(model, 0) {
+            let start = bounds(&run.outputs).map_or(0.0, |(first, _)| first);
+            let simulated = trajectory(model, theta, &run, start, None)?.outputs;
+            all.iter_mut().zip(simulated).for_each(|(all, run)| all.extend(run));
+        }
+        Ok(all)
     }
 
-    /// x at the last measurement.
+    /// x at the last measurement, of one run from the first on: what an input did meanwhile it goes on doing in a gap, as beside
+    /// the device.
     pub(super) fn final_state(&self, model: &Model, theta: &[f64]) -> Result<(Timestamp, Vec<f64>), CallError> {
-        let end = self.stamps.iter().filter_map(|stamps| stamps.last()).max().copied().unwrap_or(self.origin);
-        Ok((end, self.trajectory(model, theta, None)?.final_state))
+        self.final_state_since(model, theta, 0.0)
+    }
+
+    /// The same, of a run that starts at `start_s`.
+    pub(super) fn final_state_since(
+        &self,
+        model: &Model,
+        theta: &[f64],
+        start_s: f64,
+    ) -> Result<(Timestamp, Vec<f64>), CallError> {
+        let outputs = self.whole.outputs.iter().map(|of| within(of, start_s, f64::INFINITY)).collect();
+        let since = Experiment { inputs: self.whole.inputs.clone(), outputs, span: None };
+        Ok((self.end(), trajectory(model, theta, &since, start_s, None)?.final_state))
+    }
+
+    fn end(&self) -> Timestamp {
+        self.stamps.iter().filter_map(|stamps| stamps.last()).max().copied().unwrap_or(self.origin)
     }
 
     /// The same, from x at `at` on, which is not after the first measurement.
@@ -140,31 +188,53 @@ impl Recorded {
         at: Timestamp,
         x: &[f64],
     ) -> Result<(Timestamp, Vec<f64>), CallError> {
-        let end = self.stamps.iter().filter_map(|stamps| stamps.last()).max().copied().unwrap_or(self.origin);
-        Ok((end, self.trajectory(model, theta, Some((at, x)))?.final_state))
+        let start = at.seconds_since(self.origin).min(0.0);
+        Ok((self.end(), trajectory(model, theta, &self.whole, start, Some(x))?.final_state))
     }
+}
 
-    fn trajectory(
-        &self,
-        model: &Model,
-        theta: &[f64],
-        from: Option<(Timestamp, &[f64])>,
-    ) -> Result<simulate::Trajectory, CallError> {
-        let outputs = &self.experiment.outputs;
-        let output_times: Vec<&[f64]> = outputs.iter().map(|output| output.times.as_slice()).collect();
-        let measured: Vec<Option<f64>> = outputs.iter().map(|output| output.values.first().copied()).collect();
-        let end = output_times.iter().filter_map(|times| times.last().copied()).fold(0.0, f64::max);
-        let scenario = Scenario {
-            inputs: &self.experiment.inputs,
-            span: (from.map_or(0.0, |(at, _)| at.seconds_since(self.origin).min(0.0)), end),
-            output_times: &output_times,
-            initial_state: from.map(|(_, x)| x),
-            measured: &measured,
-        };
-        simulate::simulate(model, theta, &scenario, &Options::default(), &AtomicBool::new(false)).map_err(|error| {
-            CallError::NoData(format!("the simulation did not get to its end: {}", error.describe(model)))
-        })
+/// From `start` to the last measurement.
+fn trajectory(
+    model: &Model,
+    theta: &[f64],
+    run: &Experiment,
+    start: f64,
+    initial_state: Option<&[f64]>,
+) -> Result<simulate::Trajectory, CallError> {
+    let output_times: Vec<&[f64]> = run.outputs.iter().map(|output| output.times.as_slice()).collect();
+    let measured: Vec<Option<f64>> = run.outputs.iter().map(|output| output.values.first().copied()).collect();
+    let end = bounds(&run.outputs).map_or(start, |(_, last)| last);
+    let scenario = Scenario {
+        inputs: &run.inputs,
+        span: (start, end),
+        output_times: &output_times,
+        initial_state,
+        measured: &measured,
+    };
+    simulate::simulate(model, theta, &scenario, &Options::default(), &AtomicBool::new(false))
+        .map_err(|error| CallError::NoData(format!("the simulation did not get to its end: {}", error.describe(model))))
+}
+
+/// First and last instant at which any was measured.
+pub(super) fn bounds(outputs: &[Measured]) -> Option<(f64, f64)> {
+    let first = outputs.iter().filter_map(|of| of.times.first().copied()).reduce(f64::min)?;
+    let last = outputs.iter().filter_map(|of| of.times.last().copied()).reduce(f64::max)?;
+    Some((first, last))
+}
+
+/// What was measured from one instant to another, both included.
+fn within(of: &Measured, from: f64, to: f64) -> Measured {
+    let range = of.times.partition_point(|at| *at < from)..of.times.partition_point(|at| *at <= to);
+    Measured {
+        times: of.times[range.clone()].to_vec(),
+        values: of.values[range.clone()].to_vec(),
+        weights: of.weights[range].to_vec(),
     }
+}
+
+/// Of a usable measurement.
+fn weight(spec: &TwinModel, sample: &Sample) -> f64 {
+    if sample.status.is_uncertain() { spec.fit.uncertain } else { 1.0 }
 }
 
 /// Every stored sample of a twin's series in `[start, end]`.

@@ -10,9 +10,12 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CallError, Caller, FitOutcome, Jobs, RunningFit, experiment::Recorded};
+use super::{
+    CallError, Caller, FitOutcome, Jobs, RunningFit,
+    experiment::{Recorded, Split, bounds},
+};
 use crate::{
-    fit::{self, FitReport},
+    fit::{self, Experiment, FitReport},
     ingest::Command,
     program::ProgramState,
     revisions::{Fitted, Origin},
@@ -108,19 +111,23 @@ impl Jobs {
 impl FitJob {
     fn run(self, jobs: &Arc<Jobs>) -> FitOutcome {
         let theta = jobs.state.read(self.twin).parameters.to_vec();
+        let per_run = self.spec.model.of_a_run(&self.free);
+        let (fitted, held_out) = self.experiments(per_run.len());
+        let since = fitted.last().and_then(|run| bounds(&run.outputs)).map_or(0.0, |(first, _)| first);
         let options = fit::FitOptions {
             free: self.free.clone(),
+            per_experiment: if fitted.len() > 1 { per_run } else { Vec::new() },
             theta: Some(theta.clone()),
             starts: self.spec.fit.starts as usize,
             seed: self.spec.fit.seed,
             absolute_sigma: self.spec.fit.absolute_sigma,
             ..fit::FitOptions::default()
         };
-        let (state, report, message) = match self.fit(jobs, &options) {
+        let (state, report, message) = match self.fit(jobs, (&fitted, &held_out), &options) {
             _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
             Ok((report, worse)) => {
                 let report = Arc::new(report);
-                let message = self.judge(jobs, theta, &report, worse);
+                let message = self.judge(jobs, (theta, since), &report, worse);
                 (FitState::Completed, Some(report), message)
             }
             Err(error) => (FitState::Failed, None, error.to_string()),
@@ -132,23 +139,37 @@ impl FitJob {
         FitOutcome { state, revision, report, message }
     }
 
+    /// What is fitted, and what is held out if anything is. A run with no more measurements than are estimated of it alone says
+    /// nothing.
+    fn experiments(&self, per_run: usize) -> (Vec<Experiment>, Vec<Experiment>) {
+        let model = &self.spec.model;
+        let split = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last, per_run));
+        match split {
+            Some(Split { fitted, held_out }) => (fitted, held_out),
+            None => (self.recorded.runs(model, per_run), Vec::new()),
+        }
+    }
+
     /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
-    fn fit(&self, jobs: &Jobs, options: &fit::FitOptions) -> Result<(FitReport, Option<String>), fit::FitError> {
+    fn fit(
+        &self,
+        jobs: &Jobs,
+        (fitted, held_out): (&[Experiment], &[Experiment]),
+        options: &fit::FitOptions,
+    ) -> Result<(FitReport, Option<String>), fit::FitError> {
         let model = &self.spec.model;
         let told = AtomicI64::new(i64::MIN);
         let at_work = |fraction: f64| {
             self.tell(jobs, &told, fraction);
             self.stand_still_while_suspended(jobs);
         };
-        let fit = |to| fit::fit(model, std::slice::from_ref(to), options, &self.cancel, &at_work);
-        let Some((fitted_to, held_out)) = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last))
-        else {
-            return Ok((fit(&self.recorded.experiment)?, None));
-        };
-        let report = fit(&fitted_to)?;
+        let report = fit::fit(model, fitted, options, &self.cancel, &at_work)?;
+        if held_out.is_empty() {
+            return Ok((report, None));
+        }
         let validate = |theta: &[f64]| {
             let of = FitReport { theta: theta.to_vec(), ..report.clone() };
-            fit::validate(model, std::slice::from_ref(&held_out), &of, options, false, &self.cancel, &|_| at_work(1.0))
+            fit::validate(model, held_out, &of, options, false, &self.cancel, &|_| at_work(1.0))
         };
         let before = options.theta.as_deref().unwrap_or(&report.theta);
         let (new, old) = (validate(&report.theta)?, validate(before));
@@ -180,7 +201,7 @@ impl FitJob {
     }
 
     /// A better fit becomes a revision, and is put in force if the config says so; a worse one is neither.
-    fn judge(&self, jobs: &Arc<Jobs>, from: Vec<f64>, report: &Arc<FitReport>, worse: Option<String>) -> String {
+    fn judge(&self, jobs: &Arc<Jobs>, from: (Vec<f64>, f64), report: &Arc<FitReport>, worse: Option<String>) -> String {
         let decision = match worse {
             _ if !report.improved => "not better than the parameters in force, which stay".to_owned(),
             Some(worse) => format!("not put in force: {worse}"),
@@ -196,11 +217,17 @@ impl FitJob {
         if reason.is_empty() { decision } else { format!("{decision}; {reason}") }
     }
 
-    /// Answers the new revision, and whether it is in force.
-    fn keep(&self, jobs: &Arc<Jobs>, from: Vec<f64>, report: &Arc<FitReport>) -> Result<(u32, bool), CallError> {
+    /// Answers the new revision, and whether it is in force. What belongs to a run is that of the last one, which began at
+    /// `since`.
+    fn keep(
+        &self,
+        jobs: &Arc<Jobs>,
+        (from, since): (Vec<f64>, f64),
+        report: &Arc<FitReport>,
+    ) -> Result<(u32, bool), CallError> {
         let _turn = jobs.turn();
         let mut theta = jobs.state.read(self.twin).parameters.clone();
-        self.free.iter().zip(&report.values).for_each(|(p, value)| theta[*p] = *value);
+        self.free.iter().for_each(|p| theta[*p] = report.theta[*p]);
         let now = jobs.clock.now();
         let fitted = Fitted {
             times: (self.recorded.times.0.ticks(), self.recorded.times.1.ticks()),
@@ -216,7 +243,7 @@ impl FitJob {
         let what = (Origin::Fitted(Box::new(fitted)), &theta[..]);
         let revision = jobs.revisions.add(self.twin, now, &self.by, what, self.activates).map_err(super::unrecorded)?;
         if self.activates {
-            let state = self.recorded.final_state(&self.spec.model, &theta).ok();
+            let state = self.recorded.final_state_since(&self.spec.model, &theta, since).ok();
             let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
             jobs.put_in_force(self.twin, in_force, state)?;
         }

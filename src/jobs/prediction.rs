@@ -119,14 +119,15 @@ impl Jobs {
             };
             let start_s = standing.at.seconds_since(standing.origin);
             let times_s: Vec<f64> = times.iter().map(|time| start_s + time).collect();
-            let (free, covariance) = basis.as_deref().map_or((&[][..], &[][..]), |fit| (&fit.free, &fit.covariance));
+            let free = basis.as_deref().map_or(&[][..], |fit| &fit.free);
+            let covariance = basis.as_deref().map_or_else(Vec::new, FitReport::shared_covariance);
             let outlook = Outlook {
                 belief: &standing.belief,
                 inputs: &inputs,
                 start_s,
                 times: &times_s,
                 output: question.output,
-                estimated: (free, covariance),
+                estimated: (free, &covariance),
                 residual_variance: residual_variance(&spec, basis.as_deref(), question.output),
             };
             let never = AtomicBool::new(false);

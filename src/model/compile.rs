@@ -139,6 +139,11 @@ fn check_numbers(source: &ModelSource, faults: &mut Vec<ModelFault>) {
             fault(format!("input.{}", input.name), message, "give seconds or a parameter");
         }
     }
+    for input in &source.inputs {
+        if input.max_gap_s.is_some_and(|most| !(most.is_finite() && most > 0.0)) {
+            fault(format!("input.{}", input.name), "max_gap is not positive".to_owned(), "give a duration");
+        }
+    }
     for output in &source.outputs {
         if !(output.sigma.is_finite() && output.sigma > 0.0) {
             let message = format!("sigma {} is not positive", output.sigma);

@@ -85,6 +85,8 @@ pub struct ParameterSource {
     pub log: bool,
     /// Estimated unless a fit names others.
     pub free: bool,
+    /// Of a run, not of the device: a fit of several experiments estimates it in each.
+    pub per_experiment: bool,
     /// Informational.
     pub unit: String,
 }
@@ -100,6 +102,8 @@ pub struct InputSource {
     pub hold: Hold,
     /// Dead time in seconds.
     pub delay: Delay,
+    /// Longest time between samples over which it is known, seconds; none: any.
+    pub max_gap_s: Option<f64>,
 }
 
 /// What an input does between its samples.
@@ -311,6 +315,13 @@ impl Model {
             && !self.outputs.reads(first + parameter)
     }
 
+    /// Of these parameters, those that belong to a run and not to the device: initial states, and what the source says.
+    #[must_use]
+    pub fn of_a_run(&self, parameters: &[usize]) -> Vec<usize> {
+        let belongs = |index: &usize| self.source.parameters[*index].per_experiment || self.is_initial_state(*index);
+        parameters.iter().copied().filter(belongs).collect()
+    }
+
     /// The index of an output in y.
     #[must_use]
     pub fn output_index(&self, name: &str) -> Option<usize> {
@@ -363,6 +374,12 @@ impl Model {
         }
         for o in &self.source.outputs {
             text += &format!("\n{} {:?} {:?}", o.name, o.sigma, o.loss);
+        }
+        for p in self.source.parameters.iter().filter(|p| p.per_experiment) {
+            text += &format!("\n{} per experiment", p.name);
+        }
+        for (input, most) in self.source.inputs.iter().filter_map(|i| Some((i, i.max_gap_s?))) {
+            text += &format!("\n{} {most:?}", input.name);
         }
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }

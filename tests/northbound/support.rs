@@ -84,6 +84,7 @@ fn model() -> TwinModel {
         max,
         log: false,
         free: true,
+        per_experiment: false,
         unit: unit.into(),
     };
     let source = ModelSource {
@@ -99,6 +100,7 @@ fn model() -> TwinModel {
             variable: "HeaterPower".into(),
             hold: Hold::Previous,
             delay: Delay::Number(0.0),
+            max_gap_s: None,
         }],
         lets: Vec::new(),
         equations: vec![EquationSource { state: "T".into(), expr: "(P - k*(T - Ta))/C".into() }],
@@ -117,6 +119,7 @@ fn model() -> TwinModel {
             starts: 8,
             seed: 1,
             absolute_sigma: false,
+            uncertain: 1.0,
         },
         period: Duration::from_secs(1),
         observer: Observer::None,

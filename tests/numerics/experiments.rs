@@ -1,6 +1,6 @@
 //! Several experiments with parameters of their own, several optima, and validation on data that weren't fitted to.
 
-use uatwin::fit::{Experiment, FitError, FitOptions, FitReport, Measured, Stop, fit, validate};
+use uatwin::fit::{Experiment, FitError, FitOptions, FitReport, Measured, Stop, fit, inputs_within, known, validate};
 use uatwin::model::{Hold, Init, Model, ModelSource};
 use uatwin::simulate::Signal;
 
@@ -77,6 +77,41 @@ fn each_experiment_has_its_own_start_and_the_device_one_set_of_parameters() {
     let shared = run(&model, &experiments, &FitOptions { free: vec![0, 1, 2], ..FitOptions::default() });
     assert!(shared.rmse > 10.0 * report.rmse);
     assert_eq!((shared.names.len(), shared.local.len()), (3, 0));
+}
+
+/// The heater was switched off while nobody recorded its power: behind the gap is another run.
+#[test]
+fn what_was_measured_while_an_input_was_not_known_does_not_spoil_a_fit() {
+    let mut source = oven();
+    source.inputs[0].max_gap_s = Some(10.0);
+    let model = compile(&source);
+    let mut data = oven_data(35.0, 0.0, 1);
+    // Said again every 2 s, but not from 150 to 260 s: nobody knows when it went off.
+    let times: Vec<f64> = (0..=200).map(|i| 2.0 * f64::from(i)).filter(|t| !(150.5..260.0).contains(t)).collect();
+    let values = times.iter().map(|t| if *t < 200.0 { 100.0 } else { 0.0 }).collect();
+    data.inputs[0] = Signal { times, values, hold: Hold::Previous };
+    let known = known(&model, &model.nominal(), &data.inputs, (0.0, 400.0));
+    assert_eq!(known, [(0.0, 150.0), (260.0, 400.0)]);
+    let part = |(begin, end): (f64, f64)| {
+        let measured = &data.outputs[0];
+        let rows = measured.times.iter().zip(&measured.values).filter(|(t, _)| (begin..=end).contains(*t));
+        let (times, values) = rows.map(|(t, value)| (*t, *value)).unzip();
+        let outputs = vec![Measured { times, values, weights: vec![] }];
+        Experiment { inputs: inputs_within(&model, &data.inputs, (begin, end)), outputs, span: None }
+    };
+    let options = FitOptions { free: vec![0, 1, 2], ..FitOptions::default() };
+    let options = FitOptions { per_experiment: model.of_a_run(&options.free), ..options };
+    assert_eq!(options.per_experiment, [2], "the start and nothing else");
+    let report = run(&model, &known.into_iter().map(part).collect::<Vec<_>>(), &options);
+    for (i, expected) in [60.0, 1.5].into_iter().enumerate() {
+        assert!((report.values[i] - expected).abs() < 4.0 * report.standard_errors[i], "{:?}", report.values);
+    }
+    assert!((report.rmse / 0.1 - 1.0).abs() < 0.1 && (report.local[0].value - 35.0).abs() < 0.3, "{report:?}");
+    let all = report.covariance.len().isqrt();
+    assert_eq!(report.shared_covariance(), [&report.covariance[..2], &report.covariance[all..all + 2]].concat());
+    // Held over the gap the power is wrong in it.
+    let held = run(&model, &[data], &FitOptions { per_experiment: vec![], ..options });
+    assert!(held.rmse > 10.0 * report.rmse && (held.values[0] - 60.0).abs() > 5.0, "{:?}", held.values);
 }
 
 #[test]

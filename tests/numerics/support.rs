@@ -12,7 +12,7 @@ use uatwin::simulate::Signal;
 pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn parameter(name: &str, value: f64, min: f64, max: f64, log: bool) -> ParameterSource {
-    ParameterSource { name: name.into(), value, min, max, log, free: true, unit: String::new() }
+    ParameterSource { name: name.into(), value, min, max, log, free: true, per_experiment: false, unit: String::new() }
 }
 
 pub(crate) fn fixed(name: &str, value: f64) -> ParameterSource {
@@ -24,7 +24,7 @@ pub(crate) fn state(name: &str, init: Init) -> StateSource {
 }
 
 pub(crate) fn input(name: &str, hold: Hold) -> InputSource {
-    InputSource { name: name.into(), variable: name.into(), hold, delay: Delay::Number(0.0) }
+    InputSource { name: name.into(), variable: name.into(), hold, delay: Delay::Number(0.0), max_gap_s: None }
 }
 
 pub(crate) fn helper(name: &str, expr: &str) -> LetSource {

@@ -214,6 +214,38 @@ fn what_is_simulated_is_no_better_than_its_worst_input() {
     assert_eq!(stage.live(Facet::Residual(0)).status, StatusCode::BadNoCommunication);
 }
 
+/// Ten seconds of silence are a lost input only where the model says so: of a set-point they are nothing.
+#[test]
+fn an_input_that_is_silent_for_longer_than_its_max_gap_makes_what_is_simulated_uncertain() {
+    let measured = |seconds: f64| vec![(TEMPERATURE, Sample::good(at(seconds), 300.0))];
+    let good_power = |seconds: f64| vec![(POWER, Sample::good(at(seconds), 50.0))];
+    let impatient = CONFIG.replace("variable = \"Power\"", "variable = \"Power\"\nmax_gap = \"3s\"");
+    for (config, after_silence) in
+        [(CONFIG, StatusCode::Good), (impatient.as_str(), StatusCode::UncertainLastUsableValue)]
+    {
+        let mut stage = Stage::of(config, |_| None);
+        stage.samples(1.0, good_power(1.0));
+        for (second, expected) in [(2.0, StatusCode::Good), (4.0, StatusCode::Good), (11.0, after_silence)] {
+            stage.samples(second, measured(second));
+            let (simulated, residual) = (stage.live(Facet::Simulated(0)), stage.live(Facet::Residual(0)));
+            assert_eq!((simulated.status, residual.status), (expected, expected), "after {second} s");
+            assert!(simulated.usable().is_some() && residual.usable().is_some(), "the last value is held");
+            assert_eq!(stage.stored(Facet::Simulated(0)).last(), Some(&simulated));
+        }
+        stage.samples(11.5, good_power(11.5));
+        stage.samples(12.0, measured(12.0));
+        assert_eq!(stage.live(Facet::Simulated(0)).status, StatusCode::Good, "it is back");
+        // The PLC has nothing new, and says that it still stands.
+        let still = Sample { server_timestamp: at(20.0), ..Sample::good(at(11.5), 50.0) };
+        stage.samples(20.0, vec![(POWER, still)]);
+        stage.samples(21.0, measured(21.0));
+        assert_eq!(stage.live(Facet::Simulated(0)).status, StatusCode::Good);
+        stage.samples(22.0, vec![(POWER, Sample::bad(at(22.0), StatusCode::BadSensorFailure))]);
+        stage.samples(40.0, measured(40.0));
+        assert_eq!(stage.live(Facet::Simulated(0)).status, StatusCode::BadSensorFailure, "worse than silent");
+    }
+}
+
 /// The filter's own numbers are tested where it is; here, that it is asked at the right moments.
 #[test]
 fn an_observer_corrects_the_state_after_the_prediction_was_told() {

@@ -17,7 +17,7 @@ use uatwin::{
     jobs::{Caller, FitOutcome, Jobs},
     program::Program,
     revisions::{Origin, Revisions},
-    sample::{Sample, TwinId},
+    sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     time::{Clock, Timestamp},
     twin::{Facet, FitState, TwinState, Twins},
 };
@@ -68,11 +68,10 @@ impl Clock for Looks {
 
 /// An hour at 1 Hz of a heater that is switched every ten minutes; its time constant is 300 s, and `last` in the last
 /// quarter of an hour.
-fn hour(twins: &Twins, last: f64) -> SharedStore {
-    let store = MemoryStore::new(twins.series_len(), 10_000);
+fn hour(twins: &Twins, last: f64) -> Vec<(SeriesId, Sample)> {
     let [temperature, power] = [0, 1].map(|v| twins.series(TWIN, Facet::Variable(v)));
     let mut t = 20.0;
-    let samples = (0..3600).flat_map(|second| {
+    let samples = (0..3600).flat_map(move |second| {
         let heat = if second / 600 % 2 == 0 { 80.0 } else { 30.0 };
         let noise = 0.05 * (f64::from(second) * 12.9898).sin();
         let now = t + noise;
@@ -80,8 +79,7 @@ fn hour(twins: &Twins, last: f64) -> SharedStore {
         let stamp = at(f64::from(second));
         [(power, Sample::good(stamp, heat)), (temperature, Sample::good(stamp, now))]
     });
-    store.append(&samples.collect::<Vec<_>>()).unwrap();
-    Arc::new(store)
+    samples.collect()
 }
 
 pub(crate) struct Plant {
@@ -95,13 +93,13 @@ pub(crate) struct Plant {
 
 impl Plant {
     fn new(fit: &str, last: f64) -> Self {
-        Self::of(&CONFIG.replace("FIT", fit), last, Arc::new(Stopped))
+        Self::of(&CONFIG.replace("FIT", fit), last, |_, _, _| {})
     }
 
     /// With a clock that goes on, and `fit` in the place of the config's window.
     pub(crate) fn in_time(fit: &str) -> Self {
         let config = CONFIG.replace("window = \"1h\"\nFIT", fit);
-        Self::of(&config, 300.0, Arc::new(Looks::default()))
+        Self::with(&config, 300.0, Arc::new(Looks::default()), |_, _, _| {})
     }
 
     /// The same, with simulations in steps of milliseconds: a fit of one start takes seconds, one of a thousand goes on until
@@ -110,12 +108,24 @@ impl Plant {
         let swinging = "tau\"\nB = \"cos(10*t)\"\n[twin_type.Heater.model.state.B]\ninit = 0\n[";
         let fit = format!("window = \"2h\"\nstarts = {starts}");
         let config = CONFIG.replace("tau\"\n[", swinging).replace("window = \"1h\"\nFIT", &fit);
-        Self::of(&config, 300.0, Arc::new(Looks::default()))
+        Self::with(&config, 300.0, Arc::new(Looks::default()), |_, _, _| {})
     }
 
-    fn of(config: &str, last: f64, clock: Arc<dyn Clock>) -> Self {
+    /// `change` sees each sample of temperature (0) or power (1) with its second, and may change or mark it; a null one was
+    /// never recorded.
+    fn of(config: &str, last: f64, change: impl Fn(u32, f64, &mut Sample)) -> Self {
+        Self::with(config, last, Arc::new(Stopped), change)
+    }
+
+    fn with(config: &str, last: f64, clock: Arc<dyn Clock>, change: impl Fn(u32, f64, &mut Sample)) -> Self {
         let twins = twins(config);
-        let store = hour(&twins, last);
+        let mut samples = hour(&twins, last);
+        samples.iter_mut().for_each(|(series, sample)| {
+            change(series.0, sample.source_timestamp.seconds_since(at(0.0)), sample);
+        });
+        samples.retain(|(_, sample)| !sample.value.is_null());
+        let store: SharedStore = Arc::new(MemoryStore::new(twins.series_len(), 10_000));
+        store.append(&samples).unwrap();
         let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
         let state = Arc::new(TwinState::new(twins, clock.now()));
         let (commands, mut asked) = mpsc::channel(8);
@@ -201,4 +211,73 @@ async fn whose_fit_may_not_be_in_force_waits_for_an_engineer() {
     }
     let plant = Plant::new("operator_may_activate = false", 300.0);
     assert_eq!(plant.fit(ENGINEER).await.revision, 2, "an engineer's own");
+}
+
+/// Nobody recorded the power from 1300 to 2000 s, and at 1800 s it was switched.
+fn unrecorded(series: u32, second: f64, sample: &mut Sample) {
+    if series == 1 && (1300.5..2000.0).contains(&second) {
+        sample.value = Value::Null;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_input_is_not_known_nothing_is_fitted_and_another_run_begins() {
+    let config = CONFIG.replace("FIT", "");
+    let patient = "[twin_type.Heater.model.input.Power]";
+    let impatient = format!("{patient}\nmax_gap = \"30s\"");
+    let measured = config.replace("init = 20", "init = { measured = \"Temperature\" }");
+    let held = Plant::of(&measured, 300.0, unrecorded);
+    held.fit(ENGINEER).await;
+    assert!((held.tau() - 300.0).abs() > 5.0, "{}: the wrong power is held over the gap", held.tau());
+
+    let cut = Plant::of(&measured.replace(patient, &impatient), 300.0, unrecorded);
+    let outcome = cut.fit(ENGINEER).await;
+    assert!((cut.tau() - 300.0).abs() < 1.0, "{}", cut.tau());
+    assert_eq!(outcome.report.unwrap().samples, 1301 + 1600);
+    let (times, values) = cut.jobs.simulate(TWIN, (at(0.0), at(3600.0)), 0, vec![]).await.unwrap();
+    assert_eq!((times.len(), values.len()), (2901, 2901), "nothing is said of the gap");
+    assert!(times.contains(&at(1300.0)) && !times.contains(&at(1301.0)) && times.contains(&at(2000.0)));
+
+    // A start that is estimated: one for each run, the last one's in force.
+    let started = config
+        .replace("init = 20", "init = \"tstart\"")
+        .replace("max = 1000\n", "max = 1000\n[twin_type.Heater.model.parameter.tstart]\nvalue = 20\n");
+    let cut = Plant::of(&started.replace(patient, &impatient), 300.0, unrecorded);
+    let report = cut.fit(ENGINEER).await.report.unwrap();
+    assert_eq!((report.names.as_slice(), report.local.len()), (["tau".to_owned()].as_slice(), 2));
+    let parameters = cut.state.read(TWIN).parameters.to_vec();
+    let behind = cut.jobs.simulate(TWIN, (at(1999.5), at(3600.0)), 0, vec![]).await.unwrap();
+    assert!((parameters[0] - 300.0).abs() < 1.0 && parameters[1] == report.local[1].value, "{parameters:?}");
+    assert!((report.local[0].value - 20.0).abs() < 0.1 && (behind.1[0] - parameters[1]).abs() < 1e-9);
+    // By hand: 71.88 at 600 s, 35.67 at 1200 s, 74.00 at 1800 s, and 200 s on the way from there to 30.
+    assert!((parameters[1] - 52.59).abs() < 0.5, "{parameters:?}");
+    // With its end held out: both runs are cut as one would be.
+    let validated =
+        started.replace(patient, &impatient).replace("window = \"1h\"", "window = \"1h\"\nvalidate = \"15m\"");
+    let plant = Plant::of(&validated, 300.0, unrecorded);
+    let report = plant.fit(ENGINEER).await.report.unwrap();
+    assert_eq!((report.samples, report.local.len()), (1301 + 700, 2));
+    assert!((plant.tau() - 300.0).abs() < 1.0, "{}", plant.tau());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uncertain_measurements_weigh_as_much_as_the_config_says_and_bad_ones_nothing() {
+    // From 300 to 600 s the sensor reads 5 K too much and says so; at 700 s it is broken.
+    let doubtful = |series: u32, second: f64, sample: &mut Sample| {
+        if series == 0 && (300.0..600.0).contains(&second) {
+            let value = sample.usable().unwrap() + 5.0;
+            (sample.value, sample.status) = (Value::Double(value), StatusCode::UncertainSensorNotAccurate);
+        } else if series == 0 && second == 700.0 {
+            (sample.value, sample.status) = (Value::Double(9e9), StatusCode::BadSensorFailure);
+        }
+    };
+    let mut off = Vec::new();
+    for (fit, samples) in [("", 3599), ("uncertain = 1", 3599), ("uncertain = 0.1", 3599), ("uncertain = 0.0", 3299)] {
+        let plant = Plant::of(&CONFIG.replace("FIT", fit), 300.0, doubtful);
+        let report = plant.fit(ENGINEER).await.report.unwrap();
+        assert_eq!(report.samples, samples, "{fit}");
+        off.push((plant.tau() - 300.0).abs());
+    }
+    assert_eq!(off[0], off[1], "they weigh as Good ones unless the config says otherwise");
+    assert!(off[1] > 3.0 * off[2] && off[2] > 2.0 * off[3] && off[3] < 0.5, "{off:?}");
 }

@@ -37,6 +37,7 @@ fn model() -> Result<Model, Box<dyn Error + Send + Sync>> {
         max: truth * 50.0,
         log: true,
         free: true,
+        per_experiment: false,
         unit: String::new(),
     };
     let input = |name: &str| InputSource {
@@ -44,6 +45,7 @@ fn model() -> Result<Model, Box<dyn Error + Send + Sync>> {
         variable: name.into(),
         hold: Hold::Previous,
         delay: Delay::Number(0.0),
+        max_gap_s: None,
     };
     let equation = |state: &str, expr: &str| EquationSource { state: state.into(), expr: expr.into() };
     let source = ModelSource {
