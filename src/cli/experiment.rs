@@ -14,7 +14,7 @@ use crate::{
     config::{self, Fault, ModelFile, did_you_mean},
     fit::FitError,
     model::Model,
-    simulate::{self, Options, Scenario, SimulationError, Trajectory},
+    simulate::{self, Options, Scenario, SimulationError},
 };
 
 /// Arguments of both commands.
@@ -23,9 +23,6 @@ pub struct ExperimentArguments {
     /// The model's file: the tables of `[twin_type.X.model]` at its root
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// The data: CSV with a column `time` and a column for each input and output
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
     /// A parameter's value in place of the file's; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<(String, f64)>,
@@ -76,23 +73,24 @@ pub enum ExperimentError {
     Json(#[from] serde_json::Error),
 }
 
-/// A model and what was recorded for it.
+/// A model and what was recorded for it, of each file of data.
 pub(super) struct Loaded {
     pub(super) file: ModelFile,
-    pub(super) recording: Recording,
+    pub(super) recordings: Vec<Recording>,
 }
 
 impl Loaded {
     /// Reads the model first: its faults count more than those of the data.
-    pub(super) fn read(model: &Path, data: &Path) -> Result<Self, ExperimentError> {
-        let csv = CsvFile::open(data);
-        let columns = csv.as_ref().map_or(&[][..], |csv| csv.columns());
-        let file = config::load_model(model, columns).map_err(ExperimentError::Model)?;
+    pub(super) fn read(model: &Path, data: &[PathBuf]) -> Result<Self, ExperimentError> {
+        let files: Vec<_> = data.iter().map(|path| CsvFile::open(path)).collect();
+        let columns: Vec<String> = files.iter().flatten().flat_map(CsvFile::columns).cloned().collect();
+        let file = config::load_model(model, &columns).map_err(ExperimentError::Model)?;
         for warning in &file.warnings {
             eprintln!("warning: {warning}");
         }
-        let recording = read(csv?, &file, data)?;
-        Ok(Self { file, recording })
+        let recordings = files.into_iter().zip(data).map(|(csv, path)| read(csv?, &file, path));
+        let recordings = recordings.collect::<Result<_, _>>()?;
+        Ok(Self { file, recordings })
     }
 }
 
@@ -134,25 +132,39 @@ pub(super) fn parameter(model: &Model, name: &str) -> Result<usize, ExperimentEr
     })
 }
 
-/// Simulates every row.
-pub(super) fn simulate_rows(
-    model: &Model,
-    theta: &[f64],
-    recording: &Recording,
-) -> Result<Trajectory, ExperimentError> {
-    let times = vec![recording.times.as_slice(); model.outputs().len()];
-    let measured = recording.first_measured();
-    let scenario = scenario(recording, &times, &measured);
-    let trajectory = simulate::simulate(model, theta, &scenario, &Options::default(), &AtomicBool::new(false));
-    trajectory.map_err(|error| failed(model, &error))
+/// What a model says in every row.
+pub(super) struct Rows {
+    /// For each output; NaN in rows of no run.
+    pub(super) outputs: Vec<Vec<f64>>,
+    pub(super) steps: usize,
 }
 
-pub(super) fn scenario<'a>(
-    recording: &'a Recording,
-    output_times: &'a [&'a [f64]],
-    measured: &'a [Option<f64>],
-) -> Scenario<'a> {
-    Scenario { inputs: &recording.inputs, span: recording.span(), output_times, initial_state: None, measured }
+/// Simulates the rows of each run, from where the model starts under its θ; without one the run is passed over.
+pub(super) fn simulate_rows(
+    model: &Model,
+    theta_of: &dyn Fn(usize) -> Option<Vec<f64>>,
+    recording: &Recording,
+) -> Result<Rows, ExperimentError> {
+    let mut all = Rows { outputs: vec![vec![f64::NAN; recording.times.len()]; model.outputs().len()], steps: 0 };
+    for (run, rows) in recording.runs.iter().enumerate() {
+        let Some(theta) = theta_of(run) else { continue };
+        let times = vec![&recording.times[rows.clone()]; model.outputs().len()];
+        let (inputs, measured) = (recording.inputs_of(model, rows), recording.first_measured(rows));
+        let scenario = Scenario {
+            inputs: &inputs,
+            span: recording.times_of(rows),
+            output_times: &times,
+            initial_state: None,
+            measured: &measured,
+        };
+        let done = simulate::simulate(model, &theta, &scenario, &Options::default(), &AtomicBool::new(false));
+        let done = done.map_err(|error| failed(model, &error))?;
+        for (all, run) in all.outputs.iter_mut().zip(done.outputs) {
+            all[rows.clone()].copy_from_slice(&run);
+        }
+        all.steps += done.steps;
+    }
+    Ok(all)
 }
 
 pub(super) fn failed(model: &Model, error: &SimulationError) -> ExperimentError {

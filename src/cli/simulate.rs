@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     data::Recording,
-    experiment::{ExperimentArguments, ExperimentError, Loaded, file_name, simulate_rows, theta, write},
+    experiment::{ExperimentArguments, ExperimentError, Loaded, Rows, file_name, simulate_rows, theta, write},
     fit::{
         json::{Named, Output},
         section,
@@ -19,7 +19,6 @@ use super::{
 use crate::{
     config::ModelFile,
     fit::{self, Comparison},
-    simulate::Trajectory,
 };
 
 /// Arguments of the command.
@@ -28,6 +27,9 @@ pub struct SimulateArguments {
     /// Model and data.
     #[command(flatten)]
     pub experiment: ExperimentArguments,
+    /// The data: CSV with a column `time` and a column for each input, and for each output that was measured
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
     /// Write time, inputs and simulated outputs as CSV, which `fit` takes as data
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -35,7 +37,7 @@ pub struct SimulateArguments {
 
 #[derive(Serialize)]
 struct SimulateJson<'a> {
-    outputs: Named<'a, OutputJson>,
+    outputs: Named<&'a str, OutputJson>,
     cost: f64,
     rmse: f64,
     r_squared: f64,
@@ -61,17 +63,19 @@ struct OutputJson {
 /// Faults of the model or the data, and a simulation that does not get to its end.
 pub fn run(arguments: &SimulateArguments) -> Result<String, ExperimentError> {
     let began = Instant::now();
-    let Loaded { file, recording } = Loaded::read(&arguments.experiment.model, &arguments.experiment.data)?;
+    let data = std::slice::from_ref(&arguments.data);
+    let Loaded { file, mut recordings } = Loaded::read(&arguments.experiment.model, data)?;
+    let recording = recordings.remove(0);
     let theta = theta(&file.model, &arguments.experiment.set)?;
-    let trajectory = simulate_rows(&file.model, &theta, &recording)?;
+    let trajectory = simulate_rows(&file.model, &|_| Some(theta.clone()), &recording)?;
     let comparison = fit::compare(&file.model, &recording.measured(), &trajectory.outputs);
     if let Some(path) = &arguments.output {
         write_csv(path, &file, &recording, &trajectory.outputs)
             .map_err(|cause| ExperimentError::Write { path: path.clone(), cause })?;
     }
     if let Some(path) = &arguments.experiment.plot {
-        let none = vec![None; file.model.outputs().len()];
-        let title = format!("under the inputs of {}", file_name(&arguments.experiment.data));
+        let none = vec![Vec::new(); file.model.outputs().len()];
+        let title = format!("under the inputs of {}", file_name(&arguments.data));
         let section = section(&file, title, &recording, &trajectory.outputs, &comparison, none);
         write(path, &plot::svg(&file_name(&arguments.experiment.model), &[section]))?;
     }
@@ -85,13 +89,14 @@ pub fn run(arguments: &SimulateArguments) -> Result<String, ExperimentError> {
 /// Least, greatest and last value.
 fn range(values: &[f64]) -> (f64, f64, f64) {
     let (least, greatest) = values.iter().fold((f64::NAN, f64::NAN), |(a, b), value| (value.min(a), value.max(b)));
-    (least, greatest, values.last().copied().unwrap_or(f64::NAN))
+    let last = values.iter().rev().copied().find(|value| !value.is_nan());
+    (least, greatest, last.unwrap_or(f64::NAN))
 }
 
 fn json(
     file: &ModelFile,
     recording: &Recording,
-    trajectory: &Trajectory,
+    trajectory: &Rows,
     comparison: &Comparison,
     duration_s: f64,
 ) -> Result<String, serde_json::Error> {
@@ -118,14 +123,14 @@ fn text(
     arguments: &SimulateArguments,
     file: &ModelFile,
     recording: &Recording,
-    trajectory: &Trajectory,
+    trajectory: &Rows,
     comparison: &Comparison,
 ) -> String {
     let (start, end) = recording.span();
     let mut text = format!(
         "{} under the inputs of {}: {} rows over {} s, {} steps\n\n",
         arguments.experiment.model.display(),
-        arguments.experiment.data.display(),
+        arguments.data.display(),
         recording.times.len(),
         short(end - start, 6),
         trajectory.steps
@@ -179,7 +184,9 @@ fn write_csv(
             let is_here = signal.times.get(*next) == Some(time);
             row.push(if is_here { signal.values[*next].to_string() } else { String::new() });
         }
-        row.extend(simulated.iter().map(|values| values[index].to_string()));
+        // In a gap nothing is simulated.
+        let cell = |value: f64| if value.is_nan() { String::new() } else { value.to_string() };
+        row.extend(simulated.iter().map(|values| cell(values[index])));
         csv.write_record(&row)?;
     }
     csv.into_inner().map_err(|error| error.into_error())?.flush()

@@ -214,6 +214,105 @@ fn validation_estimates_only_initial_states_anew_unless_told_to_keep_them() {
 }
 
 #[test]
+fn several_files_are_fitted_together_each_with_a_start_of_its_own() {
+    let place = Place::new();
+    let starts = [35.0, 90.0, 150.0];
+    for (name, start) in ["a.csv", "b.csv", "c.csv"].iter().zip(starts) {
+        place.write(name, &csv(&heated(150, start, start as u64)));
+    }
+    let fit = ["fit", "--model", "model.toml", "--data", "a.csv", "--data", "b.csv", "--data", "c.csv"];
+    let json = place.json(&fit);
+    let alone = place.json(&fit[..5]);
+    for (name, truth) in &TRUTH[..2] {
+        let of = |json: &Value, key: &str| number(json, &format!("/parameters/{name}/{key}"));
+        assert!((of(&json, "value") - truth).abs() < 4.0 * of(&json, "standard_error"), "{name}: {json}");
+        assert!(of(&json, "standard_error") < 0.7 * of(&alone, "standard_error"), "three times the data");
+    }
+    assert!(json["parameters"].get("T0").is_none() && number(&alone, "/parameters/T0/value") > 0.0);
+    assert_eq!((json["samples"].as_u64(), json["degrees_of_freedom"].as_u64()), (Some(450), Some(445)));
+    let experiments = json["experiments"].as_array().unwrap();
+    for ((experiment, start), name) in experiments.iter().zip(starts).zip(["a.csv", "b.csv", "c.csv"]) {
+        let of = |key: &str| number(experiment, &format!("/parameters/T0/{key}"));
+        assert!((of("value") - start).abs() < 4.0 * of("standard_error") && of("lower95") < of("upper95"));
+        assert_eq!(
+            (&experiment["data"], &experiment["end"], experiment["samples"].as_u64()),
+            (&Value::from(name), &Value::from("745"), Some(150))
+        );
+    }
+    assert_eq!(alone["experiments"][0]["parameters"], serde_json::json!({}));
+    let text =
+        String::from_utf8(place.run(&[&fit[..], &["--plot", "all.svg", "--profile", "T0"]].concat()).stdout).unwrap();
+    assert!(text.contains("fitted to a.csv, b.csv, c.csv: 450 measurements in 450 rows"), "{text}");
+    let row =
+        text.lines().find(|line| line.contains("c.csv") && line.contains("T0")).unwrap_or_else(|| panic!("{text}"));
+    assert!(row.split_whitespace().any(|word| word.starts_with("149.") || word.starts_with("150.")), "{row}");
+    assert!(text.contains("T0 of experiment 3"), "{text}");
+    let picture = fs::read_to_string(place.path("all.svg")).unwrap();
+    assert!(["a.csv", "b.csv", "c.csv"].iter().all(|name| picture.contains(&format!("fitted to {name}"))));
+    // What else belongs to a run says so: here the loss, as if the vessel were insulated anew each time.
+    place.write(
+        "model.toml",
+        &MODEL.replace("max = 500, scale = \"log\"", "max = 500, scale = \"log\", per_experiment = true"),
+    );
+    let json = place.json(&fit);
+    assert_eq!(json["parameters"].as_object().unwrap().keys().collect::<Vec<_>>(), ["C"]);
+    for experiment in json["experiments"].as_array().unwrap() {
+        assert!((number(experiment, "/parameters/k/value") / 2.2 - 1.0).abs() < 0.1, "{experiment}");
+    }
+    expect(&place.run(&["simulate", "--model", "model.toml", "--data", "a.csv", "--data", "b.csv"]), 2, "--data");
+    expect(&place.run(&["fit", "--model", "model.toml"]), 2, "--data");
+}
+
+#[test]
+fn behind_a_gap_of_an_input_is_another_experiment() {
+    let place = Place::new();
+    let rows = heated(400, 35.0, 9);
+    // While the power was switched on and off again nobody recorded it.
+    let mut text = "time,P,Ta,Temperature\n".to_owned();
+    for (index, [t, p, ta, y]) in rows.iter().enumerate() {
+        let power = if (110..250).contains(&index) { String::new() } else { p.to_string() };
+        writeln!(text, "{t},{power},{ta},{y}").unwrap();
+    }
+    place.write("data.csv", &text);
+    let held = place.json(&FIT);
+    assert!(number(&held, "/rmse") > 5.0 && held["experiments"].as_array().unwrap().len() == 1);
+    let model = MODEL.replace("\"HeaterPower\" }", "\"HeaterPower\", max_gap = \"20s\" }");
+    place.write("model.toml", &model);
+    let json = place.json(&FIT);
+    assert_eq!(json["samples"].as_u64(), Some(110 + 150));
+    assert!((number(&json, "/rmse") - 0.2).abs() < 0.03, "{json}");
+    for (name, truth) in &TRUTH[..2] {
+        let of = |key: &str| number(&json, &format!("/parameters/{name}/{key}"));
+        assert!((of("value") - truth).abs() < 4.0 * of("standard_error"), "{name}: {json}");
+    }
+    let experiments = json["experiments"].as_array().unwrap();
+    let spans: Vec<_> = experiments.iter().map(|one| (&one["start"], &one["end"])).collect();
+    assert_eq!(spans, [(&Value::from("0"), &Value::from("545")), (&Value::from("1250"), &Value::from("1995"))]);
+    assert!((number(&experiments[0], "/parameters/T0/value") - 35.0).abs() < 0.5);
+    assert!((number(&experiments[1], "/parameters/T0/value") - rows[250][3]).abs() < 1.0);
+    let output = place.run(&[&FIT[..], &["--plot", "gap.svg", "--validate", "data.csv"]].concat());
+    expect(&output, 0, "140 measurements are left out: an input has no value for longer than its `max_gap`");
+    expect(&output, 0, "in experiment 2");
+    let picture = fs::read_to_string(place.path("gap.svg")).unwrap();
+    let line = picture
+        .lines()
+        .find(|line| line.contains("stroke=\"#0072b2\" stroke-width=\"1.6\" stroke-linejoin") && line.contains('L'));
+    assert_eq!(line.unwrap().matches('M').count(), 2, "the line is broken where nothing is known");
+    // What is simulated says nothing there, and starts anew behind it.
+    let set = ["--set", "C=900", "--set", "k=2.2", "--set", "T0=35", "--output", "out.csv"];
+    let json = place.json(&[&["simulate", "--model", "model.toml", "--data", "data.csv"][..], &set].concat());
+    assert_eq!(json["outputs"]["Temperature"]["samples"].as_u64(), Some(260));
+    let out = fs::read_to_string(place.path("out.csv")).unwrap();
+    let cell = |row: usize| out.lines().nth(1 + row).unwrap().rsplit(',').next().unwrap().parse::<f64>().ok();
+    assert_eq!(
+        (cell(0), cell(109).is_some(), cell(110), cell(249), cell(250)),
+        (Some(35.0), true, None, None, Some(35.0))
+    );
+    place.write("model.toml", &MODEL.replace("\"HeaterPower\" }", "\"HeaterPower\", max_gap = \"0s\" }"));
+    expect(&place.run(&FIT), 3, "max_gap");
+}
+
+#[test]
 fn what_is_simulated_can_be_fitted_and_gives_the_parameters_back() {
     let place = Place::new();
     let inputs = heated(400, 0.0, 5)

@@ -4,7 +4,7 @@
 mod csv_file;
 mod time;
 
-use std::{io, path::PathBuf};
+use std::{borrow::Cow, io, ops::Range, path::PathBuf};
 
 pub(super) use csv_file::CsvFile;
 use csv_file::Table;
@@ -12,8 +12,8 @@ pub(super) use time::TimeKind;
 
 use crate::{
     config::{Fault, ModelFile, did_you_mean},
-    fit::{Experiment, Measured},
-    model::{Expression, InputSource},
+    fit::{self, Experiment, Measured},
+    model::{Expression, InputSource, Model},
     simulate::Signal,
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct Recording {
     pub(crate) times: Vec<f64>,
     /// What each input does; its samples may begin before the rows.
     pub(crate) inputs: Vec<Signal>,
+    /// The rows of each stretch in which every input is known; between them are gaps.
+    pub(crate) runs: Vec<Range<usize>>,
     /// For each output its value in every row, NaN where it is missing or left out; `None`: it has no column.
     pub(crate) outputs: Vec<Option<Vec<f64>>>,
     /// What a reader of the result should know.
@@ -100,7 +102,34 @@ impl Recording {
         };
         let inputs = columns.inputs.iter().zip(file.model.inputs()).map(signal).collect();
         times.drain(..begin);
-        Ok(Self { kind, times, inputs, outputs, notes })
+        let mut recording = Self { kind, times, inputs, runs: Vec::new(), outputs, notes };
+        recording.cut(&file.model);
+        Ok(recording)
+    }
+
+    /// Finds the runs, and takes out what was measured between them.
+    fn cut(&mut self, model: &Model) {
+        let row = |(begin, end): (f64, f64)| {
+            self.times.partition_point(|time| *time < begin)..self.times.partition_point(|time| *time <= end)
+        };
+        let known = fit::known(model, &model.nominal(), &self.inputs, self.span());
+        self.runs = known.into_iter().map(row).filter(|rows| !rows.is_empty()).collect();
+        let mut left_out = 0;
+        for values in self.outputs.iter_mut().flatten() {
+            let mut begin = 0;
+            for rows in self.runs.iter().cloned().chain([values.len()..values.len()]) {
+                for value in values[begin..rows.start].iter_mut().filter(|value| !value.is_nan()) {
+                    *value = f64::NAN;
+                    left_out += 1;
+                }
+                begin = rows.end;
+            }
+        }
+        if left_out > 0 {
+            self.notes.push(format!(
+                "{left_out} measurements are left out: an input has no value for longer than its `max_gap`"
+            ));
+        }
     }
 
     /// First and last time.
@@ -108,10 +137,23 @@ impl Recording {
         (self.times.first().copied().unwrap_or(0.0), self.times.last().copied().unwrap_or(0.0))
     }
 
-    /// The first measured value of each output.
-    pub(crate) fn first_measured(&self) -> Vec<Option<f64>> {
-        let first = |values: &Vec<f64>| values.iter().copied().find(|value| !value.is_nan());
+    /// The first measured value of each output in a run.
+    pub(crate) fn first_measured(&self, rows: &Range<usize>) -> Vec<Option<f64>> {
+        let first = |values: &Vec<f64>| values[rows.clone()].iter().copied().find(|value| !value.is_nan());
         self.outputs.iter().map(|values| values.as_ref().and_then(first)).collect()
+    }
+
+    /// What the inputs do in a run.
+    pub(crate) fn inputs_of(&self, model: &Model, rows: &Range<usize>) -> Cow<'_, [Signal]> {
+        match self.runs.len() {
+            0 | 1 => Cow::Borrowed(&self.inputs),
+            _ => Cow::Owned(fit::inputs_within(model, &self.inputs, self.times_of(rows))),
+        }
+    }
+
+    /// First and last time of a run.
+    pub(crate) fn times_of(&self, rows: &Range<usize>) -> (f64, f64) {
+        (self.times[rows.start], self.times[rows.end - 1])
     }
 
     /// What was measured in each row; empty: the output has no column.
@@ -119,17 +161,18 @@ impl Recording {
         self.outputs.iter().map(|values| values.as_deref().unwrap_or_default()).collect()
     }
 
-    /// As a fit wants it: from the first row to the last measurement.
-    pub(crate) fn experiment(&self) -> Experiment {
+    /// A run as a fit wants it: from its first row to its last measurement.
+    pub(crate) fn experiment(&self, model: &Model, rows: &Range<usize>) -> Experiment {
         let measured = |values: &Option<Vec<f64>>| {
-            let rows = self.times.iter().zip(values.iter().flatten()).filter(|(_, value)| !value.is_nan());
-            let (times, values) = rows.map(|(time, value)| (*time, *value)).unzip();
+            let values = values.as_ref().map_or(&[][..], |values| &values[rows.clone()]);
+            let known = self.times[rows.clone()].iter().zip(values).filter(|(_, value)| !value.is_nan());
+            let (times, values) = known.map(|(time, value)| (*time, *value)).unzip();
             Measured { times, values, weights: Vec::new() }
         };
         let outputs: Vec<Measured> = self.outputs.iter().map(measured).collect();
-        let (start, _) = self.span();
+        let (start, _) = self.times_of(rows);
         let end = outputs.iter().filter_map(|output| output.times.last().copied()).fold(start, f64::max);
-        Experiment { inputs: self.inputs.clone(), outputs, span: Some((start, end)) }
+        Experiment { inputs: self.inputs_of(model, rows).into_owned(), outputs, span: Some((start, end)) }
     }
 }
 

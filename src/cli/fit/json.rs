@@ -3,13 +3,13 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{Outcome, report::figures_of};
-use crate::fit::{Figures, ProfileEnd, ProfileReport, ValidationReport};
+use super::{Outcome, Part, Validation, experiment::file_name, report::figures_of};
+use crate::fit::{Figures, ProfileEnd, ProfileReport};
 
 /// A map whose keys keep their order.
-pub(in crate::cli) struct Named<'a, T>(pub(in crate::cli) Vec<(&'a str, T)>);
+pub(in crate::cli) struct Named<N, T>(pub(in crate::cli) Vec<(N, T)>);
 
-impl<T: Serialize> Serialize for Named<'_, T> {
+impl<N: Serialize, T: Serialize> Serialize for Named<N, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (name, value) in &self.0 {
@@ -21,8 +21,10 @@ impl<T: Serialize> Serialize for Named<'_, T> {
 
 #[derive(Serialize)]
 struct FitJson<'a> {
-    parameters: Named<'a, Parameter<'a>>,
-    outputs: Named<'a, Output>,
+    /// Of the device: what all experiments share.
+    parameters: Named<&'a str, Parameter<'a>>,
+    experiments: Vec<ExperimentJson<'a>>,
+    outputs: Named<&'a str, Output>,
     cost: f64,
     rmse: f64,
     r_squared: f64,
@@ -35,12 +37,12 @@ struct FitJson<'a> {
     bic: f64,
     durbin_watson: f64,
     condition_number: f64,
-    null_directions: Vec<Named<'a, f64>>,
+    null_directions: Vec<Named<&'a str, f64>>,
     iterations: usize,
     stop: &'a str,
     message: &'a str,
     starts: Vec<Start<'a>>,
-    profiles: Named<'a, Profile>,
+    profiles: Named<String, Profile>,
     validation: Option<ValidationJson<'a>>,
     duration_s: f64,
 }
@@ -53,6 +55,18 @@ struct Parameter<'a> {
     upper95: f64,
     at_bound: bool,
     unit: &'a str,
+}
+
+/// A run: a file, or what of it lies between two gaps.
+#[derive(Serialize)]
+struct ExperimentJson<'a> {
+    data: String,
+    /// First and last time, as `time` has them in the file.
+    start: String,
+    end: String,
+    samples: usize,
+    /// What it has of its own; empty where there is but one.
+    parameters: Named<&'a str, Parameter<'a>>,
 }
 
 /// Of one output.
@@ -84,7 +98,7 @@ struct Profile {
 #[derive(Serialize)]
 struct Start<'a> {
     cost: f64,
-    parameters: Named<'a, f64>,
+    parameters: Named<&'a str, f64>,
 }
 
 #[derive(Serialize)]
@@ -93,9 +107,9 @@ struct ValidationJson<'a> {
     r_squared: f64,
     fit_percent: f64,
     samples: usize,
-    outputs: Named<'a, Output>,
+    outputs: Named<&'a str, Output>,
     /// The initial states that were estimated anew.
-    initial: Named<'a, f64>,
+    initial: Named<String, f64>,
     message: &'a str,
 }
 
@@ -123,9 +137,10 @@ pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
         starts.push(Start { cost: start.cost, parameters: Named(values.collect()) });
     }
     let mut profiles = Vec::new();
-    for ProfileReport { name, level, lower, upper, lower_end, upper_end, .. } in &report.profiles {
+    for ProfileReport { name, experiment, level, lower, upper, lower_end, upper_end, .. } in &report.profiles {
         let (lower_end, upper_end) = (end_name(*lower_end), end_name(*upper_end));
-        profiles.push((name.as_str(), Profile { level: *level, lower: *lower, upper: *upper, lower_end, upper_end }));
+        let name = labelled(name, *experiment);
+        profiles.push((name, Profile { level: *level, lower: *lower, upper: *upper, lower_end, upper_end }));
     }
     let mut null_directions = Vec::new();
     for direction in &report.null_directions {
@@ -133,6 +148,7 @@ pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
     }
     let json = FitJson {
         parameters: Named(parameters),
+        experiments: experiments(outcome),
         outputs: Named(outputs),
         cost: report.cost,
         rmse: report.rmse,
@@ -152,15 +168,51 @@ pub(super) fn text(outcome: &Outcome<'_>) -> Result<String, serde_json::Error> {
         message: &report.message,
         starts,
         profiles: Named(profiles),
-        validation: outcome.validation.as_ref().map(|validation| validation_json(&validation.report)),
+        validation: outcome.validation.as_ref().map(validation_json),
         duration_s: outcome.duration_s,
     };
     serde_json::to_string_pretty(&json)
 }
 
-fn validation_json(report: &ValidationReport) -> ValidationJson<'_> {
+fn experiments<'a>(outcome: &'a Outcome<'_>) -> Vec<ExperimentJson<'a>> {
+    let of = |(experiment, Part { recording, run }): (usize, &Part)| {
+        let data = &outcome.recordings[*recording];
+        let rows = &data.runs[*run];
+        let (start, end) = data.times_of(rows);
+        let own = outcome.report.local.iter().filter(|estimate| estimate.experiment == Some(experiment));
+        let own = own.map(|estimate| {
+            let parameter = Parameter {
+                value: estimate.value,
+                standard_error: estimate.standard_error,
+                lower95: estimate.lower95,
+                upper95: estimate.upper95,
+                at_bound: estimate.at_lower || estimate.at_upper,
+                unit: &outcome.file.model.parameters()[estimate.parameter].unit,
+            };
+            (estimate.name.as_str(), parameter)
+        });
+        let measured = data.outputs.iter().flatten().map(|values| &values[rows.clone()]);
+        ExperimentJson {
+            data: file_name(&outcome.arguments.data[*recording]),
+            start: data.kind.text(start),
+            end: data.kind.text(end),
+            samples: measured.flatten().filter(|value| !value.is_nan()).count(),
+            parameters: Named(own.collect()),
+        }
+    };
+    outcome.parts.iter().enumerate().map(of).collect()
+}
+
+/// Of what an experiment has of its own: with its number.
+pub(super) fn labelled(name: &str, experiment: Option<usize>) -> String {
+    experiment.map_or_else(|| name.to_owned(), |experiment| format!("{name} of experiment {}", experiment + 1))
+}
+
+fn validation_json(Validation { report, parts, .. }: &Validation) -> ValidationJson<'_> {
     let outputs = report.outputs.iter().map(|output| (output.name.as_str(), Output::from(figures_of(output))));
-    let initial = report.local.iter().map(|estimate| (estimate.name.as_str(), estimate.value));
+    let several = parts.len() > 1;
+    let label = |name: &str, experiment: Option<usize>| labelled(name, experiment.filter(|_| several));
+    let initial = report.local.iter().map(|estimate| (label(&estimate.name, estimate.experiment), estimate.value));
     ValidationJson {
         rmse: report.rmse,
         r_squared: report.r_squared,

@@ -9,6 +9,8 @@ use std::{path::PathBuf, sync::atomic::AtomicBool, time::Instant};
 use clap::Args;
 use indicatif::ProgressBar;
 
+use bands::{Known, Uncertainty};
+
 use super::{
     data::Recording,
     experiment::{
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     config::ModelFile,
-    fit::{self, Comparison, FitError, FitOptions, FitReport, ValidationReport},
+    fit::{self, Comparison, Experiment, FitError, FitOptions, FitReport, ValidationReport},
     model::Model,
 };
 
@@ -29,6 +31,7 @@ The data are CSV, parted by comma, semicolon or tab. The first line names the co
 and outputs by their names (an input also by its `variable`); others are passed over. `time` is in seconds, or RFC 3339
 (2026-01-31T12:00:00Z), and increases from row to row. An empty cell is a missing sample: an input goes on as its `hold` says. The
 run begins at the first row at which every input has a value; `t` in the model is `time` (or seconds since the first row).
+Several files, and what comes after a gap longer than an input's `max_gap`, are experiments with initial states of their own.
 Files may have 256 MiB and 10 million rows. The language of models: rustdoc of uatwin::model; ready-made ones: config/models.
 Exit codes: 0 done (also unconverged: `stop` says so), 1 failed, 2 usage, 3 the model has faults.";
 
@@ -38,6 +41,10 @@ pub struct FitArguments {
     /// Model and data.
     #[command(flatten)]
     pub experiment: ExperimentArguments,
+    /// The data: CSV with a column `time` and a column for each input and output; given more than once, the files are fitted
+    /// together, each with initial states of its own
+    #[arg(long, value_name = "FILE", required = true)]
+    pub data: Vec<PathBuf>,
     /// Other data, to see how well the fitted model foretells what it was not fitted to
     #[arg(long, value_name = "FILE")]
     pub validate: Option<PathBuf>,
@@ -62,7 +69,8 @@ pub struct FitArguments {
 struct Outcome<'a> {
     arguments: &'a FitArguments,
     file: &'a ModelFile,
-    recording: &'a Recording,
+    recordings: &'a [Recording],
+    parts: Vec<Part>,
     report: FitReport,
     validation: Option<Validation>,
     duration_s: f64,
@@ -71,7 +79,29 @@ struct Outcome<'a> {
 /// How the fitted model does with other data.
 struct Validation {
     recording: Recording,
+    parts: Vec<Part>,
     report: ValidationReport,
+}
+
+/// Where an experiment stands in the data.
+struct Part {
+    recording: usize,
+    run: usize,
+}
+
+/// The runs with more measurements than `least`: others say nothing, where so many numbers are estimated of each.
+fn experiments(model: &Model, recordings: &[Recording], least: usize) -> (Vec<Part>, Vec<Experiment>) {
+    let mut all = Vec::new();
+    for (recording, of) in recordings.iter().enumerate() {
+        for (run, rows) in of.runs.iter().enumerate() {
+            let experiment = of.experiment(model, rows);
+            let measured: usize = experiment.outputs.iter().map(|output| output.times.len()).sum();
+            if measured > least || (recordings.len() == 1 && of.runs.len() == 1) {
+                all.push((Part { recording, run }, experiment));
+            }
+        }
+    }
+    all.into_iter().unzip()
 }
 
 /// Fits; returns what is to be printed.
@@ -80,15 +110,23 @@ struct Validation {
 /// Faults of the model or the data, and a fit that cannot be done. One that does not converge is a result.
 pub fn run(arguments: &FitArguments) -> Result<String, ExperimentError> {
     let began = Instant::now();
-    let Loaded { file, recording } = Loaded::read(&arguments.experiment.model, &arguments.experiment.data)?;
-    let options = options(arguments, &file)?;
+    let Loaded { file, recordings } = Loaded::read(&arguments.experiment.model, &arguments.data)?;
+    let mut options = options(arguments, &file)?;
     let validating = arguments.validate.as_ref().map(|path| read_data(&file, path)).transpose()?;
-    let report = search(&file.model, &recording, &options)?;
+    let free = if options.free.is_empty() { file.model.free() } else { options.free.clone() };
+    let of_a_run = file.model.of_a_run(&free);
+    let (parts, experiments) = experiments(&file.model, &recordings, of_a_run.len());
+    if experiments.len() > 1 {
+        options.per_experiment = of_a_run;
+    }
+    let report = search(&file.model, &experiments, &options)?;
+    drop(experiments);
     let validation = validating.map(|recording| validate(arguments, &file.model, &report, &options, recording));
     let outcome = Outcome {
         arguments,
         file: &file,
-        recording: &recording,
+        recordings: &recordings,
+        parts,
         report,
         validation: validation.transpose()?,
         duration_s: began.elapsed().as_secs_f64(),
@@ -128,9 +166,9 @@ fn behind_bar<T>(
     done.map_err(ExperimentError::Fit)
 }
 
-fn search(model: &Model, recording: &Recording, options: &FitOptions) -> Result<FitReport, ExperimentError> {
-    let (experiments, never) = ([recording.experiment()], AtomicBool::new(false));
-    behind_bar("fitting", |progress| fit::fit(model, &experiments, options, &never, progress))
+fn search(model: &Model, experiments: &[Experiment], options: &FitOptions) -> Result<FitReport, ExperimentError> {
+    let never = AtomicBool::new(false);
+    behind_bar("fitting", |progress| fit::fit(model, experiments, options, &never, progress))
 }
 
 fn validate(
@@ -140,38 +178,76 @@ fn validate(
     options: &FitOptions,
     recording: Recording,
 ) -> Result<Validation, ExperimentError> {
-    let (experiments, never, keep) = ([recording.experiment()], AtomicBool::new(false), arguments.keep_initial);
+    let (parts, experiments) = experiments(model, std::slice::from_ref(&recording), 0);
+    let (never, keep) = (AtomicBool::new(false), arguments.keep_initial);
     let work =
         |progress: &(dyn Fn(f64) + Sync)| fit::validate(model, &experiments, fitted, options, keep, &never, progress);
     let report = behind_bar("validating", work)?;
-    Ok(Validation { recording, report })
+    Ok(Validation { recording, parts, report })
 }
 
 fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
-    let Outcome { arguments, file, recording, report, .. } = outcome;
-    let simulated = simulate_rows(&file.model, &report.theta, recording)?.outputs;
-    let comparison = fit::compare(&file.model, &recording.measured(), &simulated);
-    let uncertainty = bands::Uncertainty::of(report);
-    let bands = bands::bands(&file.model, &report.theta, recording, &uncertainty, &comparison)?;
-    let fitted = file_name(&arguments.experiment.data);
-    let mut sections = vec![section(file, format!("fitted to {fitted}"), recording, &simulated, &comparison, bands)];
-    // What outlives the sections, which only borrow.
-    let validated = outcome.validation.as_ref().map(|validation| {
-        let mut theta = report.theta.clone();
-        let again: Vec<usize> = validation.report.local.iter().map(|estimate| estimate.parameter).collect();
-        validation.report.local.iter().for_each(|estimate| theta[estimate.parameter] = estimate.value);
-        let simulated = simulate_rows(&file.model, &theta, &validation.recording)?.outputs;
-        let comparison = fit::compare(&file.model, &validation.recording.measured(), &simulated);
-        let uncertainty = uncertainty.without(&again);
-        let bands = bands::bands(&file.model, &theta, &validation.recording, &uncertainty, &comparison)?;
-        Ok::<_, ExperimentError>((&validation.recording, simulated, comparison, bands))
-    });
-    let validated = validated.transpose()?;
-    if let (Some((recording, simulated, comparison, bands)), Some(path)) = (&validated, &arguments.validate) {
-        let title = format!("validated with {}", file_name(path));
-        sections.push(section(file, title, recording, simulated, comparison, bands.clone()));
+    let Outcome { arguments, file, recordings, report, validation, .. } = outcome;
+    let mut drawings = Vec::new();
+    for (index, (recording, path)) in recordings.iter().zip(&arguments.data).enumerate() {
+        let known = |experiment: usize| Known {
+            theta: report.theta_of(experiment),
+            uncertainty: Uncertainty::of(report, experiment),
+        };
+        let title = format!("fitted to {}", file_name(path));
+        drawings.push(Drawing::of(&file.model, title, recording, &runs(recording, index, &outcome.parts, &known))?);
     }
+    if let (Some(Validation { recording, parts, report: validated }), Some(path)) = (validation, &arguments.validate) {
+        let last = Uncertainty::of(report, outcome.parts.len().saturating_sub(1));
+        let known = |experiment: usize| {
+            let own = validated.local.iter().filter(|estimate| estimate.experiment == Some(experiment));
+            let (mut theta, mut again) = (report.theta.clone(), Vec::new());
+            for estimate in own {
+                theta[estimate.parameter] = estimate.value;
+                again.push(estimate.parameter);
+            }
+            Known { theta, uncertainty: last.without(&again) }
+        };
+        let title = format!("validated with {}", file_name(path));
+        drawings.push(Drawing::of(&file.model, title, recording, &runs(recording, 0, parts, &known))?);
+    }
+    // The sections only borrow.
+    let sections: Vec<Section<'_>> = drawings.iter().map(|drawing| drawing.section(file)).collect();
     Ok(plot::svg(&file_name(&arguments.experiment.model), &sections))
+}
+
+/// For each run of a recording what it is simulated with; nothing where it took no part.
+fn runs(recording: &Recording, index: usize, parts: &[Part], known: &dyn Fn(usize) -> Known) -> Vec<Option<Known>> {
+    let of = |run: usize| parts.iter().position(|part| (part.recording, part.run) == (index, run)).map(known);
+    (0..recording.runs.len()).map(of).collect()
+}
+
+/// What a section of the picture shows.
+struct Drawing<'a> {
+    title: String,
+    recording: &'a Recording,
+    simulated: Vec<Vec<f64>>,
+    comparison: Comparison,
+    bands: Vec<Vec<Bands>>,
+}
+
+impl<'a> Drawing<'a> {
+    fn of(
+        model: &Model,
+        title: String,
+        recording: &'a Recording,
+        runs: &[Option<Known>],
+    ) -> Result<Self, ExperimentError> {
+        let theta_of = |run: usize| runs[run].as_ref().map(|known| known.theta.clone());
+        let simulated = simulate_rows(model, &theta_of, recording)?.outputs;
+        let comparison = fit::compare(model, &recording.measured(), &simulated);
+        let bands = bands::bands(model, recording, runs, &comparison)?;
+        Ok(Self { title, recording, simulated, comparison, bands })
+    }
+
+    fn section(&self, file: &'a ModelFile) -> Section<'_> {
+        section(file, self.title.clone(), self.recording, &self.simulated, &self.comparison, self.bands.clone())
+    }
 }
 
 /// A panel for each output.
@@ -181,7 +257,7 @@ pub(super) fn section<'a>(
     recording: &'a Recording,
     simulated: &'a [Vec<f64>],
     comparison: &Comparison,
-    bands: Vec<Option<Bands>>,
+    bands: Vec<Vec<Bands>>,
 ) -> Section<'a> {
     let mut panels = Vec::new();
     for (index, (output, bands)) in file.model.outputs().iter().zip(bands).enumerate() {

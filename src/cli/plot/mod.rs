@@ -37,7 +37,8 @@ pub(super) struct Panel<'a> {
     pub(super) measured: Option<&'a [f64]>,
     pub(super) simulated: &'a [f64],
     pub(super) figures: Figures,
-    pub(super) bands: Option<Bands>,
+    /// Of each run.
+    pub(super) bands: Vec<Bands>,
 }
 
 /// Where the truth should lie by what the fit knows.
@@ -60,7 +61,7 @@ pub(super) fn svg(title: &str, sections: &[Section<'_>]) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
     text(&mut svg, LEFT, 26.0, "start", "font-size=\"15\" font-weight=\"bold\"", title);
-    let banded = sections.iter().flat_map(|section| &section.panels).any(|panel| panel.bands.is_some());
+    let banded = sections.iter().flat_map(|section| &section.panels).any(|panel| !panel.bands.is_empty());
     legend(&mut svg, banded);
     let mut top = 44.0;
     for (index, section) in sections.iter().enumerate() {
@@ -164,10 +165,10 @@ fn draw_panel(
     let residual_top = top + PANEL + 10.0;
     let bottom = if panel.measured.is_some() { residual_top + RESIDUALS } else { top + PANEL };
     frame(svg, x, &y, 6.0, bottom);
-    let band_times: Vec<f64> = panel.bands.iter().flat_map(|bands| &bands.times).map(|time| shown(*time)).collect();
+    let times_of = |bands: &Bands| bands.times.iter().map(|time| shown(*time)).collect::<Vec<f64>>();
     open_clip(svg, id, x, &y);
-    if let Some(bands) = &panel.bands {
-        draw_bands(svg, bands, &band_times, &bands.simulated, x, &y);
+    for bands in &panel.bands {
+        draw_bands(svg, bands, &times_of(bands), &bands.simulated, x, &y);
     }
     let dot = if panel.figures.samples <= LARGE_DOTS { LARGE_DOT } else { DOT };
     path(svg, dot, &trace::dots(times, measured, x, &y));
@@ -181,8 +182,8 @@ fn draw_panel(
     let y = Axis::around(residuals.iter().copied().chain([0.0]).chain(half), residual_top + RESIDUALS, residual_top);
     frame(svg, x, &y, 4.0, bottom);
     open_clip(svg, &format!("{id}r"), x, &y);
-    if let Some(bands) = &panel.bands {
-        draw_bands(svg, bands, &band_times, &vec![0.0; band_times.len()], x, &y);
+    for bands in &panel.bands {
+        draw_bands(svg, bands, &times_of(bands), &vec![0.0; bands.times.len()], x, &y);
     }
     let zero = y.place(0.0);
     path(svg, dot, &trace::dots(times, &residuals, x, &y));

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::axis::Axis;
 
-/// A line through all points. Where several fall on a pixel column, their first, least, greatest and last.
+/// A line through all points, broken where some are no numbers. Where several fall on a pixel column, their first, least, greatest and last.
 pub(super) fn line(times: &[f64], values: &[f64], x: &Axis, y: &Axis) -> String {
     let mut path = String::new();
-    let mut draw = |(px, py): (f64, f64)| {
-        let command = if path.is_empty() { 'M' } else { 'L' };
+    let mut draw = |(px, py): (f64, f64), is_apart: bool| {
+        let command = if is_apart { 'M' } else { 'L' };
         let _ = write!(path, "{command}{px:.1} {py:.1}");
     };
     for column in columns(times, values, x) {
@@ -17,7 +17,7 @@ pub(super) fn line(times: &[f64], values: &[f64], x: &Axis, y: &Axis) -> String 
         points.sort_unstable();
         for (index, point) in points.iter().enumerate() {
             if index == 0 || points[index - 1] != *point {
-                draw(at(*point));
+                draw(at(*point), index == 0 && column.is_apart);
             }
         }
     }
@@ -69,13 +69,16 @@ struct Column {
     last: usize,
     least: usize,
     greatest: usize,
+    /// The first of all, or after something that is no number.
+    is_apart: bool,
 }
 
 fn columns(times: &[f64], values: &[f64], x: &Axis) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
-    let mut pixel = f64::NAN;
+    let (mut pixel, mut is_apart) = (f64::NAN, true);
     for (index, (time, value)) in times.iter().zip(values).enumerate() {
         if !value.is_finite() {
+            is_apart = true;
             continue;
         }
         let own = x.place(*time).round();
@@ -90,9 +93,11 @@ fn columns(times: &[f64], values: &[f64], x: &Axis) -> Vec<Column> {
                     column.greatest = index;
                 }
             }
-            None => columns.push(Column { count: 1, first: index, last: index, least: index, greatest: index }),
+            None => {
+                columns.push(Column { count: 1, first: index, last: index, least: index, greatest: index, is_apart });
+            }
         }
-        pixel = own;
+        (pixel, is_apart) = (own, false);
     }
     columns
 }
