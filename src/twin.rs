@@ -139,6 +139,8 @@ impl Variable {
 pub struct FitSettings {
     /// How far back a fit without times reaches.
     pub window: Duration,
+    /// Stretches that it takes instead, in their order; empty: `window`.
+    pub windows: Vec<(Timestamp, Timestamp)>,
     /// Only samples for which this holds; over the variables' names.
     pub when: Option<crate::model::Expression>,
     /// Whether a better fit is put in force by itself.

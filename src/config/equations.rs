@@ -15,6 +15,7 @@ use crate::{
         Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
         OutputSource, ParameterSource, StateSource,
     },
+    time::Timestamp,
     twin::{Activation, FORECAST_POINTS_MAX, FitSettings, Observer, TwinModel, Variable},
 };
 
@@ -206,6 +207,7 @@ fn output<'a>(name: &str, table: &Table<'a>, places: &mut Places<'a>) -> OutputS
 fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
     let mut settings = FitSettings {
         window: Duration::from_secs(3600),
+        windows: Vec::new(),
         when: None,
         activate: Activation::IfBetter,
         operator_may_activate: true,
@@ -218,6 +220,9 @@ fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
     let Some(table) = model.table("fit") else { return settings };
     if let Some(window) = table.get("window").and_then(|item| item.period()) {
         settings.window = window;
+    }
+    if let Some(item) = table.get("windows") {
+        settings.windows = windows(&item);
     }
     settings.when = table.get("when").and_then(|item| condition(&item, names));
     let activations = [("if_better", Activation::IfBetter), ("manual", Activation::Manual)];
@@ -237,12 +242,37 @@ fn fit(model: &Table<'_>, names: &[&str]) -> FitSettings {
     }
     if let Some(item) = table.get("validate") {
         settings.validate = item.period();
-        if settings.validate.is_some_and(|validate| validate >= settings.window) {
+        let window = settings.windows.last().map_or(settings.window, |(start, end)| end.saturating_since(*start));
+        if settings.validate.is_some_and(|validate| validate >= window) {
             item.fault("nothing of the window is left to fit", "hold out less than `window`");
         }
     }
     table.finish();
     settings
+}
+
+/// Stretches of time, in their order.
+fn windows(item: &Item<'_>) -> Vec<(Timestamp, Timestamp)> {
+    let mut all: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for window in item.list().unwrap_or_default() {
+        let Some(ends) = window.list() else { continue };
+        let [start, end] = ends.as_slice() else {
+            window
+                .fault("a window is a start and an end", "write [\"2026-01-01T00:00:00Z\", \"2026-01-01T01:00:00Z\"]");
+            continue;
+        };
+        // Both are read: every fault at once.
+        let (start, end) = (start.instant(), end.instant());
+        let Some((start, end)) = start.zip(end) else { continue };
+        if start >= end {
+            window.fault("the window does not end after it begins", "exchange its times");
+        } else if all.last().is_some_and(|(_, before)| *before > start) {
+            window.fault("the window begins before the one before it ends", "give windows in their order");
+        } else {
+            all.push((start, end));
+        }
+    }
+    all
 }
 
 fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {

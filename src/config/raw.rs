@@ -12,6 +12,7 @@ use super::{
     duration,
     fault::{Fault, Sink, did_you_mean},
 };
+use crate::time::Timestamp;
 
 /// A file's text and where its lines begin.
 pub(super) struct Document<'a> {
@@ -271,6 +272,18 @@ impl<'a> Item<'a> {
             return self.wrong_type("a table", "write it as { key = value }, or as a [section] of its own");
         };
         Some(Table { source: self.source, table, at: self.at(), path: self.path.clone(), asked: RefCell::default() })
+    }
+
+    /// An instant in RFC 3339, in quotes.
+    pub(super) fn instant(&self) -> Option<Timestamp> {
+        let text = self.text()?;
+        let parsed = chrono::DateTime::parse_from_rfc3339(text.trim()).ok();
+        if parsed.is_none() {
+            self.fault(format!("{text:?} is no instant"), "write it as \"2026-01-31T12:00:00Z\"");
+        }
+        let nanoseconds =
+            parsed.map(|at| i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos()));
+        nanoseconds.map(Timestamp::from_unix_ns)
     }
 
     pub(super) fn duration(&self) -> Option<Duration> {

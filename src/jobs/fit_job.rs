@@ -33,7 +33,8 @@ const SUSPENDED_LOOK: Duration = Duration::from_millis(50);
 struct FitJob {
     twin: TwinId,
     spec: TwinModel,
-    recorded: Recorded,
+    /// In the order of their times, one at least.
+    recorded: Vec<Recorded>,
     free: Vec<usize>,
     began: Timestamp,
     by: String,
@@ -70,8 +71,13 @@ impl Jobs {
         let cancel = Arc::clone(&fit.cancel);
         let registered = self.register(twin, fit)?;
         let free = if parameters.is_empty() { spec.model.free() } else { parameters };
-        let recorded = self.blocking(move |jobs| Recorded::read(&jobs, twin, times)).await?;
-        let usable = recorded.samples();
+        let windows = match times {
+            (Timestamp::NULL, Timestamp::NULL) if !spec.fit.windows.is_empty() => spec.fit.windows.clone(),
+            times => vec![times],
+        };
+        let read = move |jobs: Arc<Self>| windows.into_iter().map(|times| Recorded::read(&jobs, twin, times)).collect();
+        let recorded: Vec<Recorded> = self.blocking(read).await?;
+        let usable: usize = recorded.iter().map(Recorded::samples).sum();
         if usable <= free.len() {
             return Err(CallError::NoData(format!("{usable} usable samples for {} free parameters", free.len())));
         }
@@ -143,11 +149,18 @@ impl FitJob {
     /// nothing.
     fn experiments(&self, per_run: usize) -> (Vec<Experiment>, Vec<Experiment>) {
         let model = &self.spec.model;
-        let split = self.spec.fit.validate.and_then(|last| self.recorded.split(model, last, per_run));
-        match split {
-            Some(Split { fitted, held_out }) => (fitted, held_out),
-            None => (self.recorded.runs(model, per_run), Vec::new()),
-        }
+        let Some((last, before)) = self.recorded.split_last() else { return Default::default() };
+        let mut fitted: Vec<Experiment> = before.iter().flat_map(|one| one.runs(model, per_run)).collect();
+        let split = self.spec.fit.validate.and_then(|part| last.split(model, part, per_run));
+        let split = split.unwrap_or_else(|| Split { fitted: last.runs(model, per_run), held_out: Vec::new() });
+        fitted.extend(split.fitted);
+        (fitted, split.held_out)
+    }
+
+    /// From the first window's start to the last one's end.
+    fn times(&self) -> (Timestamp, Timestamp) {
+        let first = self.recorded.first().map_or(Timestamp::NULL, |recorded| recorded.times.0);
+        (first, self.recorded.last().map_or(Timestamp::NULL, |recorded| recorded.times.1))
     }
 
     /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
@@ -228,9 +241,9 @@ impl FitJob {
         let _turn = jobs.turn();
         let mut theta = jobs.state.read(self.twin).parameters.clone();
         self.free.iter().for_each(|p| theta[*p] = report.theta[*p]);
-        let now = jobs.clock.now();
+        let (now, times) = (jobs.clock.now(), self.times());
         let fitted = Fitted {
-            times: (self.recorded.times.0.ticks(), self.recorded.times.1.ticks()),
+            times: (times.0.ticks(), times.1.ticks()),
             from,
             starts: self.spec.fit.starts as usize,
             seed: self.spec.fit.seed,
@@ -243,7 +256,8 @@ impl FitJob {
         let what = (Origin::Fitted(Box::new(fitted)), &theta[..]);
         let revision = jobs.revisions.add(self.twin, now, &self.by, what, self.activates).map_err(super::unrecorded)?;
         if self.activates {
-            let state = self.recorded.final_state_since(&self.spec.model, &theta, since).ok();
+            let last = self.recorded.last();
+            let state = last.and_then(|last| last.final_state_since(&self.spec.model, &theta, since).ok());
             let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
             jobs.put_in_force(self.twin, in_force, state)?;
         }
@@ -251,7 +265,7 @@ impl FitJob {
     }
 
     fn last_fit(&self, state: FitState, message: &str, now: Timestamp) -> LastFit {
-        let (start, end) = self.recorded.times;
+        let (start, end) = self.times();
         let finished = state != FitState::Running;
         LastFit {
             state,

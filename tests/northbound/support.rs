@@ -112,6 +112,7 @@ fn model() -> TwinModel {
         outputs: vec![0],
         fit: FitSettings {
             window: Duration::from_secs(3600),
+            windows: Vec::new(),
             when: None,
             activate: Activation::IfBetter,
             operator_may_activate: true,

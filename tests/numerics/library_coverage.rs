@@ -286,7 +286,7 @@ fn intervals_of_valve_with_stiction_hold_the_truth() {
         },
         times: || every(0.25, 25.0),
         sigmas: &[0.1],
-        starts: 1,
+        starts: 4,
         profile: &["Slide", "Jump"],
         sets: 60,
     });

@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::TaskTracker;
 use uatwin::{
-    history::{HistoryStore, SharedStore, memory_store::MemoryStore},
+    history::{SharedStore, memory_store::MemoryStore},
     ingest::{Ingest, Output},
     jobs::{Caller, FitOutcome, Jobs},
     program::Program,
@@ -280,4 +280,21 @@ async fn uncertain_measurements_weigh_as_much_as_the_config_says_and_bad_ones_no
     }
     assert_eq!(off[0], off[1], "they weigh as Good ones unless the config says otherwise");
     assert!(off[1] > 3.0 * off[2] && off[2] > 2.0 * off[3] && off[3] < 0.5, "{off:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fit_without_times_takes_the_windows_that_the_config_names() {
+    // The first quarter of an hour, and the third; in the last the heater is another one.
+    let windows = r#"windows = [["2023-11-14T22:13:20Z", "2023-11-14T22:28:20Z"], ["2023-11-14T22:43:20Z", "2023-11-14T23:58:20+01:00"]]"#;
+    let config = CONFIG.replace("init = 20", "init = { measured = \"Temperature\" }");
+    let plant = Plant::of(&config.replace("FIT", windows), 100.0, |_, _, _| {});
+    let outcome = plant.fit(ENGINEER).await;
+    assert!((plant.tau() - 300.0).abs() < 1.0, "{}", plant.tau());
+    assert_eq!(outcome.report.unwrap().samples, 2 * 901, "both ends belong to a window");
+    let Origin::Fitted(how) = &plant.on_record()[1].origin else { panic!() };
+    assert_eq!(how.times, (at(0.0).ticks(), at(2700.0).ticks()));
+    // Times that the caller gives are taken.
+    let asked = (at(2700.0), at(3600.0));
+    plant.jobs.fit(TWIN, asked, vec![], Duration::from_secs(60), ENGINEER).await.unwrap();
+    assert!((plant.tau() - 100.0).abs() < 1.0, "{}", plant.tau());
 }
