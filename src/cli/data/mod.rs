@@ -117,7 +117,7 @@ impl Recording {
         let mut left_out = 0;
         for values in self.outputs.iter_mut().flatten() {
             let mut begin = 0;
-            for rows in self.runs.iter().cloned().chain([values.len()..values.len()]) {
+            for rows in self.runs.iter().cloned().chain(std::iter::once(values.len()..values.len())) {
                 for value in values[begin..rows.start].iter_mut().filter(|value| !value.is_nan()) {
                     *value = f64::NAN;
                     left_out += 1;
