@@ -36,8 +36,8 @@ pub struct ValidationReport {
 }
 
 /// Judges a fit on other experiments. What belongs to a run and not to the device is estimated again in each of them:
-/// initial states that the fit estimated (parameters that are nothing else, see [`Model::is_initial_state`]), and
-/// what the fit estimated separately in each experiment. `keep_initial` keeps all as it was in the fit (of separate
+/// what the fit estimated separately in each experiment, and what else of its estimates is of a run (initial states and what
+/// the model says, see [`Model::of_a_run`]). `keep_initial` keeps all as it was in the fit (of separate
 /// estimates the last experiment's). Of `options`, the starts, bounds on effort, σ and simulation count.
 ///
 /// # Errors
