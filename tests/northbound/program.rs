@@ -39,6 +39,7 @@ fn line() -> FitReport {
         min: -10.0,
         max: 10.0,
         log: false,
+        per_experiment: false,
         free: true,
         unit: String::new(),
     };
