@@ -14,6 +14,7 @@ use crate::{
     preprocess::FilterSpec,
     program::Program,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
+    simulate,
     southbound::{NodeAddress, PlcId},
     statistics::{Rolling, Window},
     time::Timestamp,
@@ -180,6 +181,8 @@ pub struct TwinModel {
     pub inputs: Vec<usize>,
     /// Variable of each model output.
     pub outputs: Vec<usize>,
+    /// Of its simulations.
+    pub solver: simulate::Options,
     /// Fit.
     pub fit: FitSettings,
     /// The live simulation's period.

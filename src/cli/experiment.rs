@@ -141,7 +141,7 @@ pub(super) struct Rows {
 
 /// Simulates the rows of each run, from where the model starts under its θ; without one the run is passed over.
 pub(super) fn simulate_rows(
-    model: &Model,
+    (model, solver): (&Model, &Options),
     theta_of: &dyn Fn(usize) -> Option<Vec<f64>>,
     recording: &Recording,
 ) -> Result<Rows, ExperimentError> {
@@ -157,7 +157,7 @@ pub(super) fn simulate_rows(
             initial_state: None,
             measured: &measured,
         };
-        let done = simulate::simulate(model, &theta, &scenario, &Options::default(), &AtomicBool::new(false));
+        let done = simulate::simulate(model, &theta, &scenario, solver, &AtomicBool::new(false));
         let done = done.map_err(|error| failed(model, &error))?;
         for (all, run) in all.outputs.iter_mut().zip(done.outputs) {
             all[rows.clone()].copy_from_slice(&run);

@@ -67,7 +67,7 @@ pub fn run(arguments: &SimulateArguments) -> Result<String, ExperimentError> {
     let Loaded { file, mut recordings } = Loaded::read(&arguments.experiment.model, data)?;
     let recording = recordings.remove(0);
     let theta = theta(&file.model, &arguments.experiment.set)?;
-    let trajectory = simulate_rows(&file.model, &|_| Some(theta.clone()), &recording)?;
+    let trajectory = simulate_rows((&file.model, &file.solver), &|_| Some(theta.clone()), &recording)?;
     let comparison = fit::compare(&file.model, &recording.measured(), &trajectory.outputs);
     if let Some(path) = &arguments.output {
         write_csv(path, &file, &recording, &trajectory.outputs)

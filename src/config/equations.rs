@@ -15,9 +15,16 @@ use crate::{
         Delay, EquationSource, Expression, Hold, Init, InputSource, LetSource, Loss, Model, ModelFault, ModelSource,
         OutputSource, ParameterSource, StateSource,
     },
+    simulate::{Method, Options},
     time::Timestamp,
     twin::{Activation, FORECAST_POINTS_MAX, FitSettings, Observer, TwinModel, Variable},
 };
+
+/// Relative tolerances that an integration can keep: below, rounding is larger; above, its steps mean nothing.
+const RTOL_MIN: f64 = 1e-12;
+const RTOL_MAX: f64 = 1e-2;
+/// Steps that take some minutes.
+const STEPS_MAX: i64 = 1_000_000_000;
 
 /// Where each part of the model stands, for the faults that its compiler finds.
 type Places<'a> = HashMap<String, Item<'a>>;
@@ -28,6 +35,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
     let source = source(table, &mut places);
     let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     let fit = fit(table, &names);
+    let solver = solver(table);
     let (period, observer, forecast_horizon) = live(table, &source);
     table.finish();
     // The variables are looked up even where the equations are wrong: every fault at once.
@@ -46,6 +54,7 @@ pub(super) fn model(table: &Table<'_>, variables: &[Variable]) -> Option<TwinMod
         model: Arc::new(model?),
         inputs: inputs.into_iter().collect::<Option<_>>()?,
         outputs: outputs.into_iter().collect::<Option<_>>()?,
+        solver,
         fit,
         period,
         observer,
@@ -68,6 +77,7 @@ pub(super) fn alone(table: &Table<'_>, columns: &[String]) -> Option<ModelFile> 
     }
     let fit = fit(table, &names.iter().map(String::as_str).collect::<Vec<_>>());
     live(table, &source);
+    let solver = solver(table);
     table.finish();
     let unit_of = |output: &OutputSource| {
         let table = places.get(&format!("output.{}", output.name)).and_then(Item::table);
@@ -75,7 +85,7 @@ pub(super) fn alone(table: &Table<'_>, columns: &[String]) -> Option<ModelFile> 
     };
     let output_units = source.outputs.iter().map(unit_of).collect();
     let model = compile(&source, table, &places)?;
-    Some(ModelFile { model, fit, names, output_units, warnings: Vec::new() })
+    Some(ModelFile { model, solver, fit, names, output_units, warnings: Vec::new() })
 }
 
 fn source<'a>(table: &Table<'a>, places: &mut Places<'a>) -> ModelSource {
@@ -282,6 +292,28 @@ fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {
         }
     };
     Expression::parse(item.text()?, names).map_err(show).ok()
+}
+
+/// `[….solver]`.
+fn solver(model: &Table<'_>) -> Options {
+    let mut options = Options::default();
+    let Some(table) = model.table("solver") else { return options };
+    let methods =
+        [("auto", Method::Auto), ("dopri5", Method::Dopri5), ("radau5", Method::Radau5), ("bdf", Method::Radau5)];
+    if let Some(method) = table.get("method").and_then(|item| item.choice(&methods)) {
+        options.method = method;
+    }
+    if let Some(rtol) = table.get("rtol").and_then(|item| item.number_in(RTOL_MIN..=RTOL_MAX)) {
+        options.rtol = rtol;
+    }
+    if let Some(atol) = table.get("atol").and_then(|item| item.positive()) {
+        options.atol = atol;
+    }
+    if let Some(steps) = table.get("max_steps").and_then(|item| item.whole(1..=STEPS_MAX)) {
+        options.steps_max = usize::try_from(steps).unwrap_or(usize::MAX);
+    }
+    table.finish();
+    options
 }
 
 /// `[….live]`.

@@ -8,13 +8,15 @@ use super::{
     raw::{Document, Source, Table},
     read,
 };
-use crate::{model::Model, twin::FitSettings};
+use crate::{model::Model, simulate::Options, twin::FitSettings};
 
 /// What a model's file says.
 #[derive(Debug)]
 pub struct ModelFile {
     /// Compiled.
     pub model: Model,
+    /// `[solver]`, or its defaults.
+    pub solver: Options,
     /// `[fit]`, or its defaults.
     pub fit: FitSettings,
     /// What `fit.when` is an expression of, in the order of its values.

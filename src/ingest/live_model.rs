@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     model::Model,
     sample::{Sample, StatusCode, TwinId, Value, worse},
-    simulate::{self, Belief, Expected, Options, Stepper},
+    simulate::{self, Belief, Expected, Stepper},
     time::Timestamp,
     twin::{Facet, Observer, TwinModel, Twins},
 };
@@ -319,16 +319,16 @@ impl LiveModel {
         }
         let span = (self.at.seconds_since(self.origin), to.seconds_since(self.origin));
         let held = (self.u.as_slice(), self.u.as_slice());
-        let (model, options) = (&spec.model, Options::default());
+        let (model, options) = (&spec.model, &spec.solver);
         let run = if span.1 - span.0 > STRETCH_MAX_S {
             self.schedule_warm_start(to);
             Ok(())
         } else {
             match spec.observer {
                 Observer::None => {
-                    simulate::advance(&mut tools.stepper, model, theta, &mut self.belief.x, span, held, &options)
+                    simulate::advance(&mut tools.stepper, model, theta, &mut self.belief.x, span, held, options)
                 }
-                Observer::Ekf => tools.observer.predict(model, theta, &mut self.belief, span, held, &options),
+                Observer::Ekf => tools.observer.predict(model, theta, &mut self.belief, span, held, options),
             }
         };
         self.at = to;

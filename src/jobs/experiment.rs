@@ -9,7 +9,7 @@ use crate::{
     history::Direction,
     model::{Expression, Model, Start},
     sample::{Sample, TwinId},
-    simulate::{self, Options, Scenario, Signal},
+    simulate::{self, Scenario, Signal},
     time::Timestamp,
     twin::{Facet, TwinModel},
 };
@@ -148,11 +148,11 @@ impl Recorded {
     }
 
     /// ŷ of every output at its measurements' instants; every run starts as the model says.
-    pub(super) fn simulate(&self, model: &Model, theta: &[f64]) -> Result<Vec<Vec<f64>>, CallError> {
+    pub(super) fn simulate(&self, spec: &TwinModel, theta: &[f64]) -> Result<Vec<Vec<f64>>, CallError> {
         let mut all = vec![Vec::new(); self.whole.outputs.len()];
-        for run in self.runs(model, 0) {
+        for run in self.runs(&spec.model, 0) {
             let start = bounds(&run.outputs).map_or(0.0, |(first, _)| first);
-            let simulated = trajectory(model, theta, &run, start, None)?.outputs;
+            let simulated = trajectory(spec, theta, &run, start, None)?.outputs;
             all.iter_mut().zip(simulated).for_each(|(all, run)| all.extend(run));
         }
         Ok(all)
@@ -160,20 +160,20 @@ impl Recorded {
 
     /// x at the last measurement, of one run from the first on: what an input did meanwhile it goes on doing in a gap, as beside
     /// the device.
-    pub(super) fn final_state(&self, model: &Model, theta: &[f64]) -> Result<(Timestamp, Vec<f64>), CallError> {
-        self.final_state_since(model, theta, 0.0)
+    pub(super) fn final_state(&self, spec: &TwinModel, theta: &[f64]) -> Result<(Timestamp, Vec<f64>), CallError> {
+        self.final_state_since(spec, theta, 0.0)
     }
 
     /// The same, of a run that starts at `start_s`.
     pub(super) fn final_state_since(
         &self,
-        model: &Model,
+        spec: &TwinModel,
         theta: &[f64],
         start_s: f64,
     ) -> Result<(Timestamp, Vec<f64>), CallError> {
         let outputs = self.whole.outputs.iter().map(|of| within(of, start_s, f64::INFINITY)).collect();
         let since = Experiment { inputs: self.whole.inputs.clone(), outputs, span: None };
-        Ok((self.end(), trajectory(model, theta, &since, start_s, None)?.final_state))
+        Ok((self.end(), trajectory(spec, theta, &since, start_s, None)?.final_state))
     }
 
     fn end(&self) -> Timestamp {
@@ -183,19 +183,19 @@ impl Recorded {
     /// The same, from x at `at` on, which is not after the first measurement.
     pub(super) fn final_state_from(
         &self,
-        model: &Model,
+        spec: &TwinModel,
         theta: &[f64],
         at: Timestamp,
         x: &[f64],
     ) -> Result<(Timestamp, Vec<f64>), CallError> {
         let start = at.seconds_since(self.origin).min(0.0);
-        Ok((self.end(), trajectory(model, theta, &self.whole, start, Some(x))?.final_state))
+        Ok((self.end(), trajectory(spec, theta, &self.whole, start, Some(x))?.final_state))
     }
 }
 
 /// From `start` to the last measurement.
 fn trajectory(
-    model: &Model,
+    spec: &TwinModel,
     theta: &[f64],
     run: &Experiment,
     start: f64,
@@ -211,8 +211,9 @@ fn trajectory(
         initial_state,
         measured: &measured,
     };
-    simulate::simulate(model, theta, &scenario, &Options::default(), &AtomicBool::new(false))
-        .map_err(|error| CallError::NoData(format!("the simulation did not get to its end: {}", error.describe(model))))
+    simulate::simulate(&spec.model, theta, &scenario, &spec.solver, &AtomicBool::new(false)).map_err(|error| {
+        CallError::NoData(format!("the simulation did not get to its end: {}", error.describe(&spec.model)))
+    })
 }
 
 /// First and last instant at which any was measured.

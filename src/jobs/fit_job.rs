@@ -127,6 +127,7 @@ impl FitJob {
             starts: self.spec.fit.starts as usize,
             seed: self.spec.fit.seed,
             absolute_sigma: self.spec.fit.absolute_sigma,
+            simulation: self.spec.solver,
             ..fit::FitOptions::default()
         };
         let (state, report, message) = match self.fit(jobs, (&fitted, &held_out), &options) {
@@ -257,7 +258,7 @@ impl FitJob {
         let revision = jobs.revisions.add(self.twin, now, &self.by, what, self.activates).map_err(super::unrecorded)?;
         if self.activates {
             let last = self.recorded.last();
-            let state = last.and_then(|last| last.final_state_since(&self.spec.model, &theta, since).ok());
+            let state = last.and_then(|last| last.final_state_since(&self.spec, &theta, since).ok());
             let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
             jobs.put_in_force(self.twin, in_force, state)?;
         }

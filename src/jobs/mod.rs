@@ -223,7 +223,7 @@ impl Jobs {
             }
             let mut theta = jobs.state.read(twin).parameters.to_vec();
             parameters.iter().for_each(|(p, value)| theta[*p] = *value);
-            let values = recorded.simulate(&spec.model, &theta)?.swap_remove(output);
+            let values = recorded.simulate(&spec, &theta)?.swap_remove(output);
             Ok((at, values))
         })
         .await
@@ -358,9 +358,9 @@ impl Jobs {
             if let Some((at, x)) = jobs.stood.get(&twin).cloned().filter(|(at, _)| *at > window) {
                 let since = Recorded::read(&jobs, twin, (at, Timestamp::NULL));
                 // Nothing measured since: there it stands.
-                return since.map_or(Ok((at, x.clone())), |since| since.final_state_from(&spec.model, &theta, at, &x));
+                return since.map_or(Ok((at, x.clone())), |since| since.final_state_from(&spec, &theta, at, &x));
             }
-            Recorded::read(&jobs, twin, (Timestamp::NULL, Timestamp::NULL))?.final_state(&spec.model, &theta)
+            Recorded::read(&jobs, twin, (Timestamp::NULL, Timestamp::NULL))?.final_state(&spec, &theta)
         });
         match run.await {
             Ok((at, state)) => {

@@ -15,7 +15,7 @@ use crate::{
     history::Direction,
     ingest::{Command, Standing},
     sample::TwinId,
-    simulate::{self, Options, Outlook, Signal},
+    simulate::{self, Outlook, Signal},
     time::Timestamp,
     twin::{Facet, TwinModel},
 };
@@ -131,7 +131,7 @@ impl Jobs {
                 residual_variance: residual_variance(&spec, basis.as_deref(), question.output),
             };
             let never = AtomicBool::new(false);
-            let found = simulate::predict(&spec.model, &theta, &outlook, &Options::default(), &never);
+            let found = simulate::predict(&spec.model, &theta, &outlook, &spec.solver, &never);
             let found = found.map_err(|error| CallError::NoData(error.describe(&spec.model)))?;
             let freedom = basis.as_deref().map(|fit| fit.degrees_of_freedom);
             let wide = fit::width(0.95, freedom.unwrap_or(0), freedom.is_none() || spec.fit.absolute_sigma);

@@ -15,7 +15,7 @@ use crate::{
     ingest::Standing,
     optimize::{self, Keep, Kept, OptimizeError, SetPoints, Task},
     sample::{Sample, StatusCode, TwinId},
-    simulate::{Options, Signal},
+    simulate::Signal,
     twin::{Facet, OptimizeSettings, TwinModel},
 };
 
@@ -150,7 +150,7 @@ impl Jobs {
             present: &present(settings, &inputs),
             keeps: &settings.keeps,
         };
-        let found = optimize::set_points(&task, &Options::default(), &AtomicBool::new(false));
+        let found = optimize::set_points(&task, &spec.solver, &AtomicBool::new(false));
         found.map_err(|error| match error {
             OptimizeError::Simulation(error) => CallError::NoData(error.describe(&spec.model)),
             OptimizeError::OutOfReach { input, present } => {

@@ -1,7 +1,7 @@
 //! f and y with their derivatives to the states: what an observer (EKF) linearises with.
 
 use super::dual::Dual;
-use super::{Model, Number as _};
+use super::{Model, Number as _, Tape};
 
 /// Lanes of one pass; a model with more states takes several.
 const LANES: usize = 4;
@@ -38,30 +38,41 @@ impl Jacobian {
 
     /// Evaluates at (t, x, u, θ).
     pub fn evaluate(&mut self, model: &Model, theta: &[f64], x: &[f64], u: &[f64], t: f64) {
-        let states = x.len();
-        let variables =
-            || std::iter::once(t).chain(x.iter().copied()).chain(u.iter().copied()).chain(theta.iter().copied());
-        for first in (0..states.max(1)).step_by(LANES) {
-            for registers in [&mut self.equations, &mut self.outputs] {
-                for (register, value) in registers.iter_mut().zip(variables()) {
-                    *register = Dual::constant(value);
-                }
-                for lane in 0..LANES.min(states.saturating_sub(first)) {
-                    registers[1 + first + lane].lanes[lane] = 1.0;
-                }
+        self.evaluate_rate(model, theta, x, u, t);
+        let values = (&mut self.output[..], &mut self.output_by_state[..]);
+        derive(&model.outputs, &mut self.outputs, (t, x, u, theta), values);
+    }
+
+    /// Evaluates dx/dt and its derivatives, and leaves y as it was.
+    pub fn evaluate_rate(&mut self, model: &Model, theta: &[f64], x: &[f64], u: &[f64], t: f64) {
+        let values = (&mut self.rate[..], &mut self.rate_by_state[..]);
+        derive(&model.equations, &mut self.equations, (t, x, u, theta), values);
+    }
+}
+
+/// Runs a tape as often as it takes to have a lane for each state.
+fn derive(
+    tape: &Tape,
+    registers: &mut [Dual<LANES>],
+    (t, x, u, theta): (f64, &[f64], &[f64], &[f64]),
+    (values, slopes): (&mut [f64], &mut [f64]),
+) {
+    let states = x.len();
+    for first in (0..states.max(1)).step_by(LANES) {
+        let lanes = LANES.min(states.saturating_sub(first));
+        let variables = std::iter::once(&t).chain(x).chain(u).chain(theta);
+        for (register, &value) in registers.iter_mut().zip(variables) {
+            *register = Dual::constant(value);
+        }
+        for lane in 0..lanes {
+            registers[1 + first + lane].lanes[lane] = 1.0;
+        }
+        tape.run(registers);
+        for (row, &root) in tape.roots().iter().enumerate() {
+            values[row] = registers[root].value;
+            for lane in 0..lanes {
+                slopes[row * states + first + lane] = registers[root].lanes[lane];
             }
-            model.equations.run(&mut self.equations);
-            model.outputs.run(&mut self.outputs);
-            let read = |registers: &[Dual<LANES>], roots: &[usize], values: &mut [f64], slopes: &mut [f64]| {
-                for (row, &root) in roots.iter().enumerate() {
-                    values[row] = registers[root].value;
-                    for lane in 0..LANES.min(states.saturating_sub(first)) {
-                        slopes[row * states + first + lane] = registers[root].lanes[lane];
-                    }
-                }
-            };
-            read(&self.equations, model.equations.roots(), &mut self.rate, &mut self.rate_by_state);
-            read(&self.outputs, model.outputs.roots(), &mut self.output, &mut self.output_by_state);
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Dormand–Prince 5(4) with dense output (Hairer, Nørsett, Wanner, Solving ODEs I, §II.4–6). Integrates one smooth
 //! segment at a time: the caller stops it at every knot of the inputs, so no pulse can hide inside a step.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use super::{Options, SimulationError};
+use super::SimulationError;
+use super::control::{Control, Field, Run, Step};
 
 const C: [f64; 5] = [1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0];
 const A2: [f64; 1] = [1.0 / 5.0];
@@ -24,52 +23,43 @@ const D: [f64; 6] = [
     -1_453_857_185.0 / 822_651_844.0,
     69_997_945.0 / 29_380_423.0,
 ];
-/// Part of a component's largest value so far that its error may be measured against: a zero crossing is no reason
-/// for tiny steps.
-const PAST_WEIGHT: f64 = 1e-3;
-/// Steps between two looks at the cancel flag.
-const CANCEL_STEPS: usize = 256;
+/// h·|λ| above which a step is at the edge of the method's stability (Hairer, Wanner, Solving ODEs II, §IV.2).
+const STIFF_EDGE: f64 = 3.25;
 
-/// A right-hand side over flat vectors.
-pub(super) trait Field {
-    /// dy = f(t, y).
-    fn rate(&mut self, t: f64, y: &[f64], dy: &mut [f64]);
-}
-
-/// The integrator's memory between segments: stages, step size, counts.
+/// The integrator's memory between segments.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dopri5 {
     k: [Vec<f64>; 7],
     stage: Vec<f64>,
     next: Vec<f64>,
-    work: Vec<f64>,
-    /// Largest |y| so far.
-    past: Vec<f64>,
-    /// Absolute tolerance of each component.
-    atol: Vec<f64>,
-    /// Components of one state: 1 value, then its sensitivities.
-    width: usize,
-    step_s: f64,
     /// k[0] holds f(t, y) of where the last step ended.
     rate_known: bool,
-    /// Steps tried.
-    pub(super) steps: usize,
-    /// Steps tried and refused.
-    pub(super) rejected: usize,
 }
 
-/// One accepted step, for dense output.
-pub(super) struct Step<'a> {
-    pub(super) t: f64,
-    pub(super) h: f64,
+/// Where an integration ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// At the end of the segment.
+    Reached,
+    /// Before it, at this time: another method should go on.
+    Stiff(f64),
+}
+
+/// One accepted step.
+struct Spline<'a> {
+    t: f64,
+    h: f64,
     from: &'a [f64],
     to: &'a [f64],
     k: &'a [Vec<f64>; 7],
 }
 
-impl Step<'_> {
-    /// y at `t`, which lies inside the step.
-    pub(super) fn at(&self, t: f64, y: &mut [f64]) {
+impl Step for Spline<'_> {
+    fn span(&self) -> (f64, f64) {
+        (self.t, self.t + self.h)
+    }
+
+    fn at(&self, t: f64, y: &mut [f64]) {
         let theta = (t - self.t) / self.h;
         if theta <= 0.0 {
             y.copy_from_slice(self.from);
@@ -89,21 +79,13 @@ impl Step<'_> {
 }
 
 impl Dopri5 {
-    /// Forgets everything but the memory; `atol` is of each component of y.
-    pub(super) fn reset(&mut self, width: usize, atol: impl Iterator<Item = f64>, y: &[f64]) {
+    /// Forgets everything but the memory.
+    pub(super) fn reset(&mut self, length: usize) {
         for values in self.k.iter_mut().chain([&mut self.stage, &mut self.next]) {
             values.clear();
-            values.resize(y.len(), 0.0);
+            values.resize(length, 0.0);
         }
-        self.atol.clear();
-        self.atol.extend(atol);
-        self.past.clear();
-        self.past.extend(y.iter().map(|value| value.abs()));
-        self.width = width;
-        self.step_s = 0.0;
         self.rate_known = false;
-        self.steps = 0;
-        self.rejected = 0;
     }
 
     /// The field has changed (an input jumped): its value at the last point is no longer known.
@@ -111,101 +93,56 @@ impl Dopri5 {
         self.rate_known = false;
     }
 
-    /// Integrates y over a segment on which `field` is smooth; `on_step` sees every accepted step.
+    /// Integrates y over a segment on which `field` is smooth; `on_step` sees every accepted step. With `watch` it ends
+    /// early where the equations turn out to be stiff.
     pub(super) fn integrate<F: Field>(
         &mut self,
+        control: &mut Control,
         field: &mut F,
         (start, end): (f64, f64),
         y: &mut [f64],
-        run: &Run<'_>,
-        mut on_step: impl FnMut(&mut F, &Step<'_>),
-    ) -> Result<(), SimulationError> {
-        let mut t = start;
+        (run, mut watch): (&Run<'_>, Option<Watch>),
+        on_step: &mut dyn FnMut(&mut F, &dyn Step),
+    ) -> Result<End, SimulationError> {
+        let (mut t, rtol) = (start, run.options.rtol);
         if !self.rate_known {
             field.rate(t, y, &mut self.k[0]);
             self.rate_known = true;
         }
-        if let Some(index) = self.k[0].iter().position(|rate| !rate.is_finite()) {
-            return Err(SimulationError::NotFinite { time_s: t, state: index / self.width });
-        }
-        if self.step_s <= 0.0 {
-            self.step_s = self.first_step(y, end - start, run.options.rtol);
+        control.check_rate(t, &self.k[0])?;
+        if control.step_s <= 0.0 {
+            control.step_s = control.first_step(y, &self.k[0], end - start, rtol);
         }
         while t < end {
-            self.check_bounds(t, run)?;
+            control.check_bounds(t, run)?;
             let rest = end - t;
             // A step that would leave a sliver takes it along.
-            let last = self.step_s >= rest * 0.999;
-            let h = if last { rest } else { self.step_s };
+            let last = control.step_s >= rest * 0.999;
+            let h = if last { rest } else { control.step_s };
             self.stages(field, t, h, y);
-            self.steps += 1;
-            let error = self.error(y, h, run.options.rtol);
+            control.steps += 1;
+            let error = self.error(control, y, h, rtol);
             if error <= 1.0 {
                 let t_next = if last { end } else { t + h };
-                on_step(field, &Step { t, h, from: y, to: &self.next, k: &self.k });
+                on_step(field, &Spline { t, h, from: y, to: &self.next, k: &self.k });
+                let stiff = watch.as_mut().is_some_and(|watch| watch.sees(self.edge(control, h, rtol)));
                 y.copy_from_slice(&self.next);
-                for (past, value) in self.past.iter_mut().zip(y.iter()) {
-                    *past = past.max(value.abs());
-                }
+                control.reached(y);
                 self.k.swap(0, 6);
                 t = t_next;
                 let grown = h * (0.9 * error.powf(-0.2)).clamp(0.2, 5.0);
                 // A step cut short by a knot says nothing against the longer one planned.
-                self.step_s = if last { self.step_s.max(grown) } else { grown };
-            } else {
-                self.rejected += 1;
-                self.step_s = if error.is_finite() { h * (0.9 * error.powf(-0.2)).clamp(0.1, 0.9) } else { h * 0.1 };
-                if self.step_s <= 16.0 * f64::EPSILON * t.abs().max(rest) {
-                    let state = self.next.iter().position(|value| !value.is_finite()).map(|index| index / self.width);
-                    return Err(match state {
-                        Some(state) => SimulationError::NotFinite { time_s: t, state },
-                        None => SimulationError::StepTooSmall { time_s: t },
-                    });
+                control.step_s = if last { control.step_s.max(grown) } else { grown };
+                if stiff && t < end {
+                    return Ok(End::Stiff(t));
                 }
+            } else {
+                control.rejected += 1;
+                control.step_s = if error.is_finite() { h * (0.9 * error.powf(-0.2)).clamp(0.1, 0.9) } else { h * 0.1 };
+                control.check_step(t, rest, self.next.iter().enumerate())?;
             }
         }
-        Ok(())
-    }
-
-    /// As [`Dopri5::integrate`]; after an error y is as it was.
-    pub(super) fn integrate_copy<F: Field>(
-        &mut self,
-        field: &mut F,
-        span: (f64, f64),
-        y: &mut [f64],
-        run: &Run<'_>,
-    ) -> Result<(), SimulationError> {
-        let mut work = std::mem::take(&mut self.work);
-        work.clear();
-        work.extend_from_slice(y);
-        let done = self.integrate(field, span, &mut work, run, |_, _| {});
-        if done.is_ok() {
-            y.copy_from_slice(&work);
-        }
-        self.work = work;
-        done
-    }
-
-    fn check_bounds(&self, time_s: f64, run: &Run<'_>) -> Result<(), SimulationError> {
-        if self.steps >= run.steps_max {
-            return Err(SimulationError::TooManySteps { time_s, steps: self.steps });
-        }
-        if self.steps.is_multiple_of(CANCEL_STEPS) && run.cancel.load(Ordering::Relaxed) {
-            return Err(SimulationError::Cancelled);
-        }
-        Ok(())
-    }
-
-    /// A guess from |y| and |f|; the error control corrects it.
-    fn first_step(&self, y: &[f64], span: f64, rtol: f64) -> f64 {
-        let mut step = span;
-        for ((value, rate), atol) in y.iter().zip(&self.k[0]).zip(&self.atol).step_by(self.width) {
-            let scale = value.abs() + atol / rtol;
-            if *rate != 0.0 && scale > 0.0 {
-                step = step.min(0.1 * scale / rate.abs());
-            }
-        }
-        step.max(span * 1e-6)
+        Ok(End::Reached)
     }
 
     fn stages<F: Field>(&mut self, field: &mut F, t: f64, h: f64, y: &[f64]) {
@@ -245,28 +182,52 @@ impl Dopri5 {
         field.rate(t + h, next, k7);
     }
 
-    /// The scaled error of the step: the larger of the values' and the sensitivities' root mean squares. NaN stays NaN.
-    fn error(&self, y: &[f64], h: f64, rtol: f64) -> f64 {
+    /// The scaled error of the step.
+    fn error(&self, control: &Control, y: &[f64], h: f64, rtol: f64) -> f64 {
         let [k1, _, k3, k4, k5, k6, k7] = &self.k;
-        let (mut of_values, mut of_lanes) = (0.0, 0.0);
-        for first in (0..y.len()).step_by(self.width) {
-            for i in first..first + self.width {
-                let sum = E[0] * k1[i] + E[1] * k3[i] + E[2] * k4[i] + E[3] * k5[i] + E[4] * k6[i] + E[5] * k7[i];
-                let size = y[i].abs().max(self.next[i].abs()) + PAST_WEIGHT * self.past[i];
-                let scaled = h * sum / (self.atol[i] + rtol * size);
-                if i == first { of_values += scaled * scaled } else { of_lanes += scaled * scaled }
-            }
+        control.norm(y.len(), |i| {
+            let sum = E[0] * k1[i] + E[1] * k3[i] + E[2] * k4[i] + E[3] * k5[i] + E[4] * k6[i] + E[5] * k7[i];
+            h * sum / control.scale(i, y[i].abs().max(self.next[i].abs()), rtol)
+        })
+    }
+
+    /// h·|λ| of the fastest component, from the two evaluations at the step's end. In units of the tolerances, as the
+    /// component that limits the step may be a small one.
+    fn edge(&self, control: &Control, h: f64, rtol: f64) -> f64 {
+        let (mut of_rates, mut of_values) = (0.0, 0.0);
+        for i in (0..self.next.len()).step_by(control.width) {
+            let scale = control.scale(i, self.next[i].abs(), rtol);
+            let (rate, value) = (self.k[6][i] - self.k[5][i], self.next[i] - self.stage[i]);
+            of_rates += (rate / scale).powi(2);
+            of_values += (value / scale).powi(2);
         }
-        let states = (y.len() / self.width) as f64;
-        let lanes = states * (self.width - 1).max(1) as f64;
-        let (values, lanes) = ((of_values / states).sqrt(), (of_lanes / lanes).sqrt());
-        if values.is_nan() || lanes.is_nan() { f64::NAN } else { values.max(lanes) }
+        if of_values > 0.0 { h * (of_rates / of_values).sqrt() } else { 0.0 }
     }
 }
 
-/// What bounds a run.
-pub(super) struct Run<'a> {
-    pub(super) options: &'a Options,
-    pub(super) steps_max: usize,
-    pub(super) cancel: &'a AtomicBool,
+/// Counts the steps that stability and not accuracy limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    at_edge: usize,
+    inside: usize,
+}
+
+impl Watch {
+    /// Steps at the edge in one segment, without [`Self::INSIDE`] others in a row, that show it to be stiff. The authors look
+    /// for 15 after every 1,000; where inputs jump often, an implicit method pays from 200 steps between two knots on.
+    const AT_EDGE: usize = 100;
+    const INSIDE: usize = 6;
+
+    fn sees(&mut self, edge: f64) -> bool {
+        if edge > STIFF_EDGE {
+            self.at_edge += 1;
+            self.inside = 0;
+        } else {
+            self.inside += 1;
+            if self.inside == Self::INSIDE {
+                self.at_edge = 0;
+            }
+        }
+        self.at_edge >= Self::AT_EDGE
+    }
 }

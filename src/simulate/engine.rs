@@ -1,8 +1,8 @@
 //! A model's tapes with their registers, over plain numbers or duals: the right-hand side that the integrator sees.
 
-use super::dopri5::Field;
+use super::control::Field;
 use super::knots::Piece;
-use crate::model::{Model, Number};
+use crate::model::{Jacobian, Model, Number};
 
 /// Where a parameter's derivatives go.
 pub(super) type LaneOf<'a> = &'a [Option<usize>];
@@ -15,6 +15,9 @@ pub(super) struct Registers<N> {
     pieces: Vec<Piece>,
     /// Lane of each input's dead time.
     delay_lanes: Vec<Option<usize>>,
+    theta: Vec<f64>,
+    /// What an implicit method linearises with; none: none has asked yet.
+    linear: Option<(Jacobian, Vec<f64>)>,
 }
 
 impl<N: Number> Registers<N> {
@@ -24,6 +27,8 @@ impl<N: Number> Registers<N> {
             outputs: model.outputs.registers(),
             pieces: vec![Piece::default(); model.inputs().len()],
             delay_lanes: vec![None; model.inputs().len()],
+            theta: Vec::new(),
+            linear: None,
         }
     }
 }
@@ -42,6 +47,8 @@ impl<'a, N: Number> Engine<'a, N> {
     /// Sets θ, each with the unit derivative in its lane.
     pub(super) fn set_theta(&mut self, theta: &[f64], lane_of: LaneOf<'_>) {
         let (_, _, first) = self.model.offsets();
+        self.registers.theta.clear();
+        self.registers.theta.extend_from_slice(theta);
         for (index, &value) in theta.iter().enumerate() {
             let seeded = N::seeded(value, lane_of.get(index).copied().flatten(), 1.0);
             self.registers.equations[first + index] = seeded;
@@ -99,5 +106,17 @@ impl<N: Number> Field for Engine<'_, N> {
         for (flat, &root) in dy.chunks_exact_mut(N::WIDTH).zip(model.equations.roots()) {
             equations[root].write(flat);
         }
+    }
+
+    fn linearise(&mut self, t: f64, y: &[f64], jacobian: &mut [f64]) {
+        let (model, Registers { pieces, theta, linear, .. }) = (self.model, &mut *self.registers);
+        let (at, values) = linear.get_or_insert_with(|| (Jacobian::new(model), Vec::new()));
+        values.clear();
+        values.extend(y.iter().step_by(N::WIDTH));
+        let states = values.len();
+        values.extend(pieces.iter().map(|piece| piece.value + piece.slope * (t - piece.origin_s)));
+        let (x, u) = values.split_at(states);
+        at.evaluate_rate(model, theta, x, u, t);
+        jacobian.copy_from_slice(&at.rate_by_state);
     }
 }

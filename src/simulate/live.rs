@@ -2,9 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::dopri5::{Dopri5, Run};
+use super::control::Run;
 use super::engine::{Engine, Registers};
 use super::knots::{Knots, Piece};
+use super::solver::Solver;
 use super::{Options, Signal, SimulationError};
 use crate::model::{Hold, Model};
 
@@ -13,7 +14,7 @@ use crate::model::{Hold, Model};
 pub struct Stepper {
     registers: Registers<f64>,
     pieces: Vec<Piece>,
-    solver: Dopri5,
+    solver: Solver,
     never: std::sync::Arc<AtomicBool>,
 }
 
@@ -24,7 +25,7 @@ impl Stepper {
         Self {
             registers: Registers::new(model),
             pieces: vec![Piece::default(); model.inputs().len()],
-            solver: Dopri5::default(),
+            solver: Solver::default(),
             never: std::sync::Arc::default(),
         }
     }
@@ -93,7 +94,7 @@ pub fn advance_over(
         engine.set_pieces(&knots.pieces);
         stepper.solver.field_changed();
         let stop = knots.next().min(span.1);
-        if let Err(error) = stepper.solver.integrate(&mut engine, (t, stop), x, &run, |_, _| {}) {
+        if let Err(error) = stepper.solver.integrate(&mut engine, (t, stop), x, &run, &mut |_, _| {}) {
             x.copy_from_slice(&before);
             return Err(error);
         }

@@ -1,12 +1,16 @@
 //! What a model does over time under recorded inputs. Pure: no clock, no I/O; times are seconds from an origin that the
 //! caller chose. The integrator stops at every knot of the inputs: a pulse shorter than any step is never missed.
 
+mod control;
 mod dopri5;
 mod engine;
 mod knots;
 mod live;
+mod lu;
 mod observer;
 mod predict;
+mod radau5;
+mod solver;
 mod walk;
 
 use std::sync::atomic::AtomicBool;
@@ -30,7 +34,7 @@ pub struct Signal {
 }
 
 /// Accuracy and bounds of a simulation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// Relative tolerance of each step.
     pub rtol: f64,
@@ -38,11 +42,25 @@ pub struct Options {
     pub atol: f64,
     /// Most steps, on top of one for each sample of the inputs.
     pub steps_max: usize,
+    /// What integrates.
+    pub method: Method,
+}
+
+/// What integrates a model's states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// [`Method::Dopri5`], and once the equations turn out to be stiff [`Method::Radau5`] to the end.
+    #[default]
+    Auto,
+    /// Dormand and Prince, explicit, order 5.
+    Dopri5,
+    /// Radau IIA, implicit, order 5.
+    Radau5,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rtol: 1e-7, atol: 1e-12, steps_max: 500_000 }
+        Self { rtol: 1e-7, atol: 1e-12, steps_max: 500_000, method: Method::Auto }
     }
 }
 
@@ -72,8 +90,10 @@ pub struct Trajectory {
     pub final_state: Vec<f64>,
     /// Steps tried.
     pub steps: usize,
-    /// Steps refused by the error control.
+    /// Steps refused: by the error control, or as an implicit method's equations could not be solved.
     pub steps_rejected: usize,
+    /// From when on the implicit method integrated; none: never.
+    pub stiff_from_s: Option<f64>,
 }
 
 /// Why a simulation has no result.
@@ -97,13 +117,15 @@ pub enum SimulationError {
         output: usize,
     },
     /// The equations vary too fast for any step.
-    #[error("no step is small enough at t = {time_s} s: the equations have a pole or are stiff")]
+    #[error("no step is small enough at t = {time_s} s: the equations have a pole there")]
     StepTooSmall {
         /// Where.
         time_s: f64,
     },
     /// The bound on steps was reached.
-    #[error("{steps} steps were not enough, the last ended at t = {time_s} s: the equations are stiff")]
+    #[error(
+        "{steps} steps were not enough, the last ended at t = {time_s} s: the equations vary too fast for the tolerances"
+    )]
     TooManySteps {
         /// Where.
         time_s: f64,

@@ -5,7 +5,8 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::dopri5::{Dopri5, Field, Run};
+use super::control::{Field, Run};
+use super::solver::Solver;
 use super::{Options, SimulationError};
 use crate::model::{Hold, Jacobian, Model};
 
@@ -41,8 +42,8 @@ impl Belief {
 #[derive(Clone, Debug)]
 pub struct Observer {
     jacobian: Jacobian,
-    solver: Dopri5,
-    /// x, then P.
+    solver: Solver,
+    /// x, then the lower triangle of P.
     flat: Vec<f64>,
     u: Vec<f64>,
     /// K.
@@ -79,23 +80,45 @@ impl Moments<'_> {
     }
 }
 
+/// Where Pᵢⱼ stands behind x: P is symmetric, and its lower triangle is integrated.
+fn place(n: usize, i: usize, j: usize) -> usize {
+    let (row, column) = if i < j { (j, i) } else { (i, j) };
+    n + row * (row + 1) / 2 + column
+}
+
 impl Field for Moments<'_> {
     fn rate(&mut self, t: f64, flat: &[f64], rate: &mut [f64]) {
         let n = self.model.states().len();
         self.set_inputs(t);
-        let (x, p) = flat.split_at(n);
-        self.jacobian.evaluate(self.model, self.theta, x, self.u, t);
-        let (of_x, of_p) = rate.split_at_mut(n);
-        of_x.copy_from_slice(&self.jacobian.rate);
+        self.jacobian.evaluate_rate(self.model, self.theta, &flat[..n], self.u, t);
+        rate[..n].copy_from_slice(&self.jacobian.rate);
         let f = &self.jacobian.rate_by_state;
         for i in 0..n {
             for j in 0..=i {
                 let mut sum = if i == j { self.model.states()[i].noise } else { 0.0 };
                 for k in 0..n {
-                    sum += f[i * n + k] * p[k * n + j] + p[i * n + k] * f[j * n + k];
+                    sum += f[i * n + k] * flat[place(n, k, j)] + flat[place(n, i, k)] * f[j * n + k];
                 }
-                of_p[i * n + j] = sum;
-                of_p[j * n + i] = sum;
+                rate[place(n, i, j)] = sum;
+            }
+        }
+    }
+
+    /// Without what dP/dt owes to x: an implicit method iterates, and x does not depend on P.
+    fn linearise(&mut self, t: f64, flat: &[f64], jacobian: &mut [f64]) {
+        let n = self.model.states().len();
+        self.set_inputs(t);
+        self.jacobian.evaluate_rate(self.model, self.theta, &flat[..n], self.u, t);
+        let f = &self.jacobian.rate_by_state;
+        jacobian.fill(0.0);
+        for i in 0..n {
+            jacobian[i * flat.len()..][..n].copy_from_slice(&f[i * n..(i + 1) * n]);
+            for j in 0..=i {
+                let row = &mut jacobian[place(n, i, j) * flat.len()..][..flat.len()];
+                for k in 0..n {
+                    row[place(n, k, j)] += f[i * n + k];
+                    row[place(n, i, k)] += f[j * n + k];
+                }
             }
         }
     }
@@ -108,8 +131,8 @@ impl Observer {
         let n = model.states().len();
         Self {
             jacobian: Jacobian::new(model),
-            solver: Dopri5::default(),
-            flat: Vec::with_capacity(n + n * n),
+            solver: Solver::default(),
+            flat: Vec::with_capacity(n + n * (n + 1) / 2),
             u: vec![0.0; model.inputs().len()],
             gain: vec![0.0; n],
             never: std::sync::Arc::default(),
@@ -132,15 +155,20 @@ impl Observer {
         if span.1 <= span.0 || belief.x.is_empty() {
             return Ok(());
         }
+        let n = belief.x.len();
         self.flat.clear();
-        self.flat.extend(belief.x.iter().chain(&belief.p));
+        self.flat.extend_from_slice(&belief.x);
+        for i in 0..n {
+            self.flat.extend_from_slice(&belief.p[i * n..=i * n + i]);
+        }
         self.solver.reset(1, std::iter::repeat_n(options.atol, self.flat.len()), &self.flat);
         let run = Run { options, steps_max: options.steps_max, cancel: &self.never };
         let mut moments = Moments { model, theta, jacobian: &mut self.jacobian, u: &mut self.u, span, ends };
-        self.solver.integrate(&mut moments, span, &mut self.flat, &run, |_, _| {})?;
-        let (x, p) = self.flat.split_at(belief.x.len());
-        belief.x.copy_from_slice(x);
-        belief.p.copy_from_slice(p);
+        self.solver.integrate(&mut moments, span, &mut self.flat, &run, &mut |_, _| {})?;
+        belief.x.copy_from_slice(&self.flat[..n]);
+        for (index, p) in belief.p.iter_mut().enumerate() {
+            *p = self.flat[place(n, index / n, index % n)];
+        }
         Ok(())
     }
 

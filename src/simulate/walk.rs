@@ -2,9 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::dopri5::{Dopri5, Run, Step};
+use super::control::{Field as _, Run, Step};
 use super::engine::{Engine, Registers};
 use super::knots::{Knots, Piece};
+use super::solver::Solver;
 use super::{Options, Scenario, SimulationError, Trajectory};
 use crate::model::{Model, Number, Start};
 
@@ -31,7 +32,7 @@ pub(super) fn walk<N: Number>(
     let mut collector = Collector::new(scenario, free.len(), y.len());
     let samples: usize = scenario.inputs.iter().map(|signal| signal.times.len()).sum();
     let run = Run { options, steps_max: options.steps_max.saturating_add(samples), cancel };
-    let mut solver = Dopri5::default();
+    let mut solver = Solver::default();
     solver.reset(N::WIDTH, tolerances::<N>(options, theta, free, y.len()), &y);
 
     let delays_estimated =
@@ -45,7 +46,7 @@ pub(super) fn walk<N: Number>(
             collector.collect_static(&mut engine, (t, stop))?;
         } else {
             let mut failed = None;
-            solver.integrate(&mut engine, (t, stop), &mut y, &run, |engine, step| {
+            solver.integrate(&mut engine, (t, stop), &mut y, &run, &mut |engine, step| {
                 if let Err(error) = collector.collect(engine, step) {
                     failed.get_or_insert(error);
                 }
@@ -70,7 +71,9 @@ pub(super) fn walk<N: Number>(
     collector.collect_last(&mut engine, end, &y)?;
     let final_state = y.chunks_exact(N::WIDTH).map(|flat| flat[0]).collect();
     let Collector { outputs, sensitivities, .. } = collector;
-    Ok(Trajectory { outputs, sensitivities, final_state, steps: solver.steps, steps_rejected: solver.rejected })
+    let (steps, steps_rejected) = solver.steps();
+    let stiff_from_s = solver.implicit_from_s();
+    Ok(Trajectory { outputs, sensitivities, final_state, steps, steps_rejected, stiff_from_s })
 }
 
 fn check(model: &Model, theta: &[f64], scenario: &Scenario<'_>) -> Result<(), SimulationError> {
@@ -147,7 +150,6 @@ fn shift_delay_lanes<N: Number>(
     t: f64,
     y: &mut [f64],
 ) {
-    use super::dopri5::Field as _;
     let (mut left, mut right) = (vec![0.0; y.len()], vec![0.0; y.len()]);
     for (input, (old, new)) in before.iter().zip(&knots.pieces).enumerate() {
         let lane = knots.delay_parameter(input).and_then(|parameter| lane_of[parameter]);
@@ -199,10 +201,11 @@ impl<'a> Collector<'a> {
         self.times.iter().zip(&self.next).map(due).fold(f64::INFINITY, f64::min)
     }
 
-    fn collect<N: Number>(&mut self, engine: &mut Engine<'_, N>, step: &Step<'_>) -> Result<(), SimulationError> {
+    fn collect<N: Number>(&mut self, engine: &mut Engine<'_, N>, step: &dyn Step) -> Result<(), SimulationError> {
+        let (_, end) = step.span();
         loop {
             let due = self.due();
-            if due >= step.t + step.h {
+            if due >= end {
                 return Ok(());
             }
             let mut y = std::mem::take(&mut self.y);

@@ -32,6 +32,7 @@ fn every_key_that_is_read_is_documented_in_its_section() {
         ("output", "output.y"),
         ("fit", "fit"),
         ("live", "live"),
+        ("solver", "solver"),
     ] {
         // The fault of an unknown key lists those that are known.
         let faults = faults(&format!("[{table}]\nquite_unlike_any = 1\n"));

@@ -110,6 +110,7 @@ fn model() -> TwinModel {
         model: Arc::new(Model::compile(&source).unwrap()),
         inputs: vec![1],
         outputs: vec![0],
+        solver: uatwin::simulate::Options::default(),
         fit: FitSettings {
             window: Duration::from_secs(3600),
             windows: Vec::new(),

@@ -2,7 +2,7 @@
 
 use uatwin::model::{Delay, Hold, Init, Model, ModelSource};
 use uatwin::simulate::{
-    Options, Scenario, Signal, SimulationError, Stepper, Trajectory, advance, advance_over, output, simulate,
+    Method, Options, Scenario, Signal, SimulationError, Stepper, Trajectory, advance, advance_over, output, simulate,
 };
 
 use crate::support::{NEVER, compile, equation, fixed, input, output as measured, state};
@@ -184,7 +184,7 @@ fn a_solution_that_blows_up_is_an_error_with_its_time() {
 }
 
 #[test]
-fn a_stiff_model_ends_at_the_bound_on_steps() {
+fn an_explicit_method_ends_a_stiff_model_at_the_bound_on_steps() {
     let model = compile(&ModelSource {
         states: vec![state("x", Init::Number(0.0))],
         equations: vec![equation("x", "-1e9*(x - cos(t))")],
@@ -194,7 +194,7 @@ fn a_stiff_model_ends_at_the_bound_on_steps() {
     let times = [0.0, 1e4];
     let scenario =
         Scenario { inputs: &[], span: (0.0, 1e4), output_times: &[&times], initial_state: None, measured: &[] };
-    let options = Options { steps_max: 20_000, ..Options::default() };
+    let options = Options { steps_max: 20_000, method: Method::Dopri5, ..Options::default() };
     let result = simulate(&model, &[], &scenario, &options, &NEVER);
     assert!(matches!(result, Err(SimulationError::TooManySteps { steps: 20_000, .. })), "{result:?}");
 }

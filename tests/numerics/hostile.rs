@@ -5,7 +5,7 @@ use uatwin::fit::{Experiment, FitError, FitOptions, Measured, fit, validate};
 use uatwin::model::{
     Delay, Expression, Hold, Init, LETS_MAX, Loss, Model, ModelSource, PARAMETERS_MAX, STATES_MAX, TEXT_BYTES_MAX,
 };
-use uatwin::simulate::{Options, Scenario, Signal, SimulationError, simulate};
+use uatwin::simulate::{Method, Options, Scenario, Signal, SimulationError, simulate};
 
 use crate::support::{NEVER, compile, equation, helper, input, output, parameter, state};
 
@@ -167,6 +167,7 @@ proptest! {
         (gain, tau, delay) in (size(), size(), size()),
         (loss, bounded, log, absolute_sigma) in (0..3_usize, any::<bool>(), any::<bool>(), any::<bool>()),
         count in 3..40_usize,
+        method in prop_oneof![Just(Method::Auto), Just(Method::Radau5)],
     ) {
         let bounds = |value: f64| if bounded { (value / 2.0, value * 2.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
         let free = |name: &str, value: f64| {
@@ -200,7 +201,7 @@ proptest! {
             profile: vec![0, 2],
             absolute_sigma,
             iterations_max: 50,
-            simulation: Options { steps_max: 2_000, ..Options::default() },
+            simulation: Options { steps_max: 2_000, method, ..Options::default() },
             ..FitOptions::default()
         };
         let experiments = [experiment.clone(), experiment];

@@ -27,4 +27,5 @@ mod prediction;
 mod profile;
 mod sensitivity;
 mod setpoints;
+mod stiff;
 mod support;

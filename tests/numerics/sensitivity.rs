@@ -7,6 +7,11 @@ use crate::support::{NEVER, compile, equation, helper, input, output, parameter,
 
 /// Fourth-order central differences of tightly integrated runs: error ~ (1e-3)⁴ relative.
 fn check(model: &Model, inputs: &[Signal], times: &[f64], step: f64) {
+    check_with(model, inputs, times, step, &Options::default());
+}
+
+/// The same with a method of integration, which the differences use, too.
+pub(crate) fn check_with(model: &Model, inputs: &[Signal], times: &[f64], step: f64, options: &Options) {
     let theta = model.nominal();
     let scenario = Scenario {
         inputs,
@@ -16,8 +21,8 @@ fn check(model: &Model, inputs: &[Signal], times: &[f64], step: f64) {
         measured: &[],
     };
     let free = model.free();
-    let exact = simulate_with_sensitivities(model, &theta, &scenario, &free, &Options::default(), &NEVER).unwrap();
-    let tight = Options { rtol: 1e-12, atol: 1e-14, ..Options::default() };
+    let exact = simulate_with_sensitivities(model, &theta, &scenario, &free, options, &NEVER).unwrap();
+    let tight = Options { rtol: 1e-12, atol: 1e-14, ..*options };
     for (lane, &index) in free.iter().enumerate() {
         let h = step * theta[index].abs().max(1e-3);
         let at = |by: f64| {
@@ -38,7 +43,7 @@ fn check(model: &Model, inputs: &[Signal], times: &[f64], step: f64) {
     }
 }
 
-fn steps() -> Vec<Signal> {
+pub(crate) fn steps() -> Vec<Signal> {
     let times: Vec<f64> = (0..20).map(f64::from).collect();
     let values = times.iter().map(|t| [1.0, 4.0, 0.0, 2.5][*t as usize % 4]).collect();
     let slow = times.iter().map(|t| 1.0 + (0.3 * t).sin()).collect();

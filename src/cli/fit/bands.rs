@@ -63,7 +63,7 @@ pub(super) struct Known {
 
 /// For each output a band for each run; none where no parameter has a covariance.
 pub(super) fn bands(
-    model: &Model,
+    (model, solver): (&Model, &Options),
     recording: &Recording,
     runs: &[Option<Known>],
     comparison: &Comparison,
@@ -88,7 +88,7 @@ pub(super) fn bands(
             measured: &measured,
         };
         let (free, never) = (&uncertainty.free, AtomicBool::new(false));
-        let trajectory = simulate_with_sensitivities(model, theta, &scenario, free, &Options::default(), &never);
+        let trajectory = simulate_with_sensitivities(model, theta, &scenario, free, solver, &never);
         let trajectory = trajectory.map_err(|error| failed(model, &error))?;
         for (output, bands) in all.iter_mut().enumerate() {
             let variance = |slopes: &[f64]| {

@@ -149,6 +149,7 @@ fn options(arguments: &FitArguments, file: &ModelFile) -> Result<FitOptions, Exp
         seed: arguments.seed.unwrap_or(file.fit.seed),
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         absolute_sigma: file.fit.absolute_sigma,
+        simulation: file.solver,
         ..FitOptions::default()
     })
 }
@@ -195,7 +196,7 @@ fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
             uncertainty: Uncertainty::of(report, experiment),
         };
         let title = format!("fitted to {}", file_name(path));
-        drawings.push(Drawing::of(&file.model, title, recording, &runs(recording, index, &outcome.parts, &known))?);
+        drawings.push(Drawing::of(file, title, recording, &runs(recording, index, &outcome.parts, &known))?);
     }
     if let (Some(Validation { recording, parts, report: validated }), Some(path)) = (validation, &arguments.validate) {
         let last = Uncertainty::of(report, outcome.parts.len().saturating_sub(1));
@@ -209,7 +210,7 @@ fn picture(outcome: &Outcome<'_>) -> Result<String, ExperimentError> {
             Known { theta, uncertainty: last.without(&again) }
         };
         let title = format!("validated with {}", file_name(path));
-        drawings.push(Drawing::of(&file.model, title, recording, &runs(recording, 0, parts, &known))?);
+        drawings.push(Drawing::of(file, title, recording, &runs(recording, 0, parts, &known))?);
     }
     // The sections only borrow.
     let sections: Vec<Section<'_>> = drawings.iter().map(|drawing| drawing.section(file)).collect();
@@ -233,15 +234,15 @@ struct Drawing<'a> {
 
 impl<'a> Drawing<'a> {
     fn of(
-        model: &Model,
+        ModelFile { model, solver, .. }: &ModelFile,
         title: String,
         recording: &'a Recording,
         runs: &[Option<Known>],
     ) -> Result<Self, ExperimentError> {
         let theta_of = |run: usize| runs[run].as_ref().map(|known| known.theta.clone());
-        let simulated = simulate_rows(model, &theta_of, recording)?.outputs;
+        let simulated = simulate_rows((model, solver), &theta_of, recording)?.outputs;
         let comparison = fit::compare(model, &recording.measured(), &simulated);
-        let bands = bands::bands(model, recording, runs, &comparison)?;
+        let bands = bands::bands((model, solver), recording, runs, &comparison)?;
         Ok(Self { title, recording, simulated, comparison, bands })
     }
 
