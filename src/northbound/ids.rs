@@ -195,6 +195,28 @@ pub const FIT_SAMPLES: u32 = 4042;
 pub const FIT_START_TIME: u32 = 4043;
 /// `State` of `FitResultType`.
 pub const FIT_STATE: u32 = 4044;
+/// `Names` of `FitResultType`.
+pub const FIT_NAMES: u32 = 4045;
+/// `Correlation` of `FitResultType`.
+pub const FIT_CORRELATION: u32 = 4046;
+/// `ReducedChiSquare` of `FitResultType`.
+pub const FIT_REDUCED_CHI_SQUARE: u32 = 4047;
+/// `Aic` of `FitResultType`.
+pub const FIT_AIC: u32 = 4048;
+/// `Bic` of `FitResultType`.
+pub const FIT_BIC: u32 = 4049;
+/// `Optima` of `FitResultType`.
+pub const FIT_OPTIMA: u32 = 4050;
+/// `OutputNames` of `FitResultType`.
+pub const FIT_OUTPUT_NAMES: u32 = 4051;
+/// `OutputRmse` of `FitResultType`.
+pub const FIT_OUTPUT_RMSE: u32 = 4052;
+/// `OutputRSquared` of `FitResultType`.
+pub const FIT_OUTPUT_RSQUARED: u32 = 4053;
+/// `OutputFitPercent` of `FitResultType`.
+pub const FIT_OUTPUT_FIT_PERCENT: u32 = 4054;
+/// `OutputLjungBoxPValue` of `FitResultType`.
+pub const FIT_OUTPUT_LJUNG_BOX: u32 = 4055;
 
 // Members of ConnectionType, PlcConnectionType and HistoryServiceType.
 
@@ -392,6 +414,17 @@ mod tests {
         (TYPES, FIT_SAMPLES, NodeClass::Variable, TYPES, "Samples"),
         (TYPES, FIT_START_TIME, NodeClass::Variable, TYPES, "StartTime"),
         (TYPES, FIT_STATE, NodeClass::Variable, TYPES, "State"),
+        (TYPES, FIT_NAMES, NodeClass::Variable, TYPES, "Names"),
+        (TYPES, FIT_CORRELATION, NodeClass::Variable, TYPES, "Correlation"),
+        (TYPES, FIT_REDUCED_CHI_SQUARE, NodeClass::Variable, TYPES, "ReducedChiSquare"),
+        (TYPES, FIT_AIC, NodeClass::Variable, TYPES, "Aic"),
+        (TYPES, FIT_BIC, NodeClass::Variable, TYPES, "Bic"),
+        (TYPES, FIT_OPTIMA, NodeClass::Variable, TYPES, "Optima"),
+        (TYPES, FIT_OUTPUT_NAMES, NodeClass::Variable, TYPES, "OutputNames"),
+        (TYPES, FIT_OUTPUT_RMSE, NodeClass::Variable, TYPES, "OutputRmse"),
+        (TYPES, FIT_OUTPUT_RSQUARED, NodeClass::Variable, TYPES, "OutputRSquared"),
+        (TYPES, FIT_OUTPUT_FIT_PERCENT, NodeClass::Variable, TYPES, "OutputFitPercent"),
+        (TYPES, FIT_OUTPUT_LJUNG_BOX, NodeClass::Variable, TYPES, "OutputLjungBoxPValue"),
         (TYPES, CONNECTION_LAST_DATA_TIME, NodeClass::Variable, TYPES, "LastDataTime"),
         (TYPES, CONNECTION_LAST_ERROR, NodeClass::Variable, TYPES, "LastError"),
         (TYPES, CONNECTION_STATE, NodeClass::Variable, TYPES, "State"),

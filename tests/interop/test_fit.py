@@ -36,6 +36,16 @@ async def test_fit_finds_the_truth_within_three_standard_errors(demo_with_past, 
             assert in_force == in_force | dict(zip(answer["Names"], answer["Values"], strict=True)), name
             last = await children(await child(twin, "Model/LastFit"))
             assert await last["Rmse"].read_value() == answer["Rmse"], name
+            assert await last["Names"].read_value() == answer["Names"], name
+            correlation = (await last["Correlation"].read_data_value()).Value
+            assert list(correlation.Dimensions) == [len(answer["Names"])] * 2, name
+            outputs = await last["OutputNames"].read_value()
+            assert set(outputs) == set(await children(await child(twin, "Model/Outputs"))), name
+            for figure in ("OutputRmse", "OutputRSquared", "OutputFitPercent", "OutputLjungBoxPValue"):
+                assert len(await last[figure].read_value()) == len(outputs), (name, figure)
+            assert all(0 <= p <= 1 for p in await last["OutputLjungBoxPValue"].read_value()), name
+            costs = await last["Optima"].read_value()
+            assert costs[0] == await last["Cost"].read_value() and costs == sorted(costs), name
         assert not wrong
 
 

@@ -7,6 +7,7 @@ use super::{
     values::Figure,
 };
 use crate::{
+    fit::{FitReport, OutputReport},
     sample::StatusCode,
     statistics::Summary,
     time::Timestamp,
@@ -78,7 +79,7 @@ pub(super) fn parameter(
     let Some(definition) = model.and_then(|model| model.model.parameters().get(p)) else {
         return Figure::bad(StatusCode::BadNoData);
     };
-    let fitted = |figures: fn(&crate::fit::FitReport) -> &[f64]| {
+    let fitted = |figures: fn(&FitReport) -> &[f64]| {
         let report = live.basis.as_deref()?;
         let at = report.free.iter().position(|free| *free == p)?;
         figures(report).get(at).copied()
@@ -101,8 +102,7 @@ pub(super) fn last_fit(fit: &LastFit, member: FitMember) -> Figure {
         return Figure::good(Variant::Empty);
     }
     let report = fit.report.as_deref();
-    let number =
-        |x: fn(&crate::fit::FitReport) -> f64| report.map_or(Variant::Empty, |report| Variant::Double(x(report)));
+    let number = |x: fn(&FitReport) -> f64| report.map_or(Variant::Empty, |report| Variant::Double(x(report)));
     let count = |n: usize| Variant::UInt32(u32::try_from(n).unwrap_or(u32::MAX));
     Figure::good(match member {
         FitMember::State => Variant::from(fit.state.as_str()),
@@ -121,7 +121,37 @@ pub(super) fn last_fit(fit: &LastFit, member: FitMember) -> Figure {
         FitMember::ConditionNumber => number(|report| report.condition_number),
         FitMember::DurbinWatson => number(|report| report.durbin_watson),
         FitMember::Covariance => report.map_or(Variant::Empty, |report| matrix(&report.covariance)),
+        FitMember::Correlation => report.map_or(Variant::Empty, |report| matrix(&report.correlation)),
+        FitMember::Names => report.map_or(Variant::Empty, |report| estimate_names(report).into()),
+        FitMember::ReducedChiSquare => number(|report| report.reduced_chi_square),
+        FitMember::Aic => number(|report| report.aic),
+        FitMember::Bic => number(|report| report.bic),
+        FitMember::Optima => each(report, |report| report.optima.iter().map(|optimum| optimum.cost).collect()),
+        FitMember::OutputNames => report.map_or(Variant::Empty, |report| {
+            report.outputs.iter().map(|output| output.name.clone()).collect::<Vec<_>>().into()
+        }),
+        FitMember::OutputRmse => of_outputs(report, |output| output.rmse),
+        FitMember::OutputRSquared => of_outputs(report, |output| output.r_squared),
+        FitMember::OutputFitPercent => of_outputs(report, |output| output.fit_percent),
+        FitMember::OutputLjungBoxPValue => of_outputs(report, |output| output.whiteness.ljung_box_p),
     })
+}
+
+fn each(report: Option<&FitReport>, figures: fn(&FitReport) -> Vec<f64>) -> Variant {
+    report.map_or(Variant::Empty, |report| figures(report).into())
+}
+
+fn of_outputs(report: Option<&FitReport>, figure: fn(&OutputReport) -> f64) -> Variant {
+    report.map_or(Variant::Empty, |report| report.outputs.iter().map(figure).collect::<Vec<_>>().into())
+}
+
+/// In the order of the covariance: what all runs share, then what each has of its own, with the number of its run from 1.
+fn estimate_names(report: &FitReport) -> Vec<String> {
+    let own = report.local.iter().map(|estimate| match estimate.experiment {
+        Some(run) => format!("{} ({})", estimate.name, run + 1),
+        None => estimate.name.clone(),
+    });
+    report.names.iter().cloned().chain(own).collect()
 }
 
 /// A square matrix, row by row.

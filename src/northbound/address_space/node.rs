@@ -137,6 +137,17 @@ members!(
     FinishedAt = "FinishedAt" Types component UtcTime -1,
     Covariance = "Covariance" Types component Double 2,
     DurbinWatson = "DurbinWatson" Types component Double -1,
+    Names = "Names" Types component String 1,
+    Correlation = "Correlation" Types component Double 2,
+    ReducedChiSquare = "ReducedChiSquare" Types component Double -1,
+    Aic = "Aic" Types component Double -1,
+    Bic = "Bic" Types component Double -1,
+    Optima = "Optima" Types component Double 1,
+    OutputNames = "OutputNames" Types component String 1,
+    OutputRmse = "OutputRmse" Types component Double 1,
+    OutputRSquared = "OutputRSquared" Types component Double 1,
+    OutputFitPercent = "OutputFitPercent" Types component Double 1,
+    OutputLjungBoxPValue = "OutputLjungBoxPValue" Types component Double 1,
 );
 members!(
     /// Of `FitProgram` (OPC 10000-10 §5.2), with the parts of its two state variables (OPC 10000-16 §4.4).
