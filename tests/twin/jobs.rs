@@ -91,6 +91,13 @@ pub(crate) struct Plant {
     _stage: JoinSet<()>,
 }
 
+/// The runtime waits for what is at work: a test that fails must not.
+impl Drop for Plant {
+    fn drop(&mut self) {
+        self.jobs.cancel_all();
+    }
+}
+
 impl Plant {
     fn new(fit: &str, last: f64) -> Self {
         Self::of(&CONFIG.replace("FIT", fit), last, |_, _, _| {})
