@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use statrs::distribution::{Binomial, DiscreteCDF};
 use uatwin::fit::{Experiment, FitOptions, FitReport, fit};
 use uatwin::model::{Hold, Model};
 use uatwin::simulate::{Options, Scenario, Signal, simulate};
@@ -10,24 +9,16 @@ use uatwin::simulate::{Options, Scenario, Signal, simulate};
 use crate::profile::{JUMPS, delayed, delayed_experiment};
 use crate::support::{NEVER, Noise, compile, hour, two_bodies};
 
-/// Data sets of which the share that holds the truth is promised.
-pub(crate) const SETS: usize = 200;
+/// Data sets.
+const SETS: usize = 200;
+/// In how many of them an interval of 95 % may hold the truth, 90 to 99 %: 190 are expected, standard deviation 3.1.
+const PROMISED: RangeInclusive<usize> = 180..=198;
 /// Intervals that are checked beside those of a fit, this much narrower: the check must notice.
 const NARROWER: f64 = 0.7;
 /// Standard errors that no estimate is off.
 const FAR_OFF: f64 = 6.0;
 /// Threads that data sets are spread over.
 const THREADS: usize = 2;
-
-/// In how many of `sets` data sets an interval of 95 % may hold the truth. Of 200 in 90 to 99 %: 190 are expected, standard
-/// deviation 3.1. Of fewer in so many that each end is passed by chance once in a thousand times.
-pub(crate) fn promised(sets: usize) -> RangeInclusive<usize> {
-    if sets == SETS {
-        return 180..=198;
-    }
-    let count = Binomial::new(0.95, sets as u64).unwrap();
-    count.inverse_cdf(1e-3) as usize..=count.inverse_cdf(1.0 - 1e-3) as usize
-}
 
 /// What is fitted again and again.
 pub(crate) struct Study<'a> {
@@ -39,14 +30,12 @@ pub(crate) struct Study<'a> {
     /// Inputs, and the times at which each output is measured.
     pub(crate) experiment: &'a Experiment,
     pub(crate) options: &'a FitOptions,
-    pub(crate) sets: usize,
 }
 
 /// One parameter's intervals.
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage {
     pub(crate) name: String,
-    pub(crate) sets: usize,
     /// Intervals from standard errors that hold the truth.
     pub(crate) linear: usize,
     /// Those that would if they were narrower.
@@ -82,7 +71,7 @@ impl Study<'_> {
     /// Fits data sets made by the model, with normal noise, from the model's nominal parameters.
     pub(crate) fn coverage(&self) -> Vec<Coverage> {
         let of_thread = |thread: usize| -> Vec<(Vec<String>, Vec<Found>)> {
-            (thread..self.sets).step_by(THREADS).map(|set| self.set(set)).collect()
+            (thread..SETS).step_by(THREADS).map(|set| self.set(set)).collect()
         };
         let all: Vec<(Vec<String>, Vec<Found>)> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || of_thread(thread))).collect();
@@ -95,7 +84,6 @@ impl Study<'_> {
             let variance = found.iter().map(|found| (found.pull - mean).powi(2)).sum::<f64>() / found.len() as f64;
             Coverage {
                 name: name.clone(),
-                sets: self.sets,
                 linear: count(&|found| found.linear),
                 narrower: count(&|found| found.narrower),
                 profile: found[0].profile.is_some().then(|| {
@@ -153,19 +141,19 @@ fn found(report: &FitReport, i: usize, truth: f64) -> Found {
 /// Every interval, by profile likelihood where there is one, holds the truth as often as promised, and would not if it were
 /// narrower.
 pub(crate) fn assert_promised(what: &str, all: &[Coverage]) {
-    for Coverage { name, sets, linear, narrower, profile, pull, pull_max } in all {
+    for Coverage { name, linear, narrower, profile, pull, pull_max } in all {
         println!(
-            "{what} {name}: {linear} of {sets}, narrower {narrower}; profile {profile:?}; pull {pull:.2?} to {pull_max:.2}"
+            "{what} {name}: {linear} of {SETS}, narrower {narrower}; profile {profile:?}; pull {pull:.2?} to {pull_max:.2}"
         );
     }
     for coverage in all {
         // One in a hundred million by chance; a search that ends halfway is further off.
         assert!(coverage.pull_max < FAR_OFF || coverage.profile.is_some(), "{what}: {coverage:?}");
-        assert!(promised(coverage.sets).contains(&coverage.best()), "{what}: {coverage:?}");
+        assert!(PROMISED.contains(&coverage.best()), "{what}: {coverage:?}");
     }
     // 83 % are expected; one parameter of a few may pass by chance, not all of them together.
-    let (narrower, sets) = all.iter().fold((0, 0), |(n, sets), one| (n + one.best_narrower(), sets + one.sets));
-    assert!(narrower * 10 < sets * 9, "{what}: {all:?}");
+    let narrower: usize = all.iter().map(Coverage::best_narrower).sum();
+    assert!(narrower < all.len() * PROMISED.start(), "{what}: {all:?}");
 }
 
 /// Of one truth, once for all data sets.
@@ -177,7 +165,7 @@ fn of_one_truth(
     options: &FitOptions,
 ) -> Vec<Coverage> {
     let truth = |_: &mut Noise| truth.to_vec();
-    Study { model, truth: &truth, sigmas, experiment, options, sets: SETS }.coverage()
+    Study { model, truth: &truth, sigmas, experiment, options }.coverage()
 }
 
 #[test]
@@ -201,7 +189,7 @@ fn intervals_of_a_first_order_with_dead_time_hold_the_truth() {
     for delay in [3.4, 3.0] {
         let all = of_one_truth(&model, &[2.0, 5.0, delay], &[0.2], &experiment, &options);
         assert_eq!(all.iter().filter(|coverage| coverage.profile.is_some()).count(), 1);
-        assert!(all.iter().all(|coverage| promised(SETS).contains(&coverage.linear)), "{all:?}");
+        assert!(all.iter().all(|coverage| PROMISED.contains(&coverage.linear)), "{all:?}");
         assert_promised("first order with dead time", &all);
     }
 }
@@ -217,5 +205,5 @@ fn a_helper_that_always_holds_the_truth_would_be_noticed() {
     let experiment = Experiment { inputs: Vec::<Signal>::new(), ..crate::support::table(&[], &[0.0; 20]) };
     let options = FitOptions { absolute_sigma: true, ..FitOptions::default() };
     let all = of_one_truth(&model, &[3.0], &[1.0], &experiment, &options);
-    assert!(!promised(SETS).contains(&all[0].linear), "{all:?}");
+    assert!(!PROMISED.contains(&all[0].linear), "{all:?}");
 }

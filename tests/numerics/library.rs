@@ -25,7 +25,7 @@ pub(crate) fn load(name: &str) -> ModelFile {
 }
 
 /// The names of all models there are.
-fn names() -> BTreeSet<String> {
+pub(crate) fn names() -> BTreeSet<String> {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
