@@ -125,7 +125,7 @@ impl Dopri5 {
             if error <= 1.0 {
                 let t_next = if last { end } else { t + h };
                 on_step(field, &Spline { t, h, from: y, to: &self.next, k: &self.k });
-                let stiff = watch.as_mut().is_some_and(|watch| watch.sees(self.edge(control, h, rtol)));
+                let stiff = watch.as_mut().is_some_and(|watch| watch.sees(|| self.edge(control, h, rtol)));
                 y.copy_from_slice(&self.next);
                 control.reached(y);
                 self.k.swap(0, 6);
@@ -205,21 +205,28 @@ impl Dopri5 {
     }
 }
 
-/// Counts the steps that stability and not accuracy limits.
+/// Counts the steps of one segment that stability and not accuracy limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
+    steps: usize,
     at_edge: usize,
     inside: usize,
 }
 
 impl Watch {
-    /// Steps at the edge in one segment, without [`Self::INSIDE`] others in a row, that show it to be stiff. The authors look
-    /// for 15 after every 1,000; where inputs jump often, an implicit method pays from 200 steps between two knots on.
-    const AT_EDGE: usize = 100;
+    /// The authors look for 15 steps at the edge after every 1,000. Here a segment is stiff with 75 after the first 50,
+    /// which cost nothing: where inputs jump often, an implicit method pays from some 150 steps between two knots on.
+    const UNSEEN: usize = 50;
+    const AT_EDGE: usize = 75;
+    /// As many others in a row begin the count anew.
     const INSIDE: usize = 6;
 
-    fn sees(&mut self, edge: f64) -> bool {
-        if edge > STIFF_EDGE {
+    fn sees(&mut self, edge: impl FnOnce() -> f64) -> bool {
+        self.steps += 1;
+        if self.steps <= Self::UNSEEN {
+            return false;
+        }
+        if edge() > STIFF_EDGE {
             self.at_edge += 1;
             self.inside = 0;
         } else {

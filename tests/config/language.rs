@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use uatwin::config::{self, Fault};
+use uatwin::{
+    config::{self, Fault},
+    simulate::{Method, Options},
+};
 
 const TEXT: &str = include_str!("../../src/model/language.md");
 
@@ -83,4 +86,28 @@ fn a_models_file_is_read_without_a_twin() {
     assert_eq!(unknown[0].to_string().split(": ").next(), Some("a.toml:9:9"), "{unknown:?}");
     let missing = config::load_model(Path::new("/nowhere/a.toml"), &[]).unwrap_err();
     assert!(missing[0].to_string().starts_with("/nowhere/a.toml: cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn a_solver_is_read_and_all_its_faults_are_said_where_they_stand() {
+    let model = "[output.y]\nexpr = \"1\"\n[solver]\n";
+    let options = |keys: &str| config::parse_model(&format!("{model}{keys}"), "a.toml", &[]).map(|file| file.solver);
+    let defaults = options("").unwrap();
+    assert_eq!(defaults, Options::default());
+    assert_eq!(
+        options("method = \"radau5\"\nrtol = 1e-9\natol = 1e-15\nsteps_max = 1_000\n").unwrap(),
+        Options { rtol: 1e-9, atol: 1e-15, steps_max: 1_000, method: Method::Radau5 }
+    );
+    assert_eq!(options("method = \"dopri5\"\n").unwrap().method, Method::Dopri5);
+    // What the documentation says of them.
+    let said = TEXT.split_once("\n## `[solver]`").unwrap().1.split("\n#").next().unwrap();
+    assert!(said.contains(&format!("Default {}", defaults.steps_max)));
+    assert!(
+        said.contains(&format!("Default {:e}", defaults.rtol))
+            && said.contains(&format!("Default {:e}", defaults.atol))
+    );
+
+    let faults = options("method = \"bdf\"\nrtol = 0.5\natol = 0\nsteps_max = 0\nrtoll = 1\n").unwrap_err();
+    let places: Vec<_> = faults.iter().map(|fault| (fault.line, fault.column)).collect();
+    assert_eq!(places, [(4, 10), (5, 8), (6, 8), (7, 13), (8, 1)], "{faults:?}");
 }
