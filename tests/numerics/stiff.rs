@@ -194,7 +194,6 @@ fn followers(output_expr: &str, delayed: Option<usize>) -> Model {
         lets: vec![helper("flow", "(1 + x^2)^(n/2)")],
         equations: vec![equation("x", "(u*v - x^3 - x)/fast"), equation("z", "(flow - z*z)/slow")],
         outputs: vec![output("y", output_expr, 1.0)],
-        ..ModelSource::default()
     };
     match delayed {
         Some(delayed) => {
