@@ -95,10 +95,11 @@ fn a_solver_is_read_and_all_its_faults_are_said_where_they_stand() {
     let defaults = options("").unwrap();
     assert_eq!(defaults, Options::default());
     assert_eq!(
-        options("method = \"radau5\"\nrtol = 1e-9\natol = 1e-15\nsteps_max = 1_000\n").unwrap(),
+        options("method = \"radau5\"\nrtol = 1e-9\natol = 1e-15\nmax_steps = 1_000\n").unwrap(),
         Options { rtol: 1e-9, atol: 1e-15, steps_max: 1_000, method: Method::Radau5 }
     );
     assert_eq!(options("method = \"dopri5\"\n").unwrap().method, Method::Dopri5);
+    assert_eq!(options("method = \"bdf\"\n").unwrap().method, Method::Radau5);
     // What the documentation says of them.
     let said = TEXT.split_once("\n## `[solver]`").unwrap().1.split("\n#").next().unwrap();
     assert!(said.contains(&format!("Default {}", defaults.steps_max)));
@@ -107,7 +108,7 @@ fn a_solver_is_read_and_all_its_faults_are_said_where_they_stand() {
             && said.contains(&format!("Default {:e}", defaults.atol))
     );
 
-    let faults = options("method = \"bdf\"\nrtol = 0.5\natol = 0\nsteps_max = 0\nrtoll = 1\n").unwrap_err();
+    let faults = options("method = \"euler\"\nrtol = 0.5\natol = 0\nmax_steps = 0\nrtoll = 1\n").unwrap_err();
     let places: Vec<_> = faults.iter().map(|fault| (fault.line, fault.column)).collect();
     assert_eq!(places, [(4, 10), (5, 8), (6, 8), (7, 13), (8, 1)], "{faults:?}");
 }
