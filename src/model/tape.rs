@@ -191,11 +191,16 @@ impl Tape {
         let first = self.variables + self.constants.len();
         for (index, &(code, [a, b, c])) in self.operations.iter().enumerate() {
             let (done, rest) = registers.split_at_mut(first + index);
-            let (a, b) = (done[a as usize], done[b as usize]);
-            rest[0] = if let Code::Select = code {
-                if a.value() != 0.0 { b } else { done[c as usize] }
-            } else {
-                apply2(code, a, b)
+            let (a, b) = (&done[a as usize], &done[b as usize]);
+            // Arithmetic is nearly all that models do: it stays in this loop, without a copy or a call.
+            rest[0] = match code {
+                Code::Add => a.add(*b),
+                Code::Sub => a.sub(*b),
+                Code::Mul => a.mul(*b),
+                Code::Div => a.div(*b),
+                Code::Select if a.value() != 0.0 => *b,
+                Code::Select => done[c as usize],
+                _ => apply2(code, *a, *b),
             };
         }
     }
@@ -210,7 +215,7 @@ fn truth<N: Number>(holds: bool) -> N {
 }
 
 /// One operation. Derivatives at kinks are one-sided ones (0 for `sign` and `floor`).
-#[inline]
+#[inline(never)]
 fn apply2<N: Number>(code: Code, a: N, b: N) -> N {
     let (x, y) = (a.value(), b.value());
     match code {

@@ -89,11 +89,15 @@ impl Control {
     #[inline]
     pub(super) fn norm(&self, length: usize, mut scaled: impl FnMut(usize) -> f64) -> f64 {
         let (mut of_values, mut of_lanes) = (0.0, 0.0);
-        for first in (0..length).step_by(self.width) {
-            for i in first..first + self.width {
-                let scaled = scaled(i);
-                if i == first { of_values += scaled * scaled } else { of_lanes += scaled * scaled }
+        let mut first = 0;
+        while first < length {
+            let value = scaled(first);
+            of_values += value * value;
+            for i in first + 1..first + self.width {
+                let lane = scaled(i);
+                of_lanes += lane * lane;
             }
+            first += self.width;
         }
         let states = (length / self.width) as f64;
         let lanes = states * (self.width - 1).max(1) as f64;

@@ -26,12 +26,21 @@ const D: [f64; 6] = [
 /// h·|λ| above which a step is at the edge of the method's stability (Hairer, Wanner, Solving ODEs II, §IV.2).
 const STIFF_EDGE: f64 = 3.25;
 
+/// Most by which a step grows.
+const GROWTH_MAX: f64 = 5.0;
+
+/// By how much a step may grow that had this scaled error.
+fn growth(error: f64) -> f64 {
+    (0.9 * error.powf(-0.2)).clamp(0.2, GROWTH_MAX)
+}
+
 /// The integrator's memory between segments.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dopri5 {
     k: [Vec<f64>; 7],
     stage: Vec<f64>,
     next: Vec<f64>,
+    scaled: Vec<f64>,
     /// k[0] holds f(t, y) of where the last step ended.
     rate_known: bool,
 }
@@ -81,7 +90,7 @@ impl Step for Spline<'_> {
 impl Dopri5 {
     /// Forgets everything but the memory.
     pub(super) fn reset(&mut self, length: usize) {
-        for values in self.k.iter_mut().chain([&mut self.stage, &mut self.next]) {
+        for values in self.k.iter_mut().chain([&mut self.stage, &mut self.next, &mut self.scaled]) {
             values.clear();
             values.resize(length, 0.0);
         }
@@ -130,9 +139,13 @@ impl Dopri5 {
                 control.reached(y);
                 self.k.swap(0, 6);
                 t = t_next;
-                let grown = h * (0.9 * error.powf(-0.2)).clamp(0.2, 5.0);
-                // A step cut short by a knot says nothing against the longer one planned.
-                control.step_s = if last { control.step_s.max(grown) } else { grown };
+                // A step cut short by a knot says nothing against the longer one planned; and where that is longer than any
+                // growth, the power is not worth its time.
+                if !last {
+                    control.step_s = h * growth(error);
+                } else if control.step_s < GROWTH_MAX * h {
+                    control.step_s = control.step_s.max(h * growth(error));
+                }
                 if stiff && t < end {
                     return Ok(End::Stiff(t));
                 }
@@ -183,12 +196,16 @@ impl Dopri5 {
     }
 
     /// The scaled error of the step.
-    fn error(&self, control: &Control, y: &[f64], h: f64, rtol: f64) -> f64 {
+    fn error(&mut self, control: &Control, y: &[f64], h: f64, rtol: f64) -> f64 {
         let [k1, _, k3, k4, k5, k6, k7] = &self.k;
-        control.norm(y.len(), |i| {
+        let n = y.len();
+        let (k1, k3, k4, k5, k6, k7) = (&k1[..n], &k3[..n], &k4[..n], &k5[..n], &k6[..n], &k7[..n]);
+        let (scaled, next) = (&mut self.scaled[..n], &self.next[..n]);
+        for i in 0..n {
             let sum = E[0] * k1[i] + E[1] * k3[i] + E[2] * k4[i] + E[3] * k5[i] + E[4] * k6[i] + E[5] * k7[i];
-            h * sum / control.scale(i, y[i].abs().max(self.next[i].abs()), rtol)
-        })
+            scaled[i] = h * sum / control.scale(i, y[i].abs().max(next[i].abs()), rtol);
+        }
+        control.norm(n, |i| scaled[i])
     }
 
     /// h·|λ| of the fastest component, from the two evaluations at the step's end. In units of the tolerances, as the

@@ -72,6 +72,7 @@ impl<'a, N: Number> Engine<'a, N> {
         }
     }
 
+    #[inline(always)]
     fn set_variables(model: &Model, pieces: &[Piece], delay_lanes: LaneOf<'_>, registers: &mut [N], t: f64, y: &[f64]) {
         registers[0] = N::constant(t);
         let (states, inputs, _) = model.offsets();

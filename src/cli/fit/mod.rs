@@ -109,7 +109,6 @@ fn experiments(model: &Model, recordings: &[Recording], least: usize) -> (Vec<Pa
 /// # Errors
 /// Faults of the model or the data, and a fit that cannot be done. One that does not converge is a result.
 pub fn run(arguments: &FitArguments) -> Result<String, ExperimentError> {
-    let began = Instant::now();
     let Loaded { file, recordings } = Loaded::read(&arguments.experiment.model, &arguments.data)?;
     let mut options = options(arguments, &file)?;
     let validating = arguments.validate.as_ref().map(|path| read_data(&file, path)).transpose()?;
@@ -119,6 +118,7 @@ pub fn run(arguments: &FitArguments) -> Result<String, ExperimentError> {
     if experiments.len() > 1 {
         options.per_experiment = of_a_run;
     }
+    let began = Instant::now(); // of the fit: what reading takes says nothing of it
     let report = search(&file.model, &experiments, &options)?;
     drop(experiments);
     let validation = validating.map(|recording| validate(arguments, &file.model, &report, &options, recording));
