@@ -236,7 +236,8 @@ proptest! {
             let set = found.values[0];
             prop_assert!((low - 1e-9..=high + 1e-9).contains(&set) && keeps_top(set), "{:?}", found);
             let best = grid.filter(|u0| end(*u0) <= top - 1e-6).map(objective).fold(f64::INFINITY, f64::min);
-            prop_assert!(found.cost <= best * (1.0 + 1e-6) + 1e-6, "{} is beaten by {best}: {found:?}", found.cost);
+            // The simulation keeps 1e-7 of a value, of which the cost has the 2·|off|/σ² -fold.
+            prop_assert!(found.cost <= best * (1.0 + 1e-5) + 1e-4, "{} is beaten by {best}: {found:?}", found.cost);
         } else {
             prop_assert_eq!(found.values[0], u);
             for u0 in grid {
