@@ -1,5 +1,6 @@
 //! Arbitrary bytes as block, log record, modification record, annotation and CSV, narrow and wide: an error, never a panic,
-//! and never more memory than 16 times the input and a fixed amount that does not depend on it.
+//! and never more memory than 16 times the input and a fixed amount that does not depend on it. Hostile texts as models: an
+//! error within 64 MiB.
 //!
 //! How memory is measured: a child process (this test binary itself) may have only so much more writable memory
 //! (RLIMIT_DATA, which counts what is allocated and not yet touched too) for each input; asking for more kills it. One
@@ -14,6 +15,8 @@ mod blocks;
 mod by_hand;
 #[path = "hostile_bytes/log_records.rs"]
 mod log_records;
+#[path = "hostile_bytes/models.rs"]
+mod models;
 #[path = "hostile_bytes/samples.rs"]
 mod samples;
 
@@ -186,6 +189,7 @@ fn child_that_reads_hostile_bytes() {
         Ok("by hand") => by_hand::hostile_records(&mut random),
         Ok("wide files") => by_hand::hostile_wide_files(&mut random),
         Ok("small cells") => by_hand::wide_files_of_small_cells(),
+        Ok("models") => models::hostile_models(),
         Ok("greed") => greed(),
         _ => {}
     }
@@ -248,6 +252,11 @@ fn hostile_wide_csv_does_no_harm() {
 #[test]
 fn wide_csv_of_small_cells_does_no_harm() {
     check("small cells");
+}
+
+#[test]
+fn hostile_models_do_no_harm() {
+    check("models");
 }
 
 #[test]

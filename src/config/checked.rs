@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use super::{
     Context,
     address::Template,
-    equations,
+    equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
     optimize,
@@ -139,6 +139,10 @@ fn model(context: &Context<'_>, item: &Item<'_>, variables: &[Variable]) -> Opti
             return None;
         }
     };
+    if let Some((message, remedy)) = model_file::too_long(&text) {
+        item.fault(format!("{}: {message}", path.display()), remedy);
+        return None;
+    }
     let file = path.display().to_string();
     let document = Document::new(&file, &text);
     let tree = document.parse(context.sink)?;

@@ -10,6 +10,18 @@ use super::{
 };
 use crate::{model::Model, simulate::Options, twin::FitSettings};
 
+/// Longest text of a model: some ten times what a model of the largest size needs. A tree of it takes some 80 times its bytes.
+pub(super) const MODEL_BYTES_MAX: usize = 512 << 10;
+
+/// Why a text is too long for a model's, and what to do.
+pub(super) fn too_long(text: &str) -> Option<(String, &'static str)> {
+    let is_long = text.len() > MODEL_BYTES_MAX;
+    is_long.then(|| {
+        let message = format!("the model is {} bytes long, at most {MODEL_BYTES_MAX} are allowed", text.len());
+        (message, "give a model: data stand in files of their own")
+    })
+}
+
 /// What a model's file says.
 #[derive(Debug)]
 pub struct ModelFile {
@@ -43,6 +55,9 @@ pub fn load_model(path: &Path, columns: &[String]) -> Result<ModelFile, Vec<Faul
 /// # Errors
 /// Every fault, in the order of the text.
 pub fn parse_model(text: &str, file_name: &str, columns: &[String]) -> Result<ModelFile, Vec<Fault>> {
+    if let Some((message, remedy)) = too_long(text) {
+        return Err(vec![Fault::of_file(Path::new(file_name), message, remedy)]);
+    }
     let sink = Sink::default();
     let document = Document::new(file_name, text);
     let model = document.parse(&sink).and_then(|tree| {
