@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -187,7 +188,7 @@ impl Jobs {
     /// Until something leaves its bounds; says what.
     async fn until_broken(&self, twin: TwinId, spec: &TwinModel, kept: &[Keep]) -> String {
         loop {
-            tokio::time::sleep(LOOK).await;
+            sleep(LOOK).await;
             for keep in kept {
                 if let Some(y) = self.look(twin, spec, keep.of).filter(|y| !within(keep, *y)) {
                     return format!(
@@ -229,14 +230,25 @@ impl Jobs {
         }
     }
 
-    /// The old values; what came of each.
-    async fn put_back(&self, twin: TwinId, moved: &[Moved]) -> String {
-        let mut said = Vec::new();
-        for step in moved {
-            let status = self.set(twin, step.variable, step.old).await;
-            said.push(format!("{} {} {status}", step.name, step.old));
+    /// The old values; what came of each. What the PLC does not take is tried again for as long as `patience` lasts.
+    async fn put_back(&self, twin: TwinId, moved: &[Moved], patience: Duration) -> String {
+        let mut statuses = vec![StatusCode::BadNoCommunication; moved.len()];
+        let (began, stopping) = (Instant::now(), &self.watched.stopping);
+        loop {
+            for (step, status) in moved.iter().zip(&mut statuses).filter(|(_, status)| !status.is_good()) {
+                *status = self.set(twin, step.variable, step.old).await;
+            }
+            let is_done = statuses.iter().all(StatusCode::is_good);
+            if is_done || began.elapsed() >= patience || stopping.is_cancelled() {
+                break;
+            }
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = stopping.cancelled() => {}
+            }
         }
-        said.join(", ")
+        let said = moved.iter().zip(&statuses).map(|(step, status)| format!("{} {} {status}", step.name, step.old));
+        said.collect::<Vec<_>>().join(", ")
     }
 
     fn name(&self, twin: TwinId) -> &str {
@@ -266,7 +278,7 @@ async fn carry_out(
         said.push(format!("{} {status}", step.name));
         if !status.is_good() {
             // This one too: its value may have arrived although its answer did not.
-            let back = jobs.put_back(twin, &moved[..=done]).await;
+            let back = jobs.put_back(twin, &moved[..=done], Duration::ZERO).await;
             return Err(format!("not applied: {}; old values written back: {back}", said.join(", ")));
         }
     }
@@ -280,10 +292,10 @@ async fn watch(claim: Claim, length: Duration, kept: Vec<Keep>, spec: TwinModel,
     let (jobs, twin) = (&claim.0, claim.1);
     tokio::select! {
         broken = jobs.until_broken(twin, &spec, &kept) => {
-            let back = jobs.put_back(twin, &moved).await;
+            let back = jobs.put_back(twin, &moved, length).await;
             warn!(twin = %jobs.name(twin), broken, back, "a bound broke: the old set-points went back");
         }
-        () = tokio::time::sleep(length) => info!(twin = %jobs.name(twin), "the set-points kept all bounds while watched"),
+        () = sleep(length) => info!(twin = %jobs.name(twin), "the set-points kept all bounds while watched"),
         () = jobs.watched.stopping.cancelled() => {
             warn!(twin = %jobs.name(twin), "the program stops: the set-points applied last are not watched any more");
         }

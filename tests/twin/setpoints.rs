@@ -81,6 +81,11 @@ struct Plant {
 impl Plant {
     /// A PLC that refuses what `refuses` names. The oven stands at 20 °C, Power at 20, Fan at 0.
     async fn new(config: &str, refuses: &'static str) -> Self {
+        Self::with(config, move |name, _| name == refuses).await
+    }
+
+    /// `refuses` sees the name and how many writes there were before.
+    async fn with(config: &str, refuses: impl Fn(&str, usize) -> bool + Send + 'static) -> Self {
         let twins = twins(config);
         let store: SharedStore = Arc::new(MemoryStore::new(twins.series_len(), 100));
         let clock: Arc<dyn Clock> = Arc::new(Stopped);
@@ -109,7 +114,8 @@ impl Plant {
             while let Some(write) = writes.recv().await {
                 let NodeAddress::Id { identifier, .. } = write.address else { panic!("{:?}", write.address) };
                 let name = identifier[2..].to_owned();
-                let status = if name == refuses { StatusCode::BadNotWritable } else { StatusCode::Good };
+                let before = seen.lock().unwrap().len();
+                let status = if refuses(&name, before) { StatusCode::BadNotWritable } else { StatusCode::Good };
                 seen.lock().unwrap().push((name, write.value));
                 write.reply.send(status).unwrap();
             }
@@ -197,6 +203,18 @@ async fn when_a_bound_breaks_the_old_values_go_back() {
     let back = plant.written().split_off(count);
     assert_eq!(back.len(), count, "{back:?}");
     assert_eq!(back[0], power(200.0));
+}
+
+/// What must go back is tried until the PLC takes it.
+#[tokio::test]
+async fn a_plc_that_is_gone_when_a_bound_breaks_gets_the_old_values_when_it_is_back() {
+    let plant = Plant::with(&config(), |_, before| (2..5).contains(&before)).await;
+    // Out of reach of Power alone, so that both are moved.
+    assert!(plant.optimize(58.0, true).await.unwrap().applied);
+    plant.measure(3.0, &[(TEMPERATURE, 60.5)]).await;
+    plant.watched().await;
+    let back: Vec<String> = plant.written().split_off(2).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(back, ["Power", "Fan", "Power", "Fan", "Power"], "three refused, and Power once more");
 }
 
 #[tokio::test]
