@@ -263,7 +263,7 @@ impl<'a> Search<'a> {
     fn courses(&self, values: Option<&[f64]>) -> Result<Vec<Vec<f64>>, SimulationError> {
         let mut inputs = self.task.inputs.to_vec();
         for (by, &value) in self.task.moves.iter().zip(values.unwrap_or_default()) {
-            hold_from(&mut inputs[by.input], self.task.start_s, value);
+            inputs[by.input].hold_from(self.task.start_s, value);
         }
         let mut wanted: Vec<&[f64]> = vec![&[]; self.shown.outputs().len()];
         wanted[self.task.output] = &self.times[POINTS..];
@@ -421,15 +421,6 @@ impl Task<'_> {
             Kept::State(state) => self.model.outputs().len() + state,
         }
     }
-}
-
-/// The input has this value from now on.
-pub fn hold_from(signal: &mut Signal, now_s: f64, value: f64) {
-    let known = signal.times.partition_point(|time| *time < now_s);
-    signal.times.truncate(known);
-    signal.values.truncate(known);
-    signal.times.push(now_s);
-    signal.values.push(value);
 }
 
 /// One bound is worth as much as another, whatever its unit.

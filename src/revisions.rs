@@ -1,6 +1,7 @@
 //! Every set of parameters that a twin's model has had, and which is in force: who made it, when, why, from what. Kept as
 //! documents beside the history of `Model.Revision`, durable before anyone is told, never deleted. A fit's revision holds all
-//! that it takes to do the fit again, bit for bit: the data's time and number, first start, free parameters, seed, options.
+//! that it takes to do the fit again, bit for bit: the data's time and number, first start, free parameters, seed, options; the model itself
+//! is the one of the fingerprint.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,7 @@ use crate::{
     history::{Direction, Document, HistoryError, SharedStore},
     model::Model,
     sample::{SeriesId, TwinId},
+    simulate::Options,
     time::Timestamp,
     twin::{Facet, FitState, InForce, LastFit, Twins},
 };
@@ -63,6 +65,21 @@ pub struct Fitted {
     pub seed: u64,
     /// Whether σ were taken as known.
     pub absolute_sigma: bool,
+    /// Ticks of the ends of every stretch of history that was read.
+    #[serde(default)]
+    pub windows: Vec<(i64, i64)>,
+    /// Which measurements took part; `None`: all.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What an Uncertain one weighed.
+    #[serde(default)]
+    pub uncertain: Option<f64>,
+    /// Seconds at the end that were held out.
+    #[serde(default)]
+    pub validate_s: Option<f64>,
+    /// How the model was integrated.
+    #[serde(default)]
+    pub solver: Option<Options>,
     /// The program's version.
     pub program: String,
     /// Ticks of its end.

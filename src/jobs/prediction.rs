@@ -219,7 +219,7 @@ pub(super) fn inputs(spec: &TwinModel, standing: &Standing, given: &[(usize, f64
             push(seconds(*at) - delay, *value);
         }
         if let Some(value) = given {
-            push(seconds(standing.at), value);
+            signal.hold_from(seconds(standing.at), value);
         }
         signals.push(signal);
     }

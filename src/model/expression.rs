@@ -7,6 +7,7 @@ use super::{language, lexer};
 /// A compiled expression over the names it was parsed with.
 #[derive(Clone, Debug)]
 pub struct Expression {
+    text: String,
     tape: Tape,
     registers: Vec<f64>,
     names: usize,
@@ -25,7 +26,13 @@ impl Expression {
         let tape = builder.finish(names.len(), &[root]);
         let used = lexer::names_used(text);
         let uses = names.iter().map(|name| used.contains(name)).collect();
-        Ok(Self { registers: tape.registers(), tape, names: names.len(), uses })
+        Ok(Self { text: text.to_owned(), registers: tape.registers(), tape, names: names.len(), uses })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The value; a name without a value is NaN.

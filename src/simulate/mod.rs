@@ -33,8 +33,19 @@ pub struct Signal {
     pub hold: Hold,
 }
 
+impl Signal {
+    /// Has this value from now on, whatever was to come.
+    pub fn hold_from(&mut self, now_s: f64, value: f64) {
+        let known = self.times.partition_point(|time| *time < now_s);
+        self.times.truncate(known);
+        self.values.truncate(known);
+        self.times.push(now_s);
+        self.values.push(value);
+    }
+}
+
 /// Accuracy and bounds of a simulation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Options {
     /// Relative tolerance of each step.
     pub rtol: f64,
@@ -47,7 +58,7 @@ pub struct Options {
 }
 
 /// What integrates a model's states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Method {
     /// [`Method::Dopri5`], and once the equations turn out to be stiff [`Method::Radau5`] to the end.
     #[default]

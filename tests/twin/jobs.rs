@@ -16,8 +16,9 @@ use uatwin::{
     ingest::{Ingest, Output},
     jobs::{Caller, FitOutcome, Jobs},
     program::Program,
-    revisions::{Origin, Revisions},
+    revisions::{Fitted, Origin, Revisions},
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
+    simulate::Options,
     time::{Clock, Timestamp},
     twin::{Facet, FitState, TwinState, Twins},
 };
@@ -190,6 +191,67 @@ async fn a_better_fit_is_on_record_and_in_force() {
     let again = plant.fit(ENGINEER).await;
     assert!(again.revision == 2 && again.message.contains("not better"), "{}", again.message);
     assert_eq!(plant.on_record().len(), 2);
+}
+
+/// Of a record, and of nothing else, a config like the one that the fit had.
+fn config_of(how: &Fitted) -> String {
+    let solver = how.solver.as_ref().unwrap();
+    CONFIG.replace(
+        "FIT",
+        &format!(
+            "starts = {}\nseed = {}\nabsolute_sigma = {}\nwhen = \"{}\"\nuncertain = {:?}\nvalidate = \"{}s\"\n[twin_type.Heater.model.solver]\nrtol = {:?}",
+            how.starts,
+            how.seed,
+            how.absolute_sigma,
+            how.when.as_ref().unwrap(),
+            how.uncertain.unwrap(),
+            how.validate_s.unwrap(),
+            solver.rtol,
+        ),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fit_can_be_done_again_from_its_record_bit_for_bit() {
+    let uncertain = |series: u32, second: f64, sample: &mut Sample| {
+        if series == 0 && second % 3.0 == 0.0 {
+            let value = sample.value.as_f64().unwrap() + 1.0;
+            *sample = Sample { status: StatusCode::UncertainSubNormal, ..Sample::good(sample.source_timestamp, value) };
+        }
+    };
+    let settings = "starts = 3\nseed = 7\nabsolute_sigma = true\nwhen = \"Power > 40\"\nuncertain = 0.5\nvalidate = \"15m\"\n[twin_type.Heater.model.solver]\nrtol = 1e-5";
+    let plant = Plant::of(&CONFIG.replace("FIT", settings), 300.0, uncertain);
+    plant.jobs.set_parameters(TWIN, vec![(0, 150.0)], "ann").await.unwrap();
+    let outcome = plant.fit(ENGINEER).await;
+    assert_eq!(outcome.revision, 3, "{}", outcome.message);
+    let all = plant.on_record();
+    let Origin::Fitted(how) = &all[2].origin else { panic!("{:?}", all[2].origin) };
+    let again = async |how: &Fitted, times: (i64, i64)| {
+        let plant = Plant::of(&config_of(how), 300.0, uncertain);
+        let model = &plant.state.configured().type_of(TWIN).model.as_ref().unwrap().model;
+        assert_eq!(model.fingerprint(), all[2].model.0);
+        plant.jobs.set_parameters(TWIN, vec![(0, how.from[0])], "ben").await.unwrap();
+        let times = (Timestamp::from_ticks(times.0), Timestamp::from_ticks(times.1));
+        let free = how.report().unwrap().free.clone();
+        let found = plant.jobs.fit(TWIN, times, free, Duration::from_secs(60), ENGINEER).await.unwrap();
+        let report = found.report.unwrap();
+        [report.values[0], report.standard_errors[0], report.cost].map(f64::to_bits)
+    };
+    let report = how.report().unwrap();
+    let bits = [report.values[0], report.standard_errors[0], report.cost].map(f64::to_bits);
+    assert_eq!(how.windows.len(), 1);
+    assert_eq!(again(how, how.windows[0]).await, bits);
+    // Whatever of it is another makes another fit: nothing is on record for show.
+    let others = [
+        Fitted { when: Some("Power > 0".into()), ..(**how).clone() },
+        Fitted { uncertain: Some(1.0), ..(**how).clone() },
+        Fitted { validate_s: Some(600.0), ..(**how).clone() },
+        Fitted { solver: Some(Options { rtol: 1e-3, ..how.solver.unwrap() }), ..(**how).clone() },
+    ];
+    for other in others {
+        assert_ne!(again(&other, other.windows[0]).await, bits, "{other:?}");
+    }
+    assert_ne!(again(how, (at(300.0).ticks(), how.windows[0].1)).await, bits);
 }
 
 #[tokio::test(flavor = "multi_thread")]
