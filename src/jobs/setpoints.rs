@@ -114,8 +114,8 @@ impl Jobs {
         let claim = if apply { Some(Claim::take(self, twin)?) } else { None };
         let standing = self.standing(twin).await?;
         let inputs = prediction::inputs(&spec, &standing, &[])?;
-        let (of_search, found) = (settings.clone(), (spec.clone(), inputs.clone()));
-        let found = self.blocking(move |jobs| jobs.search(twin, goal, &of_search, &standing, found)).await?;
+        let asked = (settings.clone(), spec.clone(), inputs.clone());
+        let found = self.blocking(move |jobs| jobs.search(twin, goal, &standing, &asked)).await?;
         let mut advice = advice(&spec, &settings, &inputs, goal, &found);
         let moved = self.moved(twin, &spec, &settings, &inputs, &found);
         if let (Some(claim), true) = (claim, found.broken.is_empty() && !moved.is_empty()) {
@@ -133,9 +133,8 @@ impl Jobs {
         &self,
         twin: TwinId,
         goal: Goal,
-        settings: &OptimizeSettings,
         standing: &Standing,
-        (spec, inputs): (TwinModel, Vec<Signal>),
+        (settings, spec, inputs): &(OptimizeSettings, TwinModel, Vec<Signal>),
     ) -> Result<SetPoints, CallError> {
         let theta = self.state.read(twin).parameters.to_vec();
         let task = Task {
@@ -144,11 +143,11 @@ impl Jobs {
             x: &standing.belief.x,
             start_s: standing.at.seconds_since(standing.origin),
             horizon_s: goal.horizon.as_secs_f64(),
-            inputs: &inputs,
+            inputs,
             output: goal.output,
             target: goal.target,
             moves: &settings.moves,
-            present: &present(settings, &inputs),
+            present: &present(settings, inputs),
             keeps: &settings.keeps,
         };
         let found = optimize::set_points(&task, &spec.solver, &AtomicBool::new(false));

@@ -1,5 +1,5 @@
 //! Question: how long does `Fit` compute for an hour at 1 Hz of the two-body thermal model, four free parameters, with
-//! one start and with eight? And what does the live simulation cost for each twin and second?
+//! one start and with eight?
 //! Run: `cargo bench --bench fit`. The budget through OPC UA is 250 ms with eight starts.
 
 #![allow(clippy::unwrap_used)]
@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use uatwin::fit::{Experiment, FitOptions, Measured, fit};
-use uatwin::model::{Hold, Jacobian};
-use uatwin::simulate::{Options, Signal, Stepper, advance, output};
+use uatwin::model::Hold;
+use uatwin::simulate::Signal;
 
 #[path = "../numerics/support.rs"]
 #[allow(dead_code)]
@@ -56,29 +56,4 @@ fn main() {
             );
         }
     }
-    live();
-}
-
-fn live() {
-    let model = compile(&two_bodies());
-    let theta = model.nominal();
-    let mut stepper = Stepper::new(&model);
-    let mut jacobian = Jacobian::new(&model);
-    let options = Options::default();
-    let twins = 100_000;
-    let mut x = vec![[22.0, 22.0]; twins];
-    let mut y = [0.0];
-    let began = Instant::now();
-    for state in &mut x {
-        let u = [300.0, 20.0];
-        advance(&mut stepper, &model, &theta, state, (0.0, 1.0), (&u, &u), &options).unwrap();
-        output(&mut stepper, &model, &theta, state, &u, 1.0, &mut y).unwrap();
-    }
-    let advanced = began.elapsed().as_secs_f64() / twins as f64;
-    let began = Instant::now();
-    for state in &x {
-        jacobian.evaluate(&model, &theta, state, &[300.0, 20.0], 1.0);
-    }
-    let linearised = began.elapsed().as_secs_f64() / twins as f64;
-    println!("live: {:.2} µs to advance a twin by 1 s, {:.2} µs for its Jacobians", 1e6 * advanced, 1e6 * linearised);
 }
