@@ -5,6 +5,7 @@
 // words
 pub mod time;
 pub mod sample;
+pub mod event;
 pub mod ua;
 // from the PLCs
 pub mod southbound;

@@ -114,6 +114,20 @@ impl Value {
     }
 }
 
+/// A Rust value as a [`Value`].
+macro_rules! value_from {
+    ($($from:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        })*
+    };
+}
+
+value_from!(bool => Boolean, u16 => UInt16, u32 => UInt32, i32 => Int32, f64 => Double, &str => String, String => String,
+    Timestamp => DateTime, StatusCode => StatusCode);
+
 /// One sample of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {

@@ -38,12 +38,6 @@ fn good(name: &str, seconds: i64, value: impl Into<Value>) -> (String, Sample) {
     (name.to_owned(), Sample { source_timestamp, server_timestamp, status: StatusCode::Good, value: value.into() })
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::String(text.into())
-    }
-}
-
 #[track_caller]
 fn check(text: &str, wide: &WideOptions, expected: &[(String, Sample)]) {
     let (samples, imported) = imported(text.as_bytes(), wide, false);
