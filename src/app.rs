@@ -228,7 +228,7 @@ impl App {
             "intake"
         });
 
-        let mut ingest = Ingest::new(Arc::clone(&self.state), self.links.len());
+        let mut ingest = Ingest::new(Arc::clone(&self.state), self.links.len()).telling_of(Arc::clone(&self.links));
         ingest.resume(self.stood);
         let (clock, history) = (Arc::clone(&self.clock), Arc::clone(&self.history));
         let stored_until = Box::new(move |series| newest(&history, series));
@@ -295,10 +295,14 @@ async fn publish(
                 Some(changes) => {
                     batch.extend(changes.series);
                     changes.programs.iter().for_each(|(twin, program)| publisher.program(*twin, program));
+                    if !changes.events.is_empty() {
+                        publisher.events(&changes.events);
+                    }
                 }
                 None => return "publish",
             },
-            _ = burst.tick(), if !batch.is_empty() => {
+            _ = burst.tick(), if !batch.is_empty() || publisher.has_events() => {
+                publisher.hand_on_events();
                 // Latest value wins: a series that changed twice is pushed once.
                 batch.sort_unstable();
                 batch.dedup();

@@ -20,6 +20,7 @@ pub mod simulate;
 pub mod fit;
 pub mod optimize;
 pub mod program;
+pub mod alarm;
 pub mod twin;
 pub mod revisions;
 pub mod ingest;

@@ -17,6 +17,19 @@ pub enum ProgramState {
     Halted,
 }
 
+impl ProgramState {
+    /// BrowseName and number of its NodeId in the standard (OPC 10000-10 §5.2.3.2).
+    #[must_use]
+    pub const fn standard(self) -> (&'static str, u32) {
+        match self {
+            Self::Ready => ("Ready", 2400),
+            Self::Running => ("Running", 2402),
+            Self::Suspended => ("Suspended", 2404),
+            Self::Halted => ("Halted", 2406),
+        }
+    }
+}
+
 /// What a client asks of a program: its methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -76,6 +89,16 @@ impl Transition {
             Self::SuspendedToReady => (Suspended, Ready),
             Self::ReadyToHalted => (Ready, Halted),
         }
+    }
+}
+
+impl Transition {
+    /// BrowseName, TransitionNumber and number of its NodeId in the standard (§5.2.3.3).
+    #[must_use]
+    pub fn standard(self) -> (String, u32, u32) {
+        let (from, to) = self.ends();
+        let at = self as u32;
+        (format!("{}To{}", from.standard().0, to.standard().0), at + 1, 2408 + 2 * at)
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
 
 use crate::{
     aggregate,
+    alarm::{Condition, ConditionKind, LimitSettings, limit_fields},
+    event::{EventType, Source},
     fit::FitReport,
     model::Model,
     optimize::{Keep, Move},
@@ -125,6 +127,8 @@ pub struct Variable {
     pub writable: bool,
     /// Names of the states of a discrete variable, by value; empty: not discrete.
     pub states: Vec<String>,
+    /// Limits whose crossing is an alarm.
+    pub alarm: Option<LimitSettings>,
 }
 
 impl Variable {
@@ -214,6 +218,39 @@ pub struct OptimizeSettings {
     pub watch: Duration,
 }
 
+/// `[twin_type.T.drift]`: how the residuals are watched.
+#[derive(Clone, Copy, Debug)]
+pub struct DriftSettings {
+    /// How often the alarm may come without a cause, on average.
+    pub false_alarms_per_year: f64,
+    /// 1 to 1000.
+    pub severity: u16,
+    /// What is done about it besides.
+    pub refit: Option<RefitSettings>,
+}
+
+/// A fit that drift asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct RefitSettings {
+    /// How far back it reaches.
+    pub window: Duration,
+    /// The share of the window, its end, that is held out to judge it by.
+    pub held_out: f64,
+    /// The share by which the mean squared residual there must shrink, at least.
+    pub improve: f64,
+    /// The time between two of them, at least.
+    pub at_most_every: Duration,
+}
+
+/// A condition of a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionOf {
+    /// The limits of a variable, by index.
+    Limits(usize),
+    /// The residuals.
+    Drift,
+}
+
 /// One `[twin_type.T]`.
 #[derive(Clone, Debug)]
 pub struct TwinType {
@@ -229,6 +266,8 @@ pub struct TwinType {
     pub optimize: Option<OptimizeSettings>,
     /// Of the rolling statistics.
     pub window: Window,
+    /// How its residuals are watched; `None`: they are not.
+    pub drift: Option<DriftSettings>,
 }
 
 /// One `[twin.T]`.
@@ -247,6 +286,11 @@ pub struct Twin {
     /// The model's parameters before any fit, by parameter.
     pub parameters: Vec<f64>,
 }
+
+/// What the BrowseName of a variable's limits ends in, after the variable's own: no variable may be called so.
+pub const LEVEL_ALARM: &str = "LevelAlarm";
+/// BrowseName of the residuals' condition below its twin.
+pub const DRIFT_ALARM: &str = "DriftAlarm";
 
 /// Which of a twin's series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -351,6 +395,56 @@ impl Twins {
 }
 
 impl TwinType {
+    /// The conditions of each of its twins, in order.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<ConditionOf> {
+        let limits = self.variables.iter().enumerate().filter(|(_, variable)| variable.alarm.is_some());
+        limits.map(|(v, _)| ConditionOf::Limits(v)).chain(self.drift.map(|_| ConditionOf::Drift)).collect()
+    }
+
+    /// BrowseName of a condition, below its twin.
+    #[must_use]
+    pub fn condition_path(&self, condition: ConditionOf) -> String {
+        match condition {
+            ConditionOf::Limits(v) => format!("{}{LEVEL_ALARM}", self.variables[v].name),
+            ConditionOf::Drift => DRIFT_ALARM.to_owned(),
+        }
+    }
+
+    /// What a condition of a twin is of.
+    fn condition_kind(&self, twin: &str, condition: ConditionOf) -> ConditionKind {
+        let id = format!("{twin}.{}", self.condition_path(condition)).into();
+        match condition {
+            ConditionOf::Limits(v) => {
+                let variable = &self.variables[v];
+                let input: Arc<str> = format!("{twin}.{}", variable.name).into();
+                ConditionKind {
+                    event_type: EventType::ExclusiveLevelAlarm,
+                    id,
+                    name: self.condition_path(condition),
+                    source: Source(Arc::clone(&input)),
+                    input,
+                    fixed: variable.alarm.map_or_else(Vec::new, |alarm| limit_fields(&alarm.limits)),
+                }
+            }
+            ConditionOf::Drift => ConditionKind {
+                event_type: EventType::DriftAlarm,
+                id,
+                name: DRIFT_ALARM.to_owned(),
+                source: Source::new(twin),
+                input: match &self.model {
+                    Some(model) if !model.outputs.is_empty() => {
+                        format!("{twin}.{}", self.facet_path(Facet::Residual(0))).into()
+                    }
+                    _ => twin.into(),
+                },
+                fixed: self.drift.map_or_else(Vec::new, |drift| {
+                    vec![("FalseAlarmsPerYear".into(), Value::Double(drift.false_alarms_per_year))]
+                }),
+            },
+        }
+    }
+
     fn outputs_len(&self) -> usize {
         self.model.as_ref().map_or(0, |m| m.outputs.len())
     }
@@ -493,6 +587,8 @@ pub struct TwinLive {
     pub last_fit: LastFit,
     /// The same as a program (OPC 10000-10), from the start of the server on.
     pub program: Program,
+    /// In the order of [`TwinType::conditions`].
+    pub conditions: Box<[Condition]>,
 }
 
 /// Every twin's present. (Not called "state": that is x.)
@@ -570,6 +666,11 @@ impl TwinLive {
             basis: None,
             last_fit: LastFit::default(),
             program: Program::default(),
+            conditions: twin_type
+                .conditions()
+                .into_iter()
+                .map(|condition| Condition::new(Arc::new(twin_type.condition_kind(&twin.name, condition)), now))
+                .collect(),
         }
     }
 

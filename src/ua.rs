@@ -75,7 +75,11 @@ fn array_variant(array: &Array) -> Variant {
         VariantScalarTypeId::LocalizedText => Variant::LocalizedText(Box::new(LocalizedText::null())),
         _ => Variant::String(UAString::null()),
     };
-    let element = |value: &Value| if value.is_null() { null.clone() } else { variant(value) };
+    let element = |value: &Value| match value_type {
+        VariantScalarTypeId::Variant => Variant::Variant(Box::new(variant(value))),
+        _ if value.is_null() => null.clone(),
+        _ => variant(value),
+    };
     let elements: Vec<Variant> = array.elements.iter().map(element).collect();
     opcua::types::Array::new(value_type, elements).map_or(Variant::Empty, |array| Variant::Array(Box::new(array)))
 }

@@ -1,10 +1,11 @@
 //! Twin types and twins: what refers to something by name is looked up here, once.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::{
     Context,
     address::Template,
+    alarm,
     equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
@@ -116,9 +117,9 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
             None
         }
     });
-    drift(table);
+    let drift = table.get("drift").and_then(|item| alarm::drift(&item, model.as_ref(), model_faulty));
     let description = table.description();
-    let twin_type = TwinType { name: name.into(), description, variables, model, optimize, window };
+    let twin_type = TwinType { name: name.into(), description, variables, model, optimize, window, drift };
     Draft { twin_type, sources, model_faulty, variables_before }
 }
 
@@ -173,22 +174,6 @@ fn statistics(table: &Table<'_>, variables: &[Variable]) -> Window {
     let by_values =
         || values.and_then(|item| item.whole(2..=1_000_000)).and_then(|n| u32::try_from(n).ok()).map(Window::Values);
     by_time.or_else(by_values).unwrap_or_default()
-}
-
-/// `[….drift]`: accepted, without effect.
-fn drift(table: &Table<'_>) {
-    let Some(table) = table.get("drift").inspect(|item| item.without_effect("drift")).and_then(|item| item.table())
-    else {
-        return;
-    };
-    let _ = table.get("false_alarms_per_year").and_then(|item| item.positive());
-    if let Some(refit) = table.table("refit") {
-        let _: Option<Duration> = refit.get("window").and_then(|item| item.period());
-        let _ = refit.get("improve").and_then(|item| item.number_in(0.0..=1.0));
-        let _ = refit.get("at_most_every").and_then(|item| item.period());
-        refit.finish();
-    }
-    table.finish();
 }
 
 /// What twins refer to.

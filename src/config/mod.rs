@@ -3,6 +3,7 @@
 //! of the format each.
 
 mod address;
+mod alarm;
 mod checked;
 mod duration;
 mod equations;

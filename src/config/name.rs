@@ -1,6 +1,7 @@
 //! Which names a config may give: they become BrowseNames and parts of NodeIds, and stay for ever.
 
 use super::raw::Item;
+use crate::twin::LEVEL_ALARM;
 
 /// What a name names; each has names that are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,11 @@ pub(super) fn check(kind: Kind, name: &str, item: &Item<'_>) -> bool {
         )
     } else if name.chars().count() > CHARACTERS_MAX {
         (format!("the name is longer than {CHARACTERS_MAX} characters"), "shorten it".to_owned())
+    } else if kind == Kind::Variable && name.ends_with(LEVEL_ALARM) {
+        (
+            format!("a name that ends in {LEVEL_ALARM} is that of the alarm of another variable"),
+            "choose another name".to_owned(),
+        )
     } else if reserved.contains(&name) {
         (
             format!("`{name}` is taken: every twin or its server already has a node of that name"),

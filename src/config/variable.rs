@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     address::Template,
+    alarm,
     raw::{Item, Table},
 };
 use crate::{
@@ -40,9 +41,9 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
         aggregate: table.get("aggregate").map_or_else(Default::default, |item| aggregate(&item)),
         writable: table.flag("writable", false),
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
+        alarm: table.get("alarm").and_then(|item| alarm::limits(&item, data_type.is_numeric() && !array)),
     };
     let _ = table.get("was"); // see `names_before`
-    later(table);
     table.finish();
     Draft { variable, source }
 }
@@ -193,16 +194,4 @@ fn range_filter(item: &Item<'_>, range: Option<(f64, f64)>) -> Option<FilterSpec
         return None;
     };
     Some(FilterSpec::Range { low, high, outside })
-}
-
-/// What later versions act upon.
-fn later(table: &Table<'_>) {
-    if let Some(alarm) = table.get("alarm").inspect(|item| item.without_effect("alarm")).and_then(|i| i.table()) {
-        for key in ["high_high", "high", "low", "low_low", "deadband"] {
-            alarm.number(key);
-        }
-        let _ = alarm.get("delay").and_then(|item| item.duration());
-        let _ = alarm.get("severity").and_then(|item| item.whole(1..=1000));
-        alarm.finish();
-    }
 }

@@ -3,23 +3,28 @@
 //!
 //! Full: awaits (backpressure up to the sources, which drop and count). Ends when its input closes.
 
+mod alarms;
 mod gap;
 mod live_model;
 mod task;
+mod tell;
 
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
+pub use tell::{doubles, strings};
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
 use crate::{
+    alarm::Ask as ConditionAsk,
+    event::{self, EventIds},
     history::writer::HistoryMessage,
     preprocess::Chain,
     program::{Ask, Program, ProgramState},
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
-    southbound::{Event, PlcId},
+    southbound::{Event, PlcConfig, PlcId, SharedLink},
     time::Timestamp,
     twin::{Facet, FitState, InForce, LastFit, TwinState},
 };
@@ -37,6 +42,8 @@ pub enum Command {
         in_force: InForce,
         /// Where the model stands under them, if that was simulated: state x at an instant.
         state: Option<(Timestamp, Vec<f64>)>,
+        /// Who asked for it.
+        by: String,
         /// Told that it is done.
         reply: oneshot::Sender<()>,
     },
@@ -79,6 +86,21 @@ pub enum Command {
         /// What.
         sample: Sample,
     },
+    /// What a client asks of a condition.
+    Condition {
+        /// Whose.
+        twin: TwinId,
+        /// Which, in the order of the type's.
+        condition: usize,
+        /// What.
+        ask: ConditionAsk,
+        /// Who.
+        user: String,
+        /// Told what came of it.
+        reply: oneshot::Sender<Result<(), StatusCode>>,
+    },
+    /// Something to tell that happened elsewhere.
+    Tell(Box<event::Event>),
     /// Empty the windows of a twin's statistics.
     ResetStatistics(TwinId),
 }
@@ -92,6 +114,8 @@ pub struct Output {
     pub changed: Vec<SeriesId>,
     /// Programs after each of their changes, in order.
     pub programs: Vec<(TwinId, Program)>,
+    /// What happened, in order; to be kept and to be told.
+    pub events: Vec<Arc<event::Event>>,
     /// Twins whose live model should be started from history.
     pub warm_starts: Vec<TwinId>,
 }
@@ -111,6 +135,12 @@ pub struct Ingest {
     gaps: Gaps,
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
+    /// Where the PLCs are, for what is told of them.
+    links: Arc<[(PlcConfig, SharedLink)]>,
+    /// Whether each PLC was last told to be there.
+    is_connected: Vec<Option<bool>>,
+    limits: HashMap<SeriesId, alarms::Limits>,
+    ids: EventIds,
     /// Samples of the step at hand, before they become one history message.
     store: Vec<(SeriesId, Sample)>,
     /// Everything received before this has passed through here: what history may promise, once it is flushed.
@@ -149,15 +179,26 @@ impl Ingest {
         let models = configured.ids().map(|id| LiveModel::new(&configured, id)).collect();
         let tools = configured.types.iter().map(|t| t.model.as_ref().map(|spec| Tools::new(&spec.model))).collect();
         Self {
+            limits: alarms::limits(&state),
             state,
             chains,
             models,
             tools,
             gaps: Gaps::default(),
             by_plc,
+            links: Arc::default(),
+            is_connected: vec![None; plcs],
+            ids: EventIds::default(),
             store: Vec::new(),
             settled: Timestamp::NULL,
         }
+    }
+
+    /// Tells of the PLCs too, by their names.
+    #[must_use]
+    pub fn telling_of(mut self, links: Arc<[(PlcConfig, SharedLink)]>) -> Self {
+        self.links = links;
+        self
     }
 
     /// Models go on from where they stood when the program ended: x at an instant.
@@ -191,8 +232,11 @@ impl Ingest {
                 self.on_samples(received, samples, output);
                 self.settle(received);
             }
-            Event::Lost { plc, at } => self.on_lost(plc, at, output),
-            Event::Connected { .. } => (),
+            Event::Lost { plc, at } => {
+                self.on_lost(plc, at, output);
+                self.tell_connection(plc, at, false, now, output);
+            }
+            Event::Connected { plc } => self.tell_connection(plc, now, true, now, output),
             Event::ItemFailed { series, at, status } => self.silence(series, at, status, output),
             Event::Backfill { series, samples } => self.on_backfill(now, series, samples, output),
         }
@@ -202,8 +246,8 @@ impl Ingest {
     /// What a client or a job asks.
     pub fn on_command(&mut self, now: Timestamp, command: Command, output: &mut Output) {
         match command {
-            Command::Parameters { twin, in_force, state, reply } => {
-                self.put_in_force(now, twin, in_force, state, output);
+            Command::Parameters { twin, in_force, state, by, reply } => {
+                self.put_in_force(now, twin, in_force, state, &by, output);
                 let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
             Command::Restart { twin, at, state } => {
@@ -214,6 +258,7 @@ impl Ingest {
             }
             Command::LastFit(twin, last_fit) => {
                 let fit = last_fit.state;
+                self.tell_fit(twin, &last_fit, now, output);
                 self.state.write(twin).last_fit = *last_fit;
                 self.follow(twin, fit, now, output); // last: who sees the program's end finds its result
             }
@@ -225,10 +270,12 @@ impl Ingest {
                 }
             }
             Command::Program { twin, ask, reply } => {
-                let program = &mut self.state.write(twin).program;
-                let is_done = program.asked(ask).is_some_and(|to| program.go(to, now));
+                let mut live = self.state.write(twin);
+                let before = live.program.state;
+                let is_done = live.program.asked(ask).is_some_and(|to| live.program.go(to, now));
+                drop(live);
                 if is_done {
-                    output.programs.push((twin, *program));
+                    self.tell_program(twin, before, now, output);
                 }
                 let _ = reply.send(is_done); // a caller that has gone doesn't undo it
             }
@@ -236,6 +283,10 @@ impl Ingest {
                 let series = self.state.configured().series(twin, Facet::Variable(variable));
                 self.on_samples(now, vec![(series, sample)], output);
             }
+            Command::Condition { twin, condition, ask, user, reply } => {
+                let _ = reply.send(self.ask_condition((twin, condition), ask, &user, now, output));
+            }
+            Command::Tell(event) => self.tell(*event, now, output),
             Command::ResetStatistics(twin) => {
                 self.state.write(twin).statistics.iter_mut().flatten().for_each(crate::statistics::Rolling::reset);
             }
@@ -249,6 +300,7 @@ impl Ingest {
         if idle {
             self.settle(now);
         }
+        self.watch_time(now, output);
         for (index, model) in self.models.iter_mut().enumerate() {
             if model.as_mut().is_some_and(|model| model.warm_start_due(now)) {
                 output.warm_starts.push(TwinId(u32::try_from(index).unwrap_or(u32::MAX)));
@@ -354,6 +406,11 @@ impl Ingest {
         }
         live.set_sample(twin_type, facet, sample.clone());
         output.changed.push(series);
+        if twin_type.variables[variable].alarm.is_some() {
+            drop(live);
+            self.watch_limits(series, &sample, received, output);
+            live = self.state.write(twin);
+        }
         let tools = &mut self.tools[configured.twin(twin).type_index];
         if let (Some(model), Some(spec), Some(tools)) = (&mut self.models[twin.index()], &twin_type.model, tools) {
             let produced = model.on_sample(tools, spec, &live.parameters, variable, &sample, received);
@@ -372,31 +429,35 @@ impl Ingest {
         twin: TwinId,
         in_force: InForce,
         state: Option<(Timestamp, Vec<f64>)>,
+        by: &str,
         output: &mut Output,
     ) {
         let values = in_force.values.clone();
+        let previous = self.state.read(twin).revision;
         let before = self.state.write(twin).put_in_force(in_force);
         if let Some((at, state)) = state {
             self.restart(twin, at, state);
         }
         self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
+        self.tell_revision(twin, (&before, previous), by, now, output);
     }
 
     /// The program is the fit, whoever began it: it runs with it and ends as it ends.
     fn follow(&mut self, twin: TwinId, fit: FitState, now: Timestamp, output: &mut Output) {
-        let program = &mut self.state.write(twin).program;
-        let is_at_work = matches!(program.state, ProgramState::Running | ProgramState::Suspended);
+        let state = self.state.read(twin).program.state;
+        let is_at_work = matches!(state, ProgramState::Running | ProgramState::Suspended);
         let way: &[ProgramState] = match fit {
             // Nothing leads from Halted to Running: `Fit` needs no Reset.
-            FitState::Running if program.state == ProgramState::Halted => &[ProgramState::Ready, ProgramState::Running],
+            FitState::Running if state == ProgramState::Halted => &[ProgramState::Ready, ProgramState::Running],
             FitState::Running => &[ProgramState::Running],
             FitState::Completed if is_at_work => &[ProgramState::Running, ProgramState::Ready],
             FitState::Failed | FitState::Cancelled if is_at_work => &[ProgramState::Halted],
             _ => &[],
         };
         for to in way {
-            if program.go(*to, now) {
-                output.programs.push((twin, *program));
+            let before = self.state.read(twin).program.state;
+            if self.state.write(twin).program.go(*to, now) {
+                self.tell_program(twin, before, now, output);
             }
         }
     }

@@ -9,10 +9,11 @@ use tokio::{
 
 use super::{Command, Ingest, Output, StoredUntil};
 use crate::{
+    event::Event,
     history::writer::HistoryMessage,
     program::Program,
     sample::{SeriesId, TwinId},
-    southbound::Event,
+    southbound,
     time::Clock,
 };
 
@@ -23,12 +24,14 @@ pub struct Changes {
     pub series: Vec<SeriesId>,
     /// Programs after each of their changes, in order: of these none may be passed over.
     pub programs: Vec<(TwinId, Program)>,
+    /// What happened, in order.
+    pub events: Vec<Arc<Event>>,
 }
 
 /// The stage's queues; every one has a bound.
 pub struct Channels {
     /// From the sources. Its end ends the stage.
-    pub events: mpsc::Receiver<Event>,
+    pub events: mpsc::Receiver<southbound::Event>,
     /// From jobs and clients.
     pub commands: mpsc::Receiver<Command>,
     /// To the writer. Full: the stage waits, and with it the sources' queue.
@@ -74,10 +77,11 @@ async fn hand_on(channels: &Channels, output: &mut Output) -> Result<(), mpsc::e
     for message in output.history.drain(..) {
         channels.history.send(message).await?;
     }
-    if !output.changed.is_empty() || !output.programs.is_empty() {
+    if !output.changed.is_empty() || !output.programs.is_empty() || !output.events.is_empty() {
         let (series, programs) = (std::mem::take(&mut output.changed), std::mem::take(&mut output.programs));
+        let events = std::mem::take(&mut output.events);
         // A publisher that has ended is noticed by app; the samples are safe in history.
-        let _ = channels.changed.send(Changes { series, programs }).await;
+        let _ = channels.changed.send(Changes { series, programs, events }).await;
     }
     for twin in output.warm_starts.drain(..) {
         let _ = channels.warm_starts.try_send(twin);

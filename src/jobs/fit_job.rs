@@ -265,7 +265,7 @@ impl FitJob {
             let last = self.recorded.last();
             let state = last.and_then(|last| last.final_state_since(&self.spec, &theta, since).ok());
             let in_force = InForce { revision, values: theta, basis: Some(Arc::clone(report)) };
-            jobs.put_in_force(self.twin, in_force, state)?;
+            jobs.put_in_force(self.twin, in_force, state, &self.by)?;
         }
         Ok((revision, self.activates))
     }

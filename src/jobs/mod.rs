@@ -20,6 +20,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    alarm,
+    event::Event,
     fit::FitReport,
     history::SharedStore,
     ingest::Command,
@@ -253,7 +255,7 @@ impl Jobs {
             let mut values = jobs.state.read(twin).parameters.clone();
             parameters.iter().for_each(|(index, value)| values[*index] = *value);
             let revision = jobs.revisions.add(twin, now, &by, (Origin::Set, &values), true).map_err(unrecorded)?;
-            jobs.put_in_force(twin, InForce { revision, values, basis: None }, None)?;
+            jobs.put_in_force(twin, InForce { revision, values, basis: None }, None, &by)?;
             Ok(revision)
         })
         .await
@@ -271,7 +273,7 @@ impl Jobs {
                 RevisionError::History(error) => unrecorded(error),
                 wrong => CallError::InvalidArgument { arguments: vec![0], message: wrong.to_string() },
             })?;
-            jobs.put_in_force(twin, in_force, None)
+            jobs.put_in_force(twin, in_force, None, &by)
         })
         .await
     }
@@ -286,9 +288,10 @@ impl Jobs {
         twin: TwinId,
         in_force: InForce,
         state: Option<(Timestamp, Vec<f64>)>,
+        by: &str,
     ) -> Result<(), CallError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Parameters { twin, in_force, state, reply };
+        let command = Command::Parameters { twin, in_force, state, by: by.to_owned(), reply };
         self.commands.blocking_send(command).map_err(|_| stopping())?;
         answer.blocking_recv().map_err(|_| stopping())
     }
@@ -326,6 +329,32 @@ impl Jobs {
     /// Only while the program stops.
     pub async fn reset_statistics(&self, twin: TwinId) -> Result<(), CallError> {
         self.command(Command::ResetStatistics(twin)).await
+    }
+
+    /// What a client asks of a condition.
+    ///
+    /// # Errors
+    /// The StatusCodes of OPC 10000-9; nothing is changed then.
+    pub async fn ask_condition(
+        &self,
+        (twin, condition): (TwinId, usize),
+        ask: alarm::Ask,
+        user: &str,
+    ) -> Result<(), StatusCode> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Condition { twin, condition, ask, user: user.to_owned(), reply };
+        self.commands.send(command).await.map_err(|_| StatusCode::BadServerHalted)?;
+        answer.await.unwrap_or(Err(StatusCode::BadServerHalted))
+    }
+
+    /// Tells of something that happened outside the ingest stage. While the program stops, nobody hears.
+    pub async fn tell(&self, event: Event) {
+        let _ = self.commands.send(Command::Tell(Box::new(event))).await;
+    }
+
+    /// The same, on a thread that may block.
+    pub fn tell_blocking(&self, event: Event) {
+        let _ = self.commands.blocking_send(Command::Tell(Box::new(event)));
     }
 
     /// A client's write to an internal variable: becomes its next sample.

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use super::{CallError, Jobs, prediction};
 use crate::{
-    ingest::Standing,
+    event::{Event, EventType, Source},
+    ingest::{Standing, doubles, strings},
     optimize::{self, Keep, Kept, OptimizeError, SetPoints, Task},
     sample::{Sample, StatusCode, TwinId},
     simulate::Signal,
@@ -250,6 +251,23 @@ impl Jobs {
         said.collect::<Vec<_>>().join(", ")
     }
 
+    async fn tell_setpoints(
+        &self,
+        twin: TwinId,
+        severity: u16,
+        message: String,
+        moved: &[Moved],
+        value: fn(&Moved) -> f64,
+        by: &str,
+    ) {
+        let source = Source::new(self.name(twin));
+        let event = Event::new(EventType::SetpointEvent, source, self.clock.now(), severity, message)
+            .with("Names", strings(moved.iter().map(|step| step.name.as_str())))
+            .with("Values", doubles(moved.iter().map(value)))
+            .with("By", by);
+        self.tell(event).await;
+    }
+
     fn name(&self, twin: TwinId) -> &str {
         &self.state.configured().twin(twin).name
     }
@@ -282,6 +300,7 @@ async fn carry_out(
         }
     }
     let message = format!("written: {}; watched for {:?}", said.join(", "), settings.watch);
+    jobs.tell_setpoints(twin, 100, message.clone(), &moved, |step| step.new, &by).await;
     jobs.tasks.spawn(watch(claim, settings.watch, kept, spec, moved));
     Ok(message)
 }
@@ -293,6 +312,8 @@ async fn watch(claim: Claim, length: Duration, kept: Vec<Keep>, spec: TwinModel,
         broken = jobs.until_broken(twin, &spec, &kept) => {
             let back = jobs.put_back(twin, &moved, length).await;
             warn!(twin = %jobs.name(twin), broken, back, "a bound broke: the old set-points went back");
+            let message = format!("{broken}: the old set-points went back ({back})");
+            jobs.tell_setpoints(twin, 700, message, &moved, |step| step.old, "").await;
         }
         () = sleep(length) => info!(twin = %jobs.name(twin), "the set-points kept all bounds while watched"),
         () = jobs.watched.stopping.cancelled() => {

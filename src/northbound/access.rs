@@ -11,7 +11,7 @@ use opcua::{
     types::{Error, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType},
 };
 
-use super::{Role, ids, signatures};
+use super::{Role, address_space::ConditionMethod, ids, signatures};
 
 /// Decides for the library; what is asked per node is decided in `address_space` from [`Access::role`].
 #[derive(Clone, Debug)]
@@ -35,6 +35,19 @@ pub(super) const fn role_for(method: u32) -> Role {
         ids::METHOD_SET_PARAMETERS | ids::METHOD_ACTIVATE_REVISION => Role::Engineer,
         _ => Role::Operator,
     }
+}
+
+/// The least role that may ask this of a condition.
+pub(super) const fn role_for_condition(method: ConditionMethod) -> Role {
+    match method {
+        ConditionMethod::Enable | ConditionMethod::Disable => Role::Engineer,
+        _ => Role::Operator,
+    }
+}
+
+/// Who may see the audit trail. Until there are users with roles of their own: who may do what it tells of.
+pub(super) fn may_see_audit(role: Role) -> bool {
+    role >= Role::Engineer
 }
 
 #[async_trait]

@@ -1,14 +1,35 @@
-//! What must be found again: who changed history. A log event of target `audit` today; as AuditHistory events of OPC UA
-//! (OPC 10000-4 §6.5, OPC 10000-11 §5.6) they are delivered with the issue on events, from here.
+//! The audit trail (OPC 10000-4 §6.5): who changed what, and who tried. Each entry is a log event of target `audit`, and an
+//! OPC UA event to those who may see it; history keeps it.
 
-use opcua::types::{NodeId, StatusCode};
+use std::sync::Arc;
+
+use opcua::{
+    server::node_manager::MethodCall,
+    types::{Identifier, NodeId, StatusCode, Variant},
+};
 use tracing::info;
+
+use super::address_space::{AddressSpace, ConditionMethod};
+use crate::{
+    event::{Event, EventType, Source},
+    jobs::Jobs,
+    sample::{Array, Value},
+    time::Clock,
+    ua,
+};
+
+/// What is refused may be an attack; the rest is routine.
+fn severity(status: StatusCode) -> u16 {
+    if status.is_good() { 100 } else { 400 }
+}
+
+/// Built-in type of what may be of any (OPC 10000-6 Table 1).
+const VARIANT: u8 = 24;
 
 /// One HistoryUpdate of one node.
 #[derive(Debug)]
 pub(super) struct HistoryUpdated<'a> {
-    /// `insert`, `delete range`, …
-    pub(super) kind: &'static str,
+    pub(super) kind: HistoryChange,
     pub(super) node: &'a NodeId,
     pub(super) user: &'a str,
     pub(super) status: StatusCode,
@@ -17,8 +38,150 @@ pub(super) struct HistoryUpdated<'a> {
     pub(super) refused: u64,
 }
 
-/// Refused ones too: who tried is part of the trail.
-pub(super) fn history_updated(event: &HistoryUpdated<'_>) {
-    let HistoryUpdated { kind, node, user, status, changed, refused } = event;
-    info!(target: "audit", kind, %node, user, %status, changed, refused, "history updated");
+/// What is done to history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HistoryChange {
+    Insert,
+    Replace,
+    Update,
+    Remove,
+    Annotations,
+    DeleteModified,
+    DeleteRange,
+    DeleteAtTimes,
+    Events,
+}
+
+impl HistoryChange {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Replace => "replace",
+            Self::Update => "update",
+            Self::Remove => "remove",
+            Self::Annotations => "annotations",
+            Self::DeleteModified => "delete modified",
+            Self::DeleteRange => "delete range",
+            Self::DeleteAtTimes => "delete at times",
+            Self::Events => "events",
+        }
+    }
+
+    const fn event_type(self) -> EventType {
+        match self {
+            Self::Annotations => EventType::AuditHistoryAnnotationUpdateEvent,
+            Self::DeleteModified | Self::DeleteRange => EventType::AuditHistoryRawModifyDeleteEvent,
+            Self::DeleteAtTimes => EventType::AuditHistoryAtTimeDeleteEvent,
+            _ => EventType::AuditHistoryValueUpdateEvent,
+        }
+    }
+}
+
+/// Where entries go; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Trail {
+    jobs: Arc<Jobs>,
+    clock: Arc<dyn Clock>,
+    /// Index of the twins' namespace.
+    twins: u16,
+}
+
+impl Trail {
+    pub(super) fn of(space: &AddressSpace) -> Self {
+        let world = &space.world;
+        Self { jobs: Arc::clone(&world.jobs), clock: Arc::clone(&world.clock), twins: space.namespaces.twins }
+    }
+
+    /// What every entry has.
+    fn entry(&self, kind: EventType, node: &NodeId, (user, status): (&str, StatusCode), message: String) -> Event {
+        let now = self.clock.now();
+        Event::new(kind, Source::new(&self.text(node)), now, severity(status), message)
+            .with("ActionTimeStamp", now)
+            .with("Status", status.is_good())
+            .with("ClientUserId", user)
+    }
+
+    /// A NodeId as events keep it.
+    fn text(&self, node: &NodeId) -> String {
+        match &node.identifier {
+            Identifier::String(path) if node.namespace == self.twins => path.as_ref().to_owned(),
+            _ => node.to_string(),
+        }
+    }
+
+    /// Refused ones too: who tried is part of the trail. On a thread that may block.
+    pub(super) fn history_updated(&self, what: &HistoryUpdated<'_>) {
+        let HistoryUpdated { kind, node, user, status, changed, refused } = what;
+        info!(target: "audit", kind = kind.words(), %node, user, %status, changed, refused, "history updated");
+        let message = format!("History, {}: {changed} changed, {refused} not; {status}", kind.words());
+        let event = self.entry(kind.event_type(), node, (user, *status), message).with("UpdatedNode", self.text(node));
+        self.jobs.tell_blocking(event);
+    }
+
+    /// One value written by a client.
+    pub(super) async fn written(
+        &self,
+        user: &str,
+        node: &NodeId,
+        (old, new): (Value, Value),
+        status: StatusCode,
+    ) {
+        info!(target: "audit", %node, user, %status, ?new, "written");
+        let message = format!("{} was written by {user}: {status}", self.text(node));
+        let event = self.entry(EventType::AuditWriteUpdateEvent, node, (user, status), message)
+            .with("AttributeId", 13_u32)
+            .with("OldValue", old)
+            .with("NewValue", new);
+        self.jobs.tell(event).await;
+    }
+
+    /// One call of a method that changes something, or was refused.
+    pub(super) async fn called(&self, user: &str, call: &MethodCall, name: &str, status: StatusCode) {
+        let message = format!("{name} of {} was called by {user}: {status}", self.text(call.object_id()));
+        let event = self.entry(EventType::AuditUpdateMethodEvent, call.object_id(), (user, status), message);
+        self.jobs.tell(self.with_call(event, call, status)).await;
+    }
+
+    /// What was asked of a condition.
+    pub(super) async fn condition_asked(
+        &self,
+        user: &str,
+        call: &MethodCall,
+        method: ConditionMethod,
+        status: StatusCode,
+    ) {
+        let kind = match method {
+            ConditionMethod::Enable | ConditionMethod::Disable => EventType::AuditConditionEnableEvent,
+            ConditionMethod::AddComment => EventType::AuditConditionCommentEvent,
+            ConditionMethod::Acknowledge => EventType::AuditConditionAcknowledgeEvent,
+            ConditionMethod::Confirm => EventType::AuditConditionConfirmEvent,
+        };
+        let message = format!("{} of {} by {user}: {status}", method.name(), self.text(call.object_id()));
+        let mut event = self.entry(kind, call.object_id(), (user, status), message);
+        if let [event_id, comment] = call.arguments() {
+            event.fields.push(("ConditionEventId".into(), ua::value(event_id).unwrap_or_default()));
+            event.fields.push(("Comment".into(), ua::value(comment).unwrap_or_default()));
+        }
+        self.jobs.tell(self.with_call(event, call, status)).await;
+    }
+
+    fn with_call(&self, event: Event, call: &MethodCall, status: StatusCode) -> Event {
+        let elements = call.arguments().iter().map(argument).collect();
+        event
+            .with("MethodId", self.text(call.method_id()))
+            .with("StatusCodeId", status)
+            .with("InputArguments", Value::Array(Arc::new(Array { element_type: VARIANT, elements })))
+    }
+}
+
+/// An argument as it is kept; of an array, which cannot stand in another, its text.
+fn argument(argument: &Variant) -> Value {
+    match ua::value(argument) {
+        Some(Value::Array(array)) => {
+            let words: Vec<String> = array.elements.iter().map(|element| ua::variant(element).to_string()).collect();
+            format!("[{}]", words.join(", ")).into()
+        }
+        Some(value) => value,
+        None => argument.to_string().into(),
+    }
 }

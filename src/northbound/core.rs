@@ -18,12 +18,12 @@ use opcua::{
     },
     types::{
         AttributeId, DataValue, ExpandedNodeId, NodeId, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString,
+        ObjectId, ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString,
         VariableId, Variant,
     },
 };
 
-use super::{history_read, methods, node_manager::SharedSpace, range};
+use super::{events, history_read, methods, node_manager::SharedSpace, range};
 
 /// A manager of the library with what it lacks.
 pub(super) struct Decorated {
@@ -55,9 +55,9 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
         V::HistoryServerCapabilities_ReplaceEventCapability,
         V::HistoryServerCapabilities_UpdateEventCapability,
         V::HistoryServerCapabilities_DeleteEventCapability,
-        V::Server_Auditing,
     ];
     let yes = [
+        V::Server_Auditing,
         V::HistoryServerCapabilities_AccessHistoryDataCapability,
         V::HistoryServerCapabilities_InsertDataCapability,
         V::HistoryServerCapabilities_ReplaceDataCapability,
@@ -109,6 +109,21 @@ impl Decorated {
     }
 }
 
+/// Those calls to the front that are meant, and the others.
+fn parted<'a, 'b>(
+    calls: &'a mut [&'b mut MethodCall],
+    is_meant: impl Fn(&MethodCall) -> bool,
+) -> (&'a mut [&'b mut MethodCall], &'a mut [&'b mut MethodCall]) {
+    let mut meant = 0;
+    for i in 0..calls.len() {
+        if is_meant(calls[i]) {
+            calls.swap(meant, i);
+            meant += 1;
+        }
+    }
+    calls.split_at_mut(meant)
+}
+
 #[async_trait]
 impl NodeManager for Decorated {
     async fn read(
@@ -140,6 +155,15 @@ impl NodeManager for Decorated {
     ) -> Result<(), StatusCode> {
         self.inner.create_monitored_items(context, items).await?;
         for item in items {
+            let wanted = item.item_to_monitor();
+            if wanted.attribute_id == AttributeId::EventNotifier
+                && wanted.node_id == ObjectId::Server
+                && item.status_code().is_good()
+            {
+                let status = self.space.listen(context, item, "");
+                item.set_status(status);
+                continue;
+            }
             // Whole: the library cuts it.
             if let Some(value) = self.value(item.item_to_monitor(), &NumericRange::None) {
                 item.set_initial_value(value);
@@ -150,17 +174,14 @@ impl NodeManager for Decorated {
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
         let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
-        // Ours to the front; the rest is delegated.
-        let mut ours = 0;
-        for i in 0..calls.len() {
-            if methods::is_ours(space, calls[i]) {
-                calls.swap(ours, i);
-                ours += 1;
-            }
-        }
-        let (ours, theirs) = calls.split_at_mut(ours);
+        let (ours, theirs) = parted(calls, |call| methods::is_ours(space, call));
         for call in ours {
             methods::call(space, context, self.space.role(&context.token), call).await;
+        }
+        let (refreshes, theirs) = parted(theirs, events::is_refresh);
+        for call in refreshes {
+            let status = events::refresh(space, context, self.space.listeners(), call);
+            call.set_status(status);
         }
         if theirs.is_empty() { Ok(()) } else { self.inner.call(context, theirs).await }
     }
@@ -282,10 +303,12 @@ impl NodeManager for Decorated {
         mode: opcua::types::MonitoringMode,
         items: &[&MonitoredItemRef],
     ) {
+        self.space.set_listening(items, mode);
         self.inner.set_monitoring_mode(c, mode, items).await;
     }
 
     async fn delete_monitored_items(&self, c: &RequestContext, items: &[&MonitoredItemRef]) {
+        self.space.unlisten(items);
         self.inner.delete_monitored_items(c, items).await;
     }
 

@@ -20,7 +20,7 @@ use tracing::error;
 use super::{
     Role,
     address_space::{AddressSpace, Live, Node, Owner, Part, Property},
-    audit,
+    audit::{HistoryChange, HistoryUpdated, Trail},
     values::fitting,
 };
 use crate::{
@@ -67,10 +67,10 @@ pub(super) async fn update(
     for node in nodes {
         let details = node.details().clone();
         let target = target(space, role, details.node_id());
-        let (store, by) = (Arc::clone(&space.world.history), by.clone());
+        let (store, by, trail) = (Arc::clone(&space.world.history), by.clone(), Trail::of(space));
         let work = tokio::task::spawn_blocking(move || {
             let outcome = target.and_then(|target| change(&*store, &target, &details, &by));
-            audit(&details, &by.user, &outcome);
+            audit(&trail, &details, &by.user, &outcome);
             outcome
         });
         match work.await.map_err(|_| StatusCode::BadInternalError)? {
@@ -244,30 +244,24 @@ fn failed(cause: &HistoryError) -> StatusCode {
     }
 }
 
-fn audit(details: &HistoryUpdateDetails, user: &str, outcome: &Result<Outcome, StatusCode>) {
-    let perform = |kind: &PerformUpdateType| match kind {
-        PerformUpdateType::Insert => "insert",
-        PerformUpdateType::Replace => "replace",
-        PerformUpdateType::Update => "update",
-        PerformUpdateType::Remove => "remove",
-    };
+fn audit(trail: &Trail, details: &HistoryUpdateDetails, user: &str, outcome: &Result<Outcome, StatusCode>) {
     let kind = match details {
-        HistoryUpdateDetails::UpdateData(details) => perform(&details.perform_insert_replace),
-        HistoryUpdateDetails::UpdateStructureData(details) => match details.perform_insert_replace {
-            PerformUpdateType::Insert => "insert annotations",
-            PerformUpdateType::Replace => "replace annotations",
-            PerformUpdateType::Update => "update annotations",
-            PerformUpdateType::Remove => "remove annotations",
+        HistoryUpdateDetails::UpdateData(details) => match details.perform_insert_replace {
+            PerformUpdateType::Insert => HistoryChange::Insert,
+            PerformUpdateType::Replace => HistoryChange::Replace,
+            PerformUpdateType::Update => HistoryChange::Update,
+            PerformUpdateType::Remove => HistoryChange::Remove,
         },
-        HistoryUpdateDetails::DeleteRawModified(details) if details.is_delete_modified => "delete modified",
-        HistoryUpdateDetails::DeleteRawModified(_) => "delete range",
-        HistoryUpdateDetails::DeleteAtTime(_) => "delete at times",
-        HistoryUpdateDetails::UpdateEvent(_) | HistoryUpdateDetails::DeleteEvent(_) => "events",
+        HistoryUpdateDetails::UpdateStructureData(_) => HistoryChange::Annotations,
+        HistoryUpdateDetails::DeleteRawModified(details) if details.is_delete_modified => HistoryChange::DeleteModified,
+        HistoryUpdateDetails::DeleteRawModified(_) => HistoryChange::DeleteRange,
+        HistoryUpdateDetails::DeleteAtTime(_) => HistoryChange::DeleteAtTimes,
+        HistoryUpdateDetails::UpdateEvent(_) | HistoryUpdateDetails::DeleteEvent(_) => HistoryChange::Events,
     };
     let (status, changed, asked) = match outcome {
         Ok(outcome) => (outcome.status, outcome.changed, outcome.results.as_ref().map_or(0, Vec::len) as u64),
         Err(status) => (*status, 0, 0),
     };
     let refused = asked.saturating_sub(changed);
-    audit::history_updated(&audit::HistoryUpdated { kind, node: details.node_id(), user, status, changed, refused });
+    trail.history_updated(&HistoryUpdated { kind, node: details.node_id(), user, status, changed, refused });
 }

@@ -1,9 +1,9 @@
 //! The numeric NodeIds of what our NodeSets declare: types, members, methods in `urn:uatwin:types`, and the nodes of OPC 10000-200
 //! that we refer to. The scheme of the numbers stands in `nodesets/UaTwin.NodeSet2.xml`.
 
-use opcua::types::{Identifier, MethodId, NodeId};
+use opcua::types::{Identifier, MethodId, NodeId, ObjectTypeId};
 
-use crate::program::Ask;
+use crate::{event::EventType, program::Ask};
 
 /// The namespace of our types.
 pub const TYPES_NAMESPACE: &str = "urn:uatwin:types";
@@ -36,6 +36,54 @@ pub const CONNECTION_TYPE: u32 = 1030;
 pub const PLC_CONNECTION_TYPE: u32 = 1031;
 /// ObjectType `HistoryServiceType`.
 pub const HISTORY_SERVICE_TYPE: u32 = 1040;
+
+// Types of events.
+
+/// ObjectType `ConnectionEventType`.
+pub const CONNECTION_EVENT_TYPE: u32 = 1100;
+/// ObjectType `HistoryEventType`.
+pub const HISTORY_EVENT_TYPE: u32 = 1101;
+/// ObjectType `FitFinishedEventType`.
+pub const FIT_FINISHED_EVENT_TYPE: u32 = 1102;
+/// ObjectType `RevisionEventType`.
+pub const REVISION_EVENT_TYPE: u32 = 1103;
+/// ObjectType `RefitEventType`.
+pub const REFIT_EVENT_TYPE: u32 = 1104;
+/// ObjectType `SetpointEventType`.
+pub const SETPOINT_EVENT_TYPE: u32 = 1105;
+/// ObjectType `DriftAlarmType`.
+pub const DRIFT_ALARM_TYPE: u32 = 1106;
+
+/// The NodeId of a type of events; `types` is the index of our types' namespace.
+pub fn event_type(kind: EventType, types: u16) -> NodeId {
+    use ObjectTypeId as T;
+    let ours = |id| NodeId::new(types, id);
+    match kind {
+        EventType::ConnectionEvent => ours(CONNECTION_EVENT_TYPE),
+        EventType::HistoryEvent => ours(HISTORY_EVENT_TYPE),
+        EventType::FitFinishedEvent => ours(FIT_FINISHED_EVENT_TYPE),
+        EventType::RevisionEvent => ours(REVISION_EVENT_TYPE),
+        EventType::RefitEvent => ours(REFIT_EVENT_TYPE),
+        EventType::SetpointEvent => ours(SETPOINT_EVENT_TYPE),
+        EventType::DriftAlarm => ours(DRIFT_ALARM_TYPE),
+        EventType::ExclusiveLevelAlarm => T::ExclusiveLevelAlarmType.into(),
+        EventType::ProgramTransitionEvent => T::ProgramTransitionEventType.into(),
+        EventType::RefreshStartEvent => T::RefreshStartEventType.into(),
+        EventType::RefreshEndEvent => T::RefreshEndEventType.into(),
+        EventType::EventQueueOverflowEvent => T::EventQueueOverflowEventType.into(),
+        EventType::AuditActivateSessionEvent => T::AuditActivateSessionEventType.into(),
+        EventType::AuditWriteUpdateEvent => T::AuditWriteUpdateEventType.into(),
+        EventType::AuditUpdateMethodEvent => T::AuditUpdateMethodEventType.into(),
+        EventType::AuditHistoryValueUpdateEvent => T::AuditHistoryValueUpdateEventType.into(),
+        EventType::AuditHistoryRawModifyDeleteEvent => T::AuditHistoryRawModifyDeleteEventType.into(),
+        EventType::AuditHistoryAtTimeDeleteEvent => T::AuditHistoryAtTimeDeleteEventType.into(),
+        EventType::AuditHistoryAnnotationUpdateEvent => T::AuditHistoryAnnotationUpdateEventType.into(),
+        EventType::AuditConditionEnableEvent => T::AuditConditionEnableEventType.into(),
+        EventType::AuditConditionCommentEvent => T::AuditConditionCommentEventType.into(),
+        EventType::AuditConditionAcknowledgeEvent => T::AuditConditionAcknowledgeEventType.into(),
+        EventType::AuditConditionConfirmEvent => T::AuditConditionConfirmEventType.into(),
+    }
+}
 
 // Members of TwinType.
 
@@ -339,6 +387,41 @@ mod tests {
         (TYPES, CONNECTION_TYPE, NodeClass::ObjectType, TYPES, "ConnectionType"),
         (TYPES, PLC_CONNECTION_TYPE, NodeClass::ObjectType, TYPES, "PlcConnectionType"),
         (TYPES, HISTORY_SERVICE_TYPE, NodeClass::ObjectType, TYPES, "HistoryServiceType"),
+        (TYPES, CONNECTION_EVENT_TYPE, NodeClass::ObjectType, TYPES, "ConnectionEventType"),
+        (TYPES, 8000, NodeClass::Variable, TYPES, "State"),
+        (TYPES, 8001, NodeClass::Variable, TYPES, "Endpoint"),
+        (TYPES, 8002, NodeClass::Variable, TYPES, "LastError"),
+        (TYPES, HISTORY_EVENT_TYPE, NodeClass::ObjectType, TYPES, "HistoryEventType"),
+        (TYPES, 8010, NodeClass::Variable, TYPES, "State"),
+        (TYPES, FIT_FINISHED_EVENT_TYPE, NodeClass::ObjectType, TYPES, "FitFinishedEventType"),
+        (TYPES, 8020, NodeClass::Variable, TYPES, "State"),
+        (TYPES, 8021, NodeClass::Variable, TYPES, "Revision"),
+        (TYPES, 8022, NodeClass::Variable, TYPES, "Names"),
+        (TYPES, 8023, NodeClass::Variable, TYPES, "Values"),
+        (TYPES, 8024, NodeClass::Variable, TYPES, "StandardErrors"),
+        (TYPES, 8025, NodeClass::Variable, TYPES, "Rmse"),
+        (TYPES, 8026, NodeClass::Variable, TYPES, "RSquared"),
+        (TYPES, REVISION_EVENT_TYPE, NodeClass::ObjectType, TYPES, "RevisionEventType"),
+        (TYPES, 8030, NodeClass::Variable, TYPES, "Revision"),
+        (TYPES, 8031, NodeClass::Variable, TYPES, "PreviousRevision"),
+        (TYPES, 8032, NodeClass::Variable, TYPES, "Names"),
+        (TYPES, 8033, NodeClass::Variable, TYPES, "OldValues"),
+        (TYPES, 8034, NodeClass::Variable, TYPES, "Values"),
+        (TYPES, 8035, NodeClass::Variable, TYPES, "By"),
+        (TYPES, REFIT_EVENT_TYPE, NodeClass::ObjectType, TYPES, "RefitEventType"),
+        (TYPES, 8040, NodeClass::Variable, TYPES, "IsAccepted"),
+        (TYPES, 8041, NodeClass::Variable, TYPES, "Improvement"),
+        (TYPES, SETPOINT_EVENT_TYPE, NodeClass::ObjectType, TYPES, "SetpointEventType"),
+        (TYPES, 8050, NodeClass::Variable, TYPES, "Names"),
+        (TYPES, 8051, NodeClass::Variable, TYPES, "Values"),
+        (TYPES, 8052, NodeClass::Variable, TYPES, "By"),
+        (TYPES, DRIFT_ALARM_TYPE, NodeClass::ObjectType, TYPES, "DriftAlarmType"),
+        (TYPES, 8060, NodeClass::Variable, TYPES, "Output"),
+        (TYPES, 8061, NodeClass::Variable, TYPES, "Test"),
+        (TYPES, 8062, NodeClass::Variable, TYPES, "Statistic"),
+        (TYPES, 8063, NodeClass::Variable, TYPES, "Limit"),
+        (TYPES, 8064, NodeClass::Variable, TYPES, "ChangedSince"),
+        (TYPES, 8065, NodeClass::Variable, TYPES, "FalseAlarmsPerYear"),
         (TYPES, VARIABLE_PLACEHOLDER, NodeClass::Variable, TYPES, "<Variable>"),
         (TYPES, VARIABLE_SIMULATED, NodeClass::Variable, TYPES, "Simulated"),
         (TYPES, VARIABLE_RESIDUAL, NodeClass::Variable, TYPES, "Residual"),

@@ -13,7 +13,8 @@ use super::{
     Role, access,
     address_space::{AddressSpace, Method, Node, Owner, Part},
     arguments::Arguments,
-    ids,
+    audit::Trail,
+    events, ids,
 };
 use crate::{
     jobs::{CallError, Caller, Goal, Question},
@@ -37,6 +38,9 @@ type Outputs = Result<Vec<Variant>, Refusal>;
 
 /// Answers a call on one of our objects; by the instance's MethodId or the type's.
 pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: Role, call: &mut MethodCall) {
+    if let Some(status) = events::call(space, context, role, call).await {
+        return call.set_status(status);
+    }
     let (twin, method) = match target(space, call.object_id(), call.method_id()) {
         Ok(target) => target,
         Err(status) => return call.set_status(status),
@@ -44,13 +48,15 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
     let name = method.def().name;
     if role < access::role_for(method.def().id) {
         info!(method = name, twin = %space.configured().twin(twin).name, session = context.session_id, ?role, "call refused");
-        return call.set_status(StatusCode::BadUserAccessDenied);
+        call.set_status(StatusCode::BadUserAccessDenied);
+        return Trail::of(space).called(context.token.0.as_str(), call, name, StatusCode::BadUserAccessDenied).await;
     }
     match call.arguments().len().cmp(&method.def().inputs.len()) {
         std::cmp::Ordering::Less => return call.set_status(StatusCode::BadArgumentsMissing),
         std::cmp::Ordering::Greater => return call.set_status(StatusCode::BadTooManyArguments),
         std::cmp::Ordering::Equal => {}
     }
+    let (user, id) = (context.token.0.as_str(), method.def().id);
     let by = Caller { user: context.token.0.as_str(), is_engineer: role >= Role::Engineer };
     match answer(space, twin, by, method, call.arguments()).await {
         Ok(outputs) => {
@@ -60,6 +66,14 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         Err(Refusal::Status(status)) => call.set_status(status),
         Err(Refusal::Arguments(results)) => call.set_argument_error(results),
     }
+    if changes_something(id) {
+        Trail::of(space).called(user, call, name, call.status()).await;
+    }
+}
+
+/// Whether a method does more than compute an answer: that belongs into the audit trail.
+const fn changes_something(method: u32) -> bool {
+    !matches!(method, ids::METHOD_SIMULATE | ids::METHOD_PREDICT | ids::METHOD_CORRELATE)
 }
 
 /// Which method of which twin is meant.

@@ -8,6 +8,7 @@ mod arguments;
 mod audit;
 mod certificates;
 mod core;
+mod events;
 mod history_read;
 mod history_update;
 pub mod ids;

@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -27,9 +27,11 @@ use opcua::{
 
 use super::{
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, ProgramMember},
+    events::{Listeners, SharedTypes},
     history_read::Points,
 };
 use crate::{
+    event::Event,
     program::Program,
     sample::{SeriesId, TwinId},
     time::Timestamp,
@@ -48,6 +50,10 @@ pub struct Publisher {
     watches: Arc<Watches>,
     subscriptions: Arc<SubscriptionCache>,
     points: Arc<Points>,
+    listeners: Arc<Listeners>,
+    types: Arc<SharedTypes>,
+    /// Whether events wait for room in a client's queue.
+    waiting: Arc<AtomicBool>,
 }
 
 /// Who watches what.
@@ -89,8 +95,29 @@ impl Publisher {
         watches: Arc<Watches>,
         subscriptions: Arc<SubscriptionCache>,
         points: Arc<Points>,
+        listeners: Arc<Listeners>,
+        types: SharedTypes,
     ) -> Self {
-        Self { space, watches, subscriptions, points }
+        let (types, waiting) = (Arc::new(types), Arc::default());
+        Self { space, watches, subscriptions, points, listeners, types, waiting }
+    }
+
+    /// Events for those who listen.
+    pub fn events(&self, events: &[Arc<Event>]) {
+        self.listeners.put(events);
+        self.hand_on_events();
+    }
+
+    /// Whether [`hand_on_events`](Self::hand_on_events) has something to do.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Gives clients the events that wait, as far as their queues have room.
+    pub fn hand_on_events(&self) {
+        let is_more = self.listeners.hand_on(&self.space, &self.subscriptions, &*self.types);
+        self.waiting.store(is_more, Ordering::Relaxed);
     }
 
     /// Pushes the present values of these series to those who watch them. To be called with no twin locked.
@@ -142,8 +169,11 @@ impl Publisher {
     pub fn tick(&self, now: Timestamp) {
         if self.watches.ticks.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.watches.sweep(&self.subscriptions);
+            self.listeners.sweep(&self.subscriptions);
             self.points.sweep(now);
         }
+        // A refresh puts events in their queues without more ado.
+        self.hand_on_events();
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;
         }

@@ -21,6 +21,7 @@ use super::{
     access::Access,
     certificates,
     core::{Decorate, server_values},
+    events::{EventTypesForUser, SharedTypes},
     history_read::{POINTS_MAX, Points},
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
@@ -114,6 +115,7 @@ impl Server {
             .trust_client_certs(config.trust_any_client)
             .locale_ids(vec!["en".to_owned()])
             .with_authenticator(access)
+            .with_type_tree_getter(Arc::new(EventTypesForUser))
             .without_node_managers()
             .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(sessions_max) })
             .with_node_manager(Decorate {
@@ -141,7 +143,14 @@ impl Server {
             shared.get().ok_or_else(|| ServerError::Build("the twins' node manager was not built".to_owned()))?;
         let subscriptions: &Arc<SubscriptionCache> = handle.subscriptions();
         let publisher =
-            Publisher::new(Arc::clone(space), watches, Arc::clone(subscriptions), Arc::clone(shared.points()));
+            Publisher::new(
+                Arc::clone(space),
+                watches,
+                Arc::clone(subscriptions),
+                Arc::clone(shared.points()),
+                Arc::clone(shared.listeners()),
+                SharedTypes(Arc::clone(&handle.info().type_tree)),
+            );
         Ok(Self { inner, handle, listener, url, publisher })
     }
 

@@ -50,6 +50,12 @@ pub struct MethodDef {
     pub outputs: &'static [ArgDef],
 }
 
+/// What Acknowledge, Confirm and AddComment take (OPC 10000-9 §5.5.6, §5.7.3, §5.7.4).
+pub const CONDITION_ARGUMENTS: &[ArgDef] = &[
+    scalar("EventId", DataTypeId::ByteString, "The identifier for the event to comment."),
+    scalar("Comment", DataTypeId::LocalizedText, "The comment to add to the condition."),
+];
+
 /// The method of that name, if our types declare it.
 pub fn method(name: &str) -> Option<&'static MethodDef> {
     METHODS.iter().find(|method| method.name == name)

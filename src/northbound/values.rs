@@ -14,6 +14,7 @@ use tracing::error;
 use super::{
     Role,
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, standard},
+    audit::Trail,
     range,
 };
 use crate::{
@@ -82,7 +83,18 @@ pub(super) fn to_monitor(
 }
 
 /// A client's write: into an internal variable, or through to the PLC, whose answer it is then.
-pub(super) async fn write(space: &AddressSpace, role: Role, write: &ParsedWriteValue) -> StatusCode {
+pub(super) async fn write(space: &AddressSpace, (role, user): (Role, &str), write: &ParsedWriteValue) -> StatusCode {
+    let old = match space.parse(&write.node_id) {
+        Some(Node::Part(Owner::Twin(t), Part::Live(live))) => space.world.state.sample(TwinId(t), live.facet()).value,
+        _ => Value::Null,
+    };
+    let new = write.value.value.as_ref().and_then(ua::value).unwrap_or_default();
+    let status = take(space, role, write).await;
+    Trail::of(space).written(user, &write.node_id, (old, new), status).await;
+    status
+}
+
+async fn take(space: &AddressSpace, role: Role, write: &ParsedWriteValue) -> StatusCode {
     let (twin, variable, sample) = match check_write(space, role, write) {
         Ok(checked) => checked,
         Err(status) => return status,

@@ -12,6 +12,9 @@ use crate::{
     twin::DataType,
 };
 
+/// EventNotifier of what tells events and keeps them: SubscribeToEvents, HistoryRead (OPC 10000-3 §8.59).
+pub(in crate::northbound) const TELLS_EVENTS: u8 = 0b101;
+
 impl AddressSpace {
     /// An attribute as the user of `role` sees it.
     pub(in crate::northbound) fn attribute(
@@ -32,7 +35,7 @@ impl AddressSpace {
             (A::DisplayName, _) => LocalizedText::new("", &self.name(node).1).into(),
             (A::Description, _) => LocalizedText::new("", self.description(node)).into(),
             (A::WriteMask | A::UserWriteMask, _) => Variant::UInt32(0),
-            (A::EventNotifier, NodeClass::Object) => Variant::Byte(0),
+            (A::EventNotifier, NodeClass::Object) => Variant::Byte(if self.notifier(node).is_some() { TELLS_EVENTS } else { 0 }),
             (A::IsAbstract, NodeClass::ObjectType) => Variant::Boolean(false),
             (A::Executable, NodeClass::Method) => Variant::Boolean(self.is_executable(node)),
             (A::UserExecutable, NodeClass::Method) => {
@@ -60,6 +63,16 @@ impl AddressSpace {
         })
     }
 
+    /// What events come by a node, in the words of [`Source::is_told_by`](crate::event::Source::is_told_by); `None`: none.
+    pub(in crate::northbound) fn notifier(&self, node: Node) -> Option<&str> {
+        match node {
+            Node::Twins => Some("Twins"),
+            Node::Connections => Some("Connections"),
+            Node::Owner(Owner::Twin(t)) => Some(&self.twins.twins[t as usize].name),
+            _ => None,
+        }
+    }
+
     /// Whether a call would find what it needs: of a program's methods its state decides (OPC 10000-16 §4.4.2).
     fn is_executable(&self, node: Node) -> bool {
         match node {
@@ -72,7 +85,11 @@ impl AddressSpace {
     }
 
     fn may_call(&self, role: Role, node: Node) -> bool {
-        matches!(node, Node::Part(_, Part::Method(method)) if role >= access::role_for(method.def().id))
+        match node {
+            Node::Part(_, Part::Method(method)) => role >= access::role_for(method.def().id),
+            Node::Part(_, Part::ConditionMethod(_, method)) => role >= access::role_for_condition(method),
+            _ => false,
+        }
     }
 
     /// What the config says of it; empty for what follows from a type.
@@ -98,7 +115,9 @@ impl AddressSpace {
                 (standard(variable.data_type), if variable.array { 1 } else { -1 })
             }
             Node::Part(_, Part::Live(Live::Revision)) => (DataTypeId::UInt32, -1),
-            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => (DataTypeId::Argument, 1),
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..)) => {
+                (DataTypeId::Argument, 1)
+            }
             _ => self.member(node).map_or((DataTypeId::Double, -1), |member| (member.data_type, member.rank)),
         };
         (data_type.into(), rank)
@@ -109,6 +128,7 @@ impl AddressSpace {
         let dimensions = match (node, self.data_type(node).1) {
             (Node::Part(_, Part::InputArguments(method)), _) => vec![length(method.def().inputs.len())],
             (Node::Part(_, Part::OutputArguments(method)), _) => vec![length(method.def().outputs.len())],
+            (Node::Part(_, Part::ConditionArguments(..)), _) => vec![2],
             (_, 1) => vec![0],
             (_, 2) => vec![0, 0],
             _ => return Err(StatusCode::BadAttributeIdInvalid),

@@ -3,6 +3,7 @@
 //! the files below it what they hold. Never waits, never writes.
 
 mod attributes;
+mod conditions;
 mod figures;
 mod node;
 mod program;
@@ -18,18 +19,19 @@ use std::{
 use opcua::types::{NodeId, ReferenceTypeId};
 
 pub(super) use attributes::standard;
-pub(super) use node::{Live, Method, Node, Owner, Part, ProgramMember, Property};
+pub(super) use node::{ConditionMethod, Live, Method, Namespace, Node, Owner, Part, ProgramMember, Property};
 pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;
 
-use node::{Folder, Namespace};
+use conditions::ConditionTable;
+use node::Folder;
 
 use super::{World, aggregates, ids, signatures};
 use crate::{
     aggregate::{Aggregate, Configuration},
     sample::TwinId,
     time::Timestamp,
-    twin::{DataType, Facet, TwinType, Twins, Variable},
+    twin::{ConditionOf, DataType, Facet, TwinType, Twins, Variable},
 };
 
 /// Indices of the namespaces in this server.
@@ -69,6 +71,8 @@ struct TypeTable {
     numeric: Box<[u32]>,
     /// Parts of a twin after its variables and before its Connection.
     parts: Box<[Part]>,
+    /// In the order of [`TwinType::conditions`].
+    conditions: Box<[ConditionTable]>,
     /// Distinct variables that drive the model, and that it explains.
     inputs: Box<[u32]>,
     outputs: Box<[u32]>,
@@ -80,6 +84,8 @@ struct VariableTable {
     is_numeric: bool,
     is_input: bool,
     is_output: bool,
+    /// Its limits' condition.
+    condition: Option<u32>,
 }
 
 impl AddressSpace {
@@ -231,11 +237,13 @@ impl TypeTable {
         };
         let inputs = model.map_or_else(Vec::new, |model| distinct(&model.inputs));
         let outputs = model.map_or_else(Vec::new, |model| distinct(&model.outputs));
+        let conditions = twin_type.conditions();
         let variables = twin_type.variables.iter().enumerate().map(|(v, variable)| VariableTable {
             parts: variable_parts(twin_type, v, variable),
             is_numeric: variable.is_numeric(),
             is_input: inputs.contains(&index(v)),
             is_output: outputs.contains(&index(v)),
+            condition: conditions.iter().position(|condition| *condition == ConditionOf::Limits(v)).map(index),
         });
         let numbered = twin_type.variables.iter().enumerate();
         Self {
@@ -243,6 +251,7 @@ impl TypeTable {
             numeric: numbered.clone().filter(|(_, v)| v.is_numeric()).map(|(v, _)| index(v)).collect(),
             variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
             parts: twin_parts(twin_type),
+            conditions: conditions.iter().map(|condition| ConditionTable::new(twin_type, *condition)).collect(),
             inputs: inputs.into(),
             outputs: outputs.into(),
         }
@@ -295,6 +304,7 @@ fn twin_parts(twin_type: &TwinType) -> Box<[Part]> {
             parts.push(Part::Method(method));
         }
     }
+    parts.extend((0..).zip(twin_type.conditions()).map(|(c, _)| Part::Condition(c)));
     parts.into()
 }
 
@@ -310,6 +320,9 @@ impl Kind {
             Self::HasInterface => ReferenceTypeId::HasInterface,
             Self::HasModellingRule => ReferenceTypeId::HasModellingRule,
             Self::HasHistoricalConfiguration => ReferenceTypeId::HasHistoricalConfiguration,
+            Self::HasNotifier => ReferenceTypeId::HasNotifier,
+            Self::HasEventSource => ReferenceTypeId::HasEventSource,
+            Self::HasCondition => ReferenceTypeId::HasCondition,
             Self::HasStatisticComponent => return None,
         })
     }

@@ -1,7 +1,7 @@
 //! What nodes there are. A node is a small `Copy` value: indices of names, never names. Tables say what members a kind of
 //! object has; nothing here knows a twin.
 
-use opcua::types::DataTypeId;
+use opcua::types::{DataTypeId, MethodId};
 
 /// Whose namespace a BrowseName is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +215,46 @@ impl ProgramMember {
     }
 }
 
+/// A method of a condition (OPC 10000-9 §5.5, §5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ConditionMethod {
+    Enable,
+    Disable,
+    AddComment,
+    Acknowledge,
+    Confirm,
+}
+
+impl ConditionMethod {
+    pub(crate) const ALL: &[Self] = &[Self::Enable, Self::Disable, Self::AddComment, Self::Acknowledge, Self::Confirm];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Enable => "Enable",
+            Self::Disable => "Disable",
+            Self::AddComment => "AddComment",
+            Self::Acknowledge => "Acknowledge",
+            Self::Confirm => "Confirm",
+        }
+    }
+
+    /// Its declaration in the standard.
+    pub(crate) const fn standard(self) -> MethodId {
+        match self {
+            Self::Enable => MethodId::ConditionType_Enable,
+            Self::Disable => MethodId::ConditionType_Disable,
+            Self::AddComment => MethodId::ConditionType_AddComment,
+            Self::Acknowledge => MethodId::AcknowledgeableConditionType_Acknowledge,
+            Self::Confirm => MethodId::AcknowledgeableConditionType_Confirm,
+        }
+    }
+
+    /// Whether it takes an EventId and a comment; the others take nothing.
+    pub(crate) const fn takes_event(self) -> bool {
+        !matches!(self, Self::Enable | Self::Disable)
+    }
+}
+
 impl Link {
     /// What ConnectionType has: a twin's `Connection`.
     pub(crate) const OF_TWIN: &[Self] = &[Self::State, Self::LastError, Self::LastDataTime];
@@ -285,6 +325,12 @@ pub(crate) enum Part {
     OutputArguments(Method),
     Connection,
     Link(Link),
+    /// By its place among the type's conditions.
+    Condition(u32),
+    /// By its place among the fields of such conditions.
+    ConditionField(u32, u16),
+    ConditionMethod(u32, ConditionMethod),
+    ConditionArguments(u32, ConditionMethod),
 }
 
 /// What a [`Part`] is part of: a twin, or a twin type.

@@ -1,7 +1,7 @@
 //! What `FitProgram` holds: the state machine as OPC 10000-10 shows it, by the states and transitions of
 //! ProgramStateMachineType, and what the last fit found.
 
-use opcua::types::{DataValue, LocalizedText, ObjectId, Variant};
+use opcua::types::{DataValue, LocalizedText, NodeId, Variant};
 
 use super::{AddressSpace, ProgramMember, node::ResultMember, values::Figure};
 use crate::{
@@ -31,17 +31,17 @@ impl AddressSpace {
 
 /// Null where it tells of a transition and there was none.
 fn figure(program: &Program, member: ProgramMember) -> Figure {
-    let (state, state_id, state_number) = state(program.state);
+    let (state, state_id) = program.state.standard();
     let of_last = |figure: fn(Transition, Timestamp) -> Variant| {
         Figure::good(program.last.map_or(Variant::Empty, |(transition, at)| figure(transition, at)))
     };
     match member {
         ProgramMember::CurrentState => Figure::good(LocalizedText::new("en", state)),
-        ProgramMember::StateId => Figure::good(opcua::types::NodeId::from(state_id)),
-        ProgramMember::StateNumber => Figure::good(state_number),
-        ProgramMember::LastTransition => of_last(|last, _| LocalizedText::new("en", transition(last).0).into()),
-        ProgramMember::TransitionId => of_last(|last, _| opcua::types::NodeId::from(transition(last).1).into()),
-        ProgramMember::TransitionNumber => of_last(|last, _| transition(last).2.into()),
+        ProgramMember::StateId => Figure::good(NodeId::new(0, state_id)),
+        ProgramMember::StateNumber => Figure::good(state_number(program.state)),
+        ProgramMember::LastTransition => of_last(|last, _| LocalizedText::new("en", &last.standard().0).into()),
+        ProgramMember::TransitionId => of_last(|last, _| NodeId::new(0, last.standard().2).into()),
+        ProgramMember::TransitionNumber => of_last(|last, _| last.standard().1.into()),
         ProgramMember::TransitionTime => program.last.map_or(Figure::good(Variant::Empty), |(_, at)| Figure::time(at)),
         // It is there as long as its twin.
         ProgramMember::Deletable | ProgramMember::AutoDelete => Figure::good(false),
@@ -50,29 +50,13 @@ fn figure(program: &Program, member: ProgramMember) -> Figure {
     }
 }
 
-/// BrowseName, NodeId and StateNumber in the standard (OPC 10000-10 §5.2.3.2).
-const fn state(state: ProgramState) -> (&'static str, ObjectId, u32) {
+/// StateNumber in the standard (OPC 10000-10 §5.2.3.2).
+const fn state_number(state: ProgramState) -> u32 {
     match state {
-        ProgramState::Halted => ("Halted", ObjectId::ProgramStateMachineType_Halted, 11),
-        ProgramState::Ready => ("Ready", ObjectId::ProgramStateMachineType_Ready, 12),
-        ProgramState::Running => ("Running", ObjectId::ProgramStateMachineType_Running, 13),
-        ProgramState::Suspended => ("Suspended", ObjectId::ProgramStateMachineType_Suspended, 14),
-    }
-}
-
-/// BrowseName, NodeId and TransitionNumber in the standard (§5.2.3.3).
-const fn transition(transition: Transition) -> (&'static str, ObjectId, u32) {
-    use ObjectId as O;
-    match transition {
-        Transition::HaltedToReady => ("HaltedToReady", O::ProgramStateMachineType_HaltedToReady, 1),
-        Transition::ReadyToRunning => ("ReadyToRunning", O::ProgramStateMachineType_ReadyToRunning, 2),
-        Transition::RunningToHalted => ("RunningToHalted", O::ProgramStateMachineType_RunningToHalted, 3),
-        Transition::RunningToReady => ("RunningToReady", O::ProgramStateMachineType_RunningToReady, 4),
-        Transition::RunningToSuspended => ("RunningToSuspended", O::ProgramStateMachineType_RunningToSuspended, 5),
-        Transition::SuspendedToRunning => ("SuspendedToRunning", O::ProgramStateMachineType_SuspendedToRunning, 6),
-        Transition::SuspendedToHalted => ("SuspendedToHalted", O::ProgramStateMachineType_SuspendedToHalted, 7),
-        Transition::SuspendedToReady => ("SuspendedToReady", O::ProgramStateMachineType_SuspendedToReady, 8),
-        Transition::ReadyToHalted => ("ReadyToHalted", O::ProgramStateMachineType_ReadyToHalted, 9),
+        ProgramState::Halted => 11,
+        ProgramState::Ready => 12,
+        ProgramState::Running => 13,
+        ProgramState::Suspended => 14,
     }
 }
 

@@ -8,7 +8,11 @@ use opcua::types::{
 };
 
 use super::{AddressSpace, Folder, Live, Node, Owner, Part, ProgramMember};
-use crate::{aggregate::Aggregate, northbound::ids, twin::DataType};
+use crate::{
+    aggregate::Aggregate,
+    northbound::{events::FieldKind, ids},
+    twin::{ConditionOf, DataType},
+};
 
 /// A type of reference that nodes here have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +25,14 @@ pub(in crate::northbound) enum Kind {
     HasInterface,
     HasModellingRule,
     HasHistoricalConfiguration,
+    HasNotifier,
+    HasEventSource,
+    HasCondition,
     HasStatisticComponent,
 }
 
 impl Kind {
-    pub(in crate::northbound) const ALL: [Self; 9] = [
+    pub(in crate::northbound) const ALL: [Self; 12] = [
         Self::HasTypeDefinition,
         Self::Organizes,
         Self::HasComponent,
@@ -34,6 +41,9 @@ impl Kind {
         Self::HasInterface,
         Self::HasModellingRule,
         Self::HasHistoricalConfiguration,
+        Self::HasNotifier,
+        Self::HasEventSource,
+        Self::HasCondition,
         Self::HasStatisticComponent,
     ];
 }
@@ -122,6 +132,10 @@ impl AddressSpace {
             };
             return Some(Reference { kind: Kind::Organizes, forward: true, target: Target::Foreign(target) });
         }
+        if *id == ObjectId::Server && i < 2 {
+            let node = if i == 0 { Node::Twins } else { Node::Connections };
+            return Some(Reference::to(Kind::HasNotifier, node));
+        }
         if *id == self.twin_type_id() && i < self.types.len() {
             let owner = Owner::Type(u32::try_from(i).ok()?);
             return Some(Reference::to(Kind::HasSubtype, Node::Owner(owner)));
@@ -152,6 +166,12 @@ impl AddressSpace {
             }
             (None, _) => foreign(Kind::Organizes, false, objects_folder()),
         });
+        match node {
+            Node::Twins | Node::Connections => head.push(foreign(Kind::HasNotifier, false, server())),
+            Node::Plc(_) => head.push(Reference::from(Kind::HasEventSource, Node::Connections)),
+            Node::Owner(Owner::Twin(_)) => head.push(Reference::from(Kind::HasNotifier, Node::Twins)),
+            _ => {}
+        }
         let Node::Part(owner, part) = node else { return head };
         match (owner, part) {
             (Owner::Type(_), _) => head.push(foreign(Kind::HasModellingRule, true, mandatory())),
@@ -172,6 +192,19 @@ impl AddressSpace {
                         .filter(|(is_in, _)| *is_in)
                         .map(|(_, folder)| Reference::from(Kind::Organizes, Node::Part(owner, Part::Folder(folder)))),
                 );
+                if let Some(c) = variable.condition {
+                    head.push(Reference::from(Kind::HasEventSource, Node::Owner(owner)));
+                    head.push(Reference::to(Kind::HasCondition, Node::Part(owner, Part::Condition(c))));
+                }
+            }
+            (Owner::Twin(_), Part::Condition(c)) => {
+                let source = match self.table(owner).conditions[c as usize].of {
+                    ConditionOf::Limits(v) => {
+                        Node::Part(owner, Part::Live(Live::Variable(u32::try_from(v).unwrap_or(u32::MAX))))
+                    }
+                    ConditionOf::Drift => Node::Owner(owner),
+                };
+                head.push(Reference::from(Kind::HasCondition, source));
             }
             _ => {}
         }
@@ -184,6 +217,24 @@ impl AddressSpace {
             Node::Plc(p) => self.fed_by[p as usize]
                 .get(i)
                 .map(|t| Reference::from(Kind::Organizes, Node::Part(Owner::Twin(*t), Part::Connection))),
+            Node::Twins => {
+                let t = (i < self.twins.twins.len()).then(|| u32::try_from(i).ok()).flatten()?;
+                Some(Reference::to(Kind::HasNotifier, Node::Owner(Owner::Twin(t))))
+            }
+            Node::Connections => {
+                let p = (i < self.world.plcs.len()).then(|| u32::try_from(i).ok()).flatten()?;
+                Some(Reference::to(Kind::HasEventSource, Node::Plc(p)))
+            }
+            // What it watches: a variable of its own, or itself.
+            Node::Owner(owner @ Owner::Twin(_)) => (0..).zip(&self.table(owner).conditions).nth(i).map(|(c, condition)| {
+                match condition.of {
+                    ConditionOf::Limits(v) => {
+                        let v = u32::try_from(v).unwrap_or(u32::MAX);
+                        Reference::to(Kind::HasEventSource, Node::Part(owner, Part::Live(Live::Variable(v))))
+                    }
+                    ConditionOf::Drift => Reference::to(Kind::HasCondition, Node::Part(owner, Part::Condition(c))),
+                }
+            }),
             Node::Part(owner, Part::Folder(folder)) => self
                 .in_folder(owner, folder)
                 .get(i)
@@ -196,6 +247,9 @@ impl AddressSpace {
         match node {
             Node::Plc(p) => self.fed_by[p as usize].len(),
             Node::Part(owner, Part::Folder(folder)) => self.in_folder(owner, folder).len(),
+            Node::Twins => self.twins.twins.len(),
+            Node::Connections => self.world.plcs.len(),
+            Node::Owner(owner @ Owner::Twin(_)) => self.table(owner).conditions.len(),
             _ => 0,
         }
     }
@@ -215,7 +269,10 @@ impl AddressSpace {
             Node::Twins | Node::Connections | Node::History | Node::Plc(_) | Node::Owner(_) => Kind::Organizes,
             Node::Part(_, Part::HaConfiguration(_)) => Kind::HasHistoricalConfiguration,
             Node::Part(_, Part::VariableStatistics(_)) => Kind::HasStatisticComponent,
-            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => Kind::HasProperty,
+            Node::Part(
+                _,
+                Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..),
+            ) => Kind::HasProperty,
             _ if self.member(node).is_some_and(|member| member.property) => Kind::HasProperty,
             _ => Kind::HasComponent,
         }
@@ -225,7 +282,7 @@ impl AddressSpace {
     pub(in crate::northbound) fn class(&self, node: Node) -> NodeClass {
         match node {
             Node::Owner(Owner::Type(_)) => NodeClass::ObjectType,
-            Node::Part(_, Part::Method(_)) => NodeClass::Method,
+            Node::Part(_, Part::Method(_) | Part::ConditionMethod(..)) => NodeClass::Method,
             _ if self.is_variable(node) => NodeClass::Variable,
             _ => NodeClass::Object,
         }
@@ -233,7 +290,13 @@ impl AddressSpace {
 
     /// Whether the node has a value.
     pub(in crate::northbound) fn is_variable(&self, node: Node) -> bool {
-        matches!(node, Node::Part(_, Part::Live(_) | Part::InputArguments(_) | Part::OutputArguments(_)))
+        matches!(
+            node,
+            Node::Part(
+                _,
+                Part::Live(_) | Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..)
+            )
+        )
             || self.member(node).is_some()
     }
 
@@ -242,7 +305,21 @@ impl AddressSpace {
         let object = |id: ObjectTypeId, name| foreign_type(id.into(), name, NodeClass::ObjectType);
         let variable = |id: V, name| foreign_type(id.into(), name, NodeClass::VariableType);
         Some(Target::Foreign(match node {
-            Node::Owner(Owner::Type(_)) | Node::Part(_, Part::Method(_)) => return None,
+            Node::Owner(Owner::Type(_)) | Node::Part(_, Part::Method(_) | Part::ConditionMethod(..)) => return None,
+            Node::Part(owner, Part::Condition(c)) => match self.condition_type(owner, c) {
+                Ok(id) => object(id, "ExclusiveLevelAlarmType"),
+                Err(()) => self.types_type("DriftAlarmType", ids::DRIFT_ALARM_TYPE),
+            },
+            Node::Part(owner, Part::ConditionField(c, f)) => match self.condition_field(owner, c, f).kind {
+                FieldKind::Property => variable(V::PropertyType, "PropertyType"),
+                FieldKind::TwoState => variable(V::TwoStateVariableType, "TwoStateVariableType"),
+                FieldKind::ConditionVariable => variable(V::ConditionVariableType, "ConditionVariableType"),
+                FieldKind::State => variable(V::FiniteStateVariableType, "FiniteStateVariableType"),
+                FieldKind::Transition => variable(V::FiniteTransitionVariableType, "FiniteTransitionVariableType"),
+                FieldKind::LimitStateMachine => {
+                    object(ObjectTypeId::ExclusiveLimitStateMachineType, "ExclusiveLimitStateMachineType")
+                }
+            },
             Node::Owner(Owner::Twin(t)) => {
                 let twin_type = u32::try_from(self.twins.twins[t as usize].type_index).ok()?;
                 return Some(Target::Node(Node::Owner(Owner::Type(twin_type))));
@@ -269,7 +346,7 @@ impl AddressSpace {
             Node::Part(_, Part::AggregateConfiguration(_)) => {
                 object(ObjectTypeId::AggregateConfigurationType, "AggregateConfigurationType")
             }
-            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_)) => {
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..)) => {
                 variable(V::PropertyType, "PropertyType")
             }
             Node::Part(_, Part::Statistics) => self.types_type("TwinStatisticsType", ids::TWIN_STATISTICS_TYPE),
@@ -396,6 +473,15 @@ fn objects_folder() -> Foreign {
         name: "Objects",
         class: NodeClass::Object,
         type_definition: Some(ObjectTypeId::FolderType),
+    }
+}
+
+fn server() -> Foreign {
+    Foreign {
+        id: ObjectId::Server.into(),
+        name: "Server",
+        class: NodeClass::Object,
+        type_definition: Some(ObjectTypeId::ServerType),
     }
 }
 

@@ -8,7 +8,7 @@ use opcua::types::{Identifier, NodeId};
 use super::{
     AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
     node::{
-        Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Rolling,
+        Aggregation, Archive, ConditionMethod, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Rolling,
         Statistic, Store,
     },
 };
@@ -16,6 +16,7 @@ use crate::{
     northbound::{ids, signatures},
     program::Ask,
     statistics::Window,
+    twin::ConditionOf,
 };
 
 /// First part of an ObjectType's NodeId.
@@ -160,6 +161,20 @@ impl AddressSpace {
                     (Namespace::Standard, method.def().name.into())
                 }
                 Part::Method(method) => owned(method.def().name),
+                Part::Condition(c) => {
+                    let condition = &self.table(owner).conditions[c as usize];
+                    let namespace = match condition.of {
+                        ConditionOf::Limits(_) => Namespace::Twins,
+                        ConditionOf::Drift => Namespace::Types,
+                    };
+                    (namespace, condition.name.as_str().into())
+                }
+                Part::ConditionField(c, f) => {
+                    let field = self.condition_field(owner, c, f);
+                    (field.namespace, field.name().into())
+                }
+                Part::ConditionMethod(_, method) => (Namespace::Standard, method.name().into()),
+                Part::ConditionArguments(..) => (Namespace::Standard, "InputArguments".into()),
                 _ => self.member(node).map_or_else(|| owned(""), |member| (member.namespace, member.name.into())),
             },
         }
@@ -170,7 +185,7 @@ impl AddressSpace {
         Some(match node {
             Node::Store(member) => member.member(),
             Node::Link(_, member) | Node::Part(_, Part::Link(member)) => member.member(),
-            Node::Part(_, part) => match part {
+            Node::Part(owner, part) => match part {
                 Part::Property(_, member) => member.member(),
                 Part::Archive(_, member) => member.member(),
                 Part::Aggregation(_, member) => member.member(),
@@ -181,6 +196,7 @@ impl AddressSpace {
                 Part::FitMember(member) => member.member(),
                 Part::ProgramMember(member) => member.member(),
                 Part::ResultMember(member) => member.member(),
+                Part::ConditionField(c, f) => return self.condition_field(owner, c, f).member(),
                 _ => return None,
             },
             _ => return None,
@@ -230,6 +246,10 @@ impl AddressSpace {
                 Part::Method(_) => Node::Owner(owner),
                 Part::InputArguments(method) | Part::OutputArguments(method) => Node::Part(owner, Part::Method(method)),
                 Part::Link(_) => Node::Part(owner, Part::Connection),
+                Part::Condition(_) => Node::Owner(owner),
+                Part::ConditionField(c, f) => Node::Part(owner, self.parent_of_field(owner, c, f)),
+                Part::ConditionMethod(c, _) => Node::Part(owner, Part::Condition(c)),
+                Part::ConditionArguments(c, method) => Node::Part(owner, Part::ConditionMethod(c, method)),
             },
         })
     }
@@ -332,6 +352,17 @@ impl AddressSpace {
                 input.into_iter().chain(output).nth(i)
             }
             Part::Connection => Link::OF_TWIN.get(i).map(|member| Part::Link(*member)),
+            Part::Condition(c) => {
+                let fields = self.fields_below(owner, c, None);
+                let methods = ConditionMethod::ALL.iter().map(|method| Part::ConditionMethod(c, *method));
+                fields.chain(methods).nth(i)
+            }
+            Part::ConditionField(c, f) => {
+                self.fields_below(owner, c, Some(self.condition_field(owner, c, f).path)).nth(i)
+            }
+            Part::ConditionMethod(c, method) => {
+                (i == 0 && method.takes_event()).then_some(Part::ConditionArguments(c, method))
+            }
             _ => None,
         }
     }

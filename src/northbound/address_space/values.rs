@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     aggregate::Configuration,
-    northbound::{signatures::ArgDef, units::engineering_units},
+    northbound::{signatures::{self, ArgDef}, units::engineering_units},
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
     southbound::{LinkState, NodeAddress, PlcId},
@@ -100,6 +100,7 @@ impl AddressSpace {
                     | Part::ProgramMember(_)
                     | Part::ResultMember(_)
                     | Part::Link(_)
+                    | Part::ConditionField(..)
             ),
             _ => false,
         }
@@ -122,6 +123,7 @@ impl AddressSpace {
                 member,
             ),
             Part::FitMember(member) => super::figures::last_fit(&self.world.state.read(twin).last_fit, member),
+            Part::ConditionField(c, f) => self.condition_value(twin, c, f),
             Part::ResultMember(member) => super::program::result(&self.world.state.read(twin).last_fit, member),
             Part::Link(member) => match self.configured().twin(twin).plc {
                 Some(plc) => self.link(plc, member),
@@ -142,6 +144,7 @@ impl AddressSpace {
             },
             Part::InputArguments(method) => arguments(method.def().inputs),
             Part::OutputArguments(method) => arguments(method.def().outputs),
+            Part::ConditionArguments(..) => arguments(signatures::CONDITION_ARGUMENTS),
             // An InstanceDeclaration has no device behind it.
             _ => Figure::good(Variant::Empty),
         }

@@ -1,0 +1,8 @@
+//! Alarms: a limit that is crossed, a residual that drifts, as conditions (OPC 10000-9). Pure: when something changes, the
+//! stage that knows says so, and sends the event that a condition makes of itself.
+
+mod condition;
+mod limit;
+
+pub use condition::{Activity, Ask, Condition, ConditionKind, limit_fields};
+pub use limit::{Level, LimitSettings, LimitWatch};
