@@ -191,7 +191,11 @@ impl Condition {
     pub fn ask(&mut self, ask: Ask, user: &str, now: Timestamp) -> Result<(), StatusCode> {
         if !self.enabled.value && ask != Ask::Enable {
             let is_disable = ask == Ask::Disable;
-            return Err(if is_disable { StatusCode::BadConditionAlreadyDisabled } else { StatusCode::BadConditionDisabled });
+            return Err(if is_disable {
+                StatusCode::BadConditionAlreadyDisabled
+            } else {
+                StatusCode::BadConditionDisabled
+            });
         }
         match ask {
             Ask::Enable if self.enabled.value => return Err(StatusCode::BadConditionAlreadyEnabled),
@@ -369,12 +373,15 @@ impl Fields {
     fn limit_state(&mut self, level: &Since<Option<Level>>) {
         let Some(current) = level.value else { return };
         self.text("LimitState/CurrentState", current.name());
-        self.put("LimitState/CurrentState/Id", match current {
-            Level::HighHigh => "i=9329",
-            Level::High => "i=9331",
-            Level::Low => "i=9333",
-            Level::LowLow => "i=9335",
-        });
+        self.put(
+            "LimitState/CurrentState/Id",
+            match current {
+                Level::HighHigh => "i=9329",
+                Level::High => "i=9331",
+                Level::Low => "i=9333",
+                Level::LowLow => "i=9335",
+            },
+        );
         self.put("LimitState/LastTransition/TransitionTime", level.at);
     }
 }
@@ -383,5 +390,7 @@ impl Fields {
 #[must_use]
 pub fn limit_fields(limits: &[Option<f64>; 4]) -> Vec<(FieldName, Value)> {
     let named = Level::ALL.into_iter().zip(limits);
-    named.filter_map(|(level, limit)| Some((Cow::Owned(format!("{}Limit", level.name())), Value::Double((*limit)?)))).collect()
+    named
+        .filter_map(|(level, limit)| Some((Cow::Owned(format!("{}Limit", level.name())), Value::Double((*limit)?))))
+        .collect()
 }

@@ -86,7 +86,8 @@ impl LimitSettings {
         let outermost = [Level::HighHigh, Level::LowLow, Level::High, Level::Low];
         let raw = outermost.into_iter().find(|level| reached(*level, 0.0));
         let held = outermost.into_iter().find(|level| {
-            let slack = if current.is_some_and(|current| !level.is_beyond(Some(current))) { self.deadband } else { 0.0 };
+            let slack =
+                if current.is_some_and(|current| !level.is_beyond(Some(current))) { self.deadband } else { 0.0 };
             level.is_above() == current.is_some_and(Level::is_above) && reached(*level, slack)
         });
         match (raw, held) {
@@ -187,7 +188,8 @@ mod tests {
     #[test]
     fn a_value_is_at_the_outermost_level_it_has_reached() {
         use Level::{High, HighHigh, Low, LowLow};
-        let found = levels(&settings(0.0, 0), &[50.0, 90.0, 90.1, 101.0, 95.0, 50.0, 9.0, -1.0, 5.0, 101.0, -1.0, 10.0]);
+        let found =
+            levels(&settings(0.0, 0), &[50.0, 90.0, 90.1, 101.0, 95.0, 50.0, 9.0, -1.0, 5.0, 101.0, -1.0, 10.0]);
         let expected = [None, None, Some(High), Some(HighHigh), Some(High), None, Some(Low), Some(LowLow), Some(Low)];
         assert_eq!(found[..9], expected);
         assert_eq!(found[9..], [Some(HighHigh), Some(LowLow), None]);
@@ -198,8 +200,7 @@ mod tests {
         use Level::{High, HighHigh, Low};
         let found = levels(&settings(2.0, 0), &[91.0, 89.0, 88.5, 88.0, 89.0, 101.0, 98.5, 98.0, 9.0, 11.9, 12.0]);
         let high = Some(High);
-        let expected =
-            [high, high, high, None, None, Some(HighHigh), Some(HighHigh), high, Some(Low), Some(Low), None];
+        let expected = [high, high, high, None, None, Some(HighHigh), Some(HighHigh), high, Some(Low), Some(Low), None];
         assert_eq!(found, expected);
     }
 

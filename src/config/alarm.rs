@@ -28,7 +28,8 @@ pub(super) fn limits(item: &Item<'_>, is_number: bool) -> Option<LimitSettings> 
         table.missing("high", "give at least one of high_high, high, low, low_low");
         return None;
     }
-    let given: Vec<(&str, f64)> = keys.iter().zip(limits).filter_map(|((key, _), limit)| Some((*key, limit?))).collect();
+    let given: Vec<(&str, f64)> =
+        keys.iter().zip(limits).filter_map(|((key, _), limit)| Some((*key, limit?))).collect();
     for pair in given.windows(2).filter(|pair| pair[0].1 >= pair[1].1) {
         item.fault(
             format!("{} = {} is not below {} = {}", pair[0].0, pair[0].1, pair[1].0, pair[1].1),

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::{
     Context,
     address::Template,
-    alarm,
-    equations, model_file,
+    alarm, equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
     optimize,

@@ -42,7 +42,14 @@ impl Ingest {
         output.events.push(Arc::new(event));
     }
 
-    pub(super) fn tell_connection(&mut self, plc: PlcId, at: Timestamp, is_there: bool, now: Timestamp, output: &mut Output) {
+    pub(super) fn tell_connection(
+        &mut self,
+        plc: PlcId,
+        at: Timestamp,
+        is_there: bool,
+        now: Timestamp,
+        output: &mut Output,
+    ) {
         let Some((config, link)) = self.links.get(plc.0 as usize) else { return };
         let known = self.is_connected[plc.0 as usize].replace(is_there);
         if known == Some(is_there) {

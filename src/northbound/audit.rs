@@ -119,16 +119,11 @@ impl Trail {
     }
 
     /// One value written by a client.
-    pub(super) async fn written(
-        &self,
-        user: &str,
-        node: &NodeId,
-        (old, new): (Value, Value),
-        status: StatusCode,
-    ) {
+    pub(super) async fn written(&self, user: &str, node: &NodeId, (old, new): (Value, Value), status: StatusCode) {
         info!(target: "audit", %node, user, %status, ?new, "written");
         let message = format!("{} was written by {user}: {status}", self.text(node));
-        let event = self.entry(EventType::AuditWriteUpdateEvent, node, (user, status), message)
+        let event = self
+            .entry(EventType::AuditWriteUpdateEvent, node, (user, status), message)
             .with("AttributeId", 13_u32)
             .with("OldValue", old)
             .with("NewValue", new);

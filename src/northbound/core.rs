@@ -17,9 +17,9 @@ use opcua::{
         },
     },
     types::{
-        AttributeId, DataValue, ExpandedNodeId, NodeId, NumericRange, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ObjectId, ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn, UAString,
-        VariableId, Variant,
+        AttributeId, DataValue, ExpandedNodeId, NodeId, NumericRange, ObjectId, ReadAnnotationDataDetails,
+        ReadAtTimeDetails, ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode,
+        TimestampsToReturn, UAString, VariableId, Variant,
     },
 };
 

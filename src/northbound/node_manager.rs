@@ -46,7 +46,13 @@ pub(super) struct SharedSpace {
 
 impl SharedSpace {
     pub(super) fn new(access: Arc<Access>, points: Points) -> Self {
-        Self { space: Arc::default(), access, places: Arc::default(), points: Arc::new(points), listeners: Arc::default() }
+        Self {
+            space: Arc::default(),
+            access,
+            places: Arc::default(),
+            points: Arc::new(points),
+            listeners: Arc::default(),
+        }
     }
 
     pub(super) fn get(&self) -> Option<&Arc<AddressSpace>> {

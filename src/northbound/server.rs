@@ -21,7 +21,7 @@ use super::{
     access::Access,
     certificates,
     core::{Decorate, server_values},
-    events::{EventTypesForUser, SharedTypes},
+    events::{self, EventTypesForUser, SharedTypes},
     history_read::{POINTS_MAX, Points},
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
@@ -136,21 +136,21 @@ impl Server {
             });
         let builder = with_endpoints(with_limits(builder), &policies);
         let (inner, handle) = builder.build().map_err(ServerError::Build)?;
+        *handle.info().type_loaders.write() = events::loaders();
         if config.trust_any_client {
             warn!("EVERY client certificate is trusted: for demonstrations only, never in a plant");
         }
         let space =
             shared.get().ok_or_else(|| ServerError::Build("the twins' node manager was not built".to_owned()))?;
         let subscriptions: &Arc<SubscriptionCache> = handle.subscriptions();
-        let publisher =
-            Publisher::new(
-                Arc::clone(space),
-                watches,
-                Arc::clone(subscriptions),
-                Arc::clone(shared.points()),
-                Arc::clone(shared.listeners()),
-                SharedTypes(Arc::clone(&handle.info().type_tree)),
-            );
+        let publisher = Publisher::new(
+            Arc::clone(space),
+            watches,
+            Arc::clone(subscriptions),
+            Arc::clone(shared.points()),
+            Arc::clone(shared.listeners()),
+            SharedTypes(Arc::clone(&handle.info().type_tree)),
+        );
         Ok(Self { inner, handle, listener, url, publisher })
     }
 

@@ -35,7 +35,9 @@ impl AddressSpace {
             (A::DisplayName, _) => LocalizedText::new("", &self.name(node).1).into(),
             (A::Description, _) => LocalizedText::new("", self.description(node)).into(),
             (A::WriteMask | A::UserWriteMask, _) => Variant::UInt32(0),
-            (A::EventNotifier, NodeClass::Object) => Variant::Byte(if self.notifier(node).is_some() { TELLS_EVENTS } else { 0 }),
+            (A::EventNotifier, NodeClass::Object) => {
+                Variant::Byte(if self.notifier(node).is_some() { TELLS_EVENTS } else { 0 })
+            }
             (A::IsAbstract, NodeClass::ObjectType) => Variant::Boolean(false),
             (A::Executable, NodeClass::Method) => Variant::Boolean(self.is_executable(node)),
             (A::UserExecutable, NodeClass::Method) => {

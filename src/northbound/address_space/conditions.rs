@@ -2,11 +2,7 @@
 
 use opcua::types::{ObjectTypeId, Variant};
 
-use super::{
-    AddressSpace, Owner, Part,
-    node::Member,
-    values::Figure,
-};
+use super::{AddressSpace, Owner, Part, node::Member, values::Figure};
 use crate::{
     event::{Event, EventType},
     northbound::events::{self, Field, FieldKind},
@@ -88,7 +84,9 @@ impl AddressSpace {
         let live = self.world.state.read(twin);
         let Some(condition) = live.conditions.get(c as usize) else { return Figure::good(Variant::Empty) };
         match (condition.last(), field.path) {
-            (Some(last), "EventId" | "Time" | "ReceiveTime") => Figure::good(events::field_value(self, last, field.path)),
+            (Some(last), "EventId" | "Time" | "ReceiveTime") => {
+                Figure::good(events::field_value(self, last, field.path))
+            }
             (None, "EventId" | "Time" | "ReceiveTime") => Figure::good(Variant::Empty),
             _ => {
                 let now: Event = condition.standing();

@@ -26,7 +26,7 @@ pub(super) use values::Extents;
 use conditions::ConditionTable;
 use node::Folder;
 
-use super::{World, aggregates, ids, signatures};
+use super::{World, aggregates, events::Clauses, ids, signatures};
 use crate::{
     aggregate::{Aggregate, Configuration},
     sample::TwinId,
@@ -61,6 +61,8 @@ pub(super) struct AddressSpace {
     aggregates: Box<[NodeId]>,
     /// NodeIds of the reference types, by [`Kind`].
     kinds: Box<[NodeId]>,
+    /// Where clauses of those who listen to events.
+    pub(super) clauses: Clauses,
 }
 
 /// What follows from a twin type, worked out once.
@@ -113,6 +115,7 @@ impl AddressSpace {
                 .map(|aggregate| aggregates::node_id(*aggregate, namespaces.types))
                 .collect(),
             kinds: kinds.collect(),
+            clauses: Clauses::default(),
             twins,
             world,
             namespaces,

@@ -226,15 +226,15 @@ impl AddressSpace {
                 Some(Reference::to(Kind::HasEventSource, Node::Plc(p)))
             }
             // What it watches: a variable of its own, or itself.
-            Node::Owner(owner @ Owner::Twin(_)) => (0..).zip(&self.table(owner).conditions).nth(i).map(|(c, condition)| {
-                match condition.of {
+            Node::Owner(owner @ Owner::Twin(_)) => {
+                (0..).zip(&self.table(owner).conditions).nth(i).map(|(c, condition)| match condition.of {
                     ConditionOf::Limits(v) => {
                         let v = u32::try_from(v).unwrap_or(u32::MAX);
                         Reference::to(Kind::HasEventSource, Node::Part(owner, Part::Live(Live::Variable(v))))
                     }
                     ConditionOf::Drift => Reference::to(Kind::HasCondition, Node::Part(owner, Part::Condition(c))),
-                }
-            }),
+                })
+            }
             Node::Part(owner, Part::Folder(folder)) => self
                 .in_folder(owner, folder)
                 .get(i)
@@ -269,10 +269,9 @@ impl AddressSpace {
             Node::Twins | Node::Connections | Node::History | Node::Plc(_) | Node::Owner(_) => Kind::Organizes,
             Node::Part(_, Part::HaConfiguration(_)) => Kind::HasHistoricalConfiguration,
             Node::Part(_, Part::VariableStatistics(_)) => Kind::HasStatisticComponent,
-            Node::Part(
-                _,
-                Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..),
-            ) => Kind::HasProperty,
+            Node::Part(_, Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..)) => {
+                Kind::HasProperty
+            }
             _ if self.member(node).is_some_and(|member| member.property) => Kind::HasProperty,
             _ => Kind::HasComponent,
         }
@@ -296,8 +295,7 @@ impl AddressSpace {
                 _,
                 Part::Live(_) | Part::InputArguments(_) | Part::OutputArguments(_) | Part::ConditionArguments(..)
             )
-        )
-            || self.member(node).is_some()
+        ) || self.member(node).is_some()
     }
 
     fn type_definition(&self, node: Node) -> Option<Target> {

@@ -8,8 +8,8 @@ use opcua::types::{Identifier, NodeId};
 use super::{
     AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
     node::{
-        Aggregation, Archive, ConditionMethod, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Rolling,
-        Statistic, Store,
+        Aggregation, Archive, ConditionMethod, FitMember, Link, ModelMember, ParameterMember, ProgramMember,
+        ResultMember, Rolling, Statistic, Store,
     },
 };
 use crate::{

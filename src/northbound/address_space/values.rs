@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     aggregate::Configuration,
-    northbound::{signatures::{self, ArgDef}, units::engineering_units},
+    northbound::{
+        signatures::{self, ArgDef},
+        units::engineering_units,
+    },
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
     southbound::{LinkState, NodeAddress, PlcId},

@@ -194,7 +194,8 @@ impl Listeners {
     }
 
     fn overflow(&self, now: Timestamp) -> Event {
-        let message = "Events came faster than they were fetched: the oldest that waited were dropped; history has them";
+        let message =
+            "Events came faster than they were fetched: the oldest that waited were dropped; history has them";
         let event = Event::new(EventType::EventQueueOverflowEvent, Source::default(), now, 500, message);
         Event { id: self.number(now), ..event }
     }

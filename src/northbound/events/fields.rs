@@ -8,7 +8,10 @@ use opcua::{
     },
 };
 
-use super::table;
+use super::{
+    table,
+    where_clause::{Asked, Field},
+};
 use crate::{
     event::{Event, Source},
     northbound::{
@@ -30,7 +33,13 @@ pub(in crate::northbound) struct Told<'a> {
 
 impl<'a> Told<'a> {
     pub(in crate::northbound) fn new(space: &'a AddressSpace, event: &'a Event, types: &'a dyn TypeTree) -> Self {
-        Self { space, event, types, kind: ids::event_type(event.kind, space.namespaces.types), time: ua::date_time(event.time) }
+        Self {
+            space,
+            event,
+            types,
+            kind: ids::event_type(event.kind, space.namespaces.types),
+            time: ua::date_time(event.time),
+        }
     }
 
     /// Null where the event has no such field.
@@ -67,7 +76,8 @@ pub(in crate::northbound) fn field_value(space: &AddressSpace, event: &Event, na
 
 /// A field's value; a text stands for a NodeId where the table says so.
 fn variant(space: &AddressSpace, name: &str, value: &Value) -> Variant {
-    let is_node = name == "ConditionId" || table::field(name).is_some_and(|field| field.data_type == opcua::types::DataTypeId::NodeId);
+    let is_node = name == "ConditionId"
+        || table::field(name).is_some_and(|field| field.data_type == opcua::types::DataTypeId::NodeId);
     match value {
         Value::String(text) if is_node => node_id(space, text).into(),
         value => ua::variant(value),
@@ -94,12 +104,27 @@ pub(in crate::northbound) fn source_node(space: &AddressSpace, source: &Source) 
 
 impl EventField for Told<'_> {
     fn get_value(&self, attribute: AttributeId, index_range: &NumericRange, path: &[QualifiedName]) -> Variant {
-        match attribute {
+        if let [name] = path
+            && let Some(clause) = self.space.clauses.of(name.name.as_ref())
+        {
+            return clause.wants(self).into();
+        }
+        match (attribute, path) {
             // ConditionId is the NodeId attribute of the condition itself (OPC 10000-9 §5.5.2).
-            AttributeId::NodeId if path.is_empty() => field_value(self.space, self.event, "ConditionId"),
-            AttributeId::Value => range::part(self.value(path), index_range).unwrap_or(Variant::Empty),
+            (AttributeId::NodeId, []) => field_value(self.space, self.event, "ConditionId"),
+            (AttributeId::Value, _) => range::part(self.value(path), index_range).unwrap_or(Variant::Empty),
             _ => Variant::Empty,
         }
+    }
+}
+
+impl Asked for Told<'_> {
+    fn field(&self, field: &Field) -> Variant {
+        self.get_field(&field.of_type, field.attribute, &field.range, &field.path)
+    }
+
+    fn is_of_type(&self, of_type: &NodeId) -> bool {
+        self.types.is_subtype_of(&self.kind, of_type)
     }
 }
 
