@@ -32,3 +32,9 @@ async def status_of(awaitable):
     except ua.UaStatusCodeError as error:
         return error.code
     return 0
+
+
+async def refusal_of(awaitable):
+    """The same by its name; None when it isn't refused."""
+    code = await status_of(awaitable)
+    return ua.status_codes.get_name_and_doc(code)[0] if code else None
