@@ -1,5 +1,6 @@
 //! Live figures of a numeric variable over a rolling window. Functions of what is fed in: no clock, no I/O.
 
+pub mod control;
 pub mod correlation;
 mod rolling;
 

@@ -3,6 +3,7 @@
 // `allow-unwrap-in-tests` covers test functions, not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod control;
 mod coverage;
 mod diagnostics;
 mod exact;
