@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod correlation;
+pub mod drift;
 mod rolling;
 
 pub use rolling::Rolling;

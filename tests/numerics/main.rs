@@ -6,6 +6,7 @@
 mod control;
 mod coverage;
 mod diagnostics;
+mod drift;
 mod exact;
 mod experiments;
 mod honesty;
