@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod control;
+mod correlation;
 mod coverage;
 mod diagnostics;
 mod drift;
