@@ -55,7 +55,8 @@ pub struct Summary {
     pub percentiles: [f64; 3],
     /// Least squares over SourceTimestamp, unit/s; NaN below two samples.
     pub slope: f64,
-    /// Two-sided, of a slope of zero, by Student t with N − 2 degrees of freedom (as `scipy.stats.linregress`); NaN below three.
+    /// Two-sided, of a slope of zero, by Student t with N − 2 degrees of freedom (as `scipy.stats.linregress`); NaN below three, and
+    /// where all values are alike.
     pub slope_p_value: f64,
     /// √N·M₃/M₂^1.5, biased (as `scipy.stats.skew`); NaN where all values are alike.
     pub skewness: f64,

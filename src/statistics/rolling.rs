@@ -425,15 +425,16 @@ impl Panes {
     }
 }
 
-/// Two-sided, of r = 0.
+/// Two-sided, of r = 0; NaN where all values are alike.
 fn p_value(xy: f64, xx: f64, yy: f64, freedom: f64) -> f64 {
-    let r = if xx > 0.0 && yy > 0.0 { (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0) } else { 0.0 };
+    let r = (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0);
     let t = r.abs() * (freedom / ((1.0 - r) * (1.0 + r))).sqrt();
     if t.is_infinite() {
         return 0.0;
     }
-    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| 2.0 * student.sf(t))
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| if t.is_nan() { t } else { 2.0 * student.sf(t) })
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -98,8 +98,13 @@ async def figures(client, path):
 
 async def window_of(client, variable, said):
     """The stored samples that the figures say they are of; None where Bad."""
-    stored = await history(await by_id(client, TWINS, variable), said["StartTime"], said["EndTime"] + TICK)
-    return [(sample.source, sample.value if sample.status >> 30 == 0 else None) for sample in stored]
+    node = await by_id(client, TWINS, variable)
+
+    async def all_stored():
+        stored = await history(node, said["StartTime"], said["EndTime"] + TICK)
+        return stored if stored and stored[-1].source == said["EndTime"] else None
+    stored = await eventually(all_stored, 10)
+    return [(sample.source, sample.value if sample.status >> 30 < 2 else None) for sample in stored]
 
 
 def expected(samples, stepped, limits):
