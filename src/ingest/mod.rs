@@ -3,10 +3,12 @@
 //!
 //! Full: awaits (backpressure up to the sources, which drop and count). Ends when its input closes.
 
+mod counting;
 mod gap;
 mod live_model;
 mod task;
 
+pub use counting::{Refill, Refilled, Refills};
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
 
@@ -23,6 +25,7 @@ use crate::{
     time::Timestamp,
     twin::{Facet, FitState, InForce, LastFit, TwinState},
 };
+use counting::Counting;
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
 
@@ -80,7 +83,19 @@ pub enum Command {
         sample: Sample,
     },
     /// Empty the windows of a twin's statistics.
-    ResetStatistics(TwinId),
+    ResetStatistics {
+        /// Whose.
+        twin: TwinId,
+        /// Told that it is done.
+        reply: oneshot::Sender<()>,
+    },
+    /// What history gave of a window that [`Output::refills`] asked for; `None`: it could not be read.
+    Refilled {
+        /// Which.
+        refill: Refill,
+        /// The window.
+        refilled: Option<Box<Refilled>>,
+    },
 }
 
 /// What a step of the stage produced.
@@ -94,6 +109,8 @@ pub struct Output {
     pub programs: Vec<(TwinId, Program)>,
     /// Twins whose live model should be started from history.
     pub warm_starts: Vec<TwinId>,
+    /// Windows that should be filled from history.
+    pub refills: Vec<Refills>,
 }
 
 /// What stood in history when the program started.
@@ -109,6 +126,7 @@ pub struct Ingest {
     /// Working memory of the simulations, by twin type.
     tools: Vec<Option<Tools>>,
     gaps: Gaps,
+    counting: Counting,
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
     /// Samples of the step at hand, before they become one history message.
@@ -154,6 +172,7 @@ impl Ingest {
             models,
             tools,
             gaps: Gaps::default(),
+            counting: Counting::new(&configured),
             by_plc,
             store: Vec::new(),
             settled: Timestamp::NULL,
@@ -178,8 +197,12 @@ impl Ingest {
                 );
             }
         }
-        for twin in self.state.configured().ids() {
+        let configured = Arc::clone(self.state.configured());
+        for twin in configured.ids() {
             self.record_parameters(twin, now, |_| true, output);
+            for v in 0..configured.type_of(twin).variables.len() {
+                self.counting.schedule(&configured, configured.series(twin, Facet::Variable(v)), now);
+            }
         }
         self.flush_store(output);
     }
@@ -236,9 +259,12 @@ impl Ingest {
                 let series = self.state.configured().series(twin, Facet::Variable(variable));
                 self.on_samples(now, vec![(series, sample)], output);
             }
-            Command::ResetStatistics(twin) => {
-                self.state.write(twin).statistics.iter_mut().flatten().for_each(crate::statistics::Rolling::reset);
+            Command::ResetStatistics { twin, reply } => {
+                let configured = Arc::clone(self.state.configured());
+                self.counting.reset(&configured, twin, &mut self.state.write(twin), now);
+                let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
+            Command::Refilled { refill, refilled } => self.on_refilled(refill, refilled),
         }
         self.flush_store(output);
     }
@@ -254,7 +280,28 @@ impl Ingest {
                 output.warm_starts.push(TwinId(u32::try_from(index).unwrap_or(u32::MAX)));
             }
         }
+        let refills = self.counting.begin(self.state.configured(), now);
+        if !refills.is_empty() {
+            let (reply, stored) = oneshot::channel();
+            output.history.push(HistoryMessage::Flush(reply));
+            output.refills.push(Refills { of: refills, stored });
+        }
         output.history.push(HistoryMessage::Tick(self.settled));
+    }
+
+    /// Nobody takes these: their windows go on with what comes.
+    pub fn give_up(&mut self, refills: &Refills) {
+        self.counting.give_up(self.state.configured(), &refills.of);
+    }
+
+    fn on_refilled(&mut self, refill: Refill, refilled: Option<Box<Refilled>>) {
+        let configured = Arc::clone(self.state.configured());
+        match refilled {
+            Some(refilled) => {
+                self.counting.fill(&configured, refill, *refilled, &mut self.state.write(refill.twin));
+            }
+            None => self.counting.give_up(&configured, &[refill]),
+        }
     }
 
     fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
@@ -297,7 +344,12 @@ impl Ingest {
             // Our clock may have been set back since the gap began: its end comes after its begin all the same.
             let vouched = if sample.server_timestamp > gap.marker { sample.server_timestamp } else { received };
             let vouched = vouched.max(gap.marker + Duration::from_nanos(100));
-            self.keep(series, Sample { source_timestamp: vouched, ..sample.clone() });
+            let vouched = Sample { source_timestamp: vouched, ..sample.clone() };
+            if let (twin, Facet::Variable(variable)) = self.state.configured().locate(series) {
+                let (configured, mut live) = (self.state.configured(), self.state.write(twin));
+                self.counting.on_sample(configured, (twin, variable), &mut live, &vouched);
+            }
+            self.keep(series, vouched);
         }
         self.gaps.live_again(series);
     }
@@ -317,6 +369,7 @@ impl Ingest {
         if let Some(model) = &mut self.models[twin.index()] {
             model.schedule_warm_start(now + WARM_START_AFTER);
         }
+        self.counting.schedule(self.state.configured(), series, now + WARM_START_AFTER);
     }
 
     fn filter(&mut self, series: SeriesId, sample: Sample) -> Sample {
@@ -340,18 +393,16 @@ impl Ingest {
             let server = sample.server_timestamp;
             let is_set_back = !server.is_null() && server + STEP_BACK < current.server_timestamp;
             if !is_set_back {
-                return; // late: history has it, the present goes on
+                // History has it, the present goes on; statistics take it in from there.
+                self.counting.came_late(&configured, series, received + WARM_START_AFTER);
+                return;
             }
+            self.counting.cancel(series);
             if let Some(rolling) = &mut live.statistics[variable] {
-                rolling.reset();
+                rolling.restart(sample.source_timestamp);
             }
         }
-        if let Some(rolling) = &mut live.statistics[variable] {
-            match sample.usable() {
-                Some(y) => rolling.add(sample.source_timestamp, y),
-                None => rolling.interrupt(),
-            }
-        }
+        self.counting.on_sample(&configured, (twin, variable), &mut live, &sample);
         live.set_sample(twin_type, facet, sample.clone());
         output.changed.push(series);
         let tools = &mut self.tools[configured.twin(twin).type_index];

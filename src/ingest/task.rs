@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TrySendError},
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Command, Ingest, Output, StoredUntil};
+use super::{Command, Ingest, Output, Refills, StoredUntil};
 use crate::{
     history::writer::HistoryMessage,
     program::Program,
@@ -37,6 +37,8 @@ pub struct Channels {
     pub changed: mpsc::Sender<Changes>,
     /// To the jobs. Full: dropped, a model then goes on from where it is.
     pub warm_starts: mpsc::Sender<TwinId>,
+    /// To the jobs. Full: dropped, the windows then go on with what comes.
+    pub refills: mpsc::Sender<Refills>,
 }
 
 /// Events taken per turn before anything else gets a look in.
@@ -53,6 +55,11 @@ pub async fn run(mut ingest: Ingest, mut channels: Channels, clock: Arc<dyn Cloc
     loop {
         if hand_on(&channels, &mut output).await.is_err() {
             return; // the writer has gone: app sees it end and says so
+        }
+        for refills in output.refills.drain(..) {
+            if let Err(TrySendError::Full(refills) | TrySendError::Closed(refills)) = channels.refills.try_send(refills) {
+                ingest.give_up(&refills);
+            }
         }
         tokio::select! {
             taken = channels.events.recv_many(&mut events, EVENTS_MAX) => {

@@ -5,6 +5,7 @@ mod experiment;
 mod fit_job;
 mod prediction;
 mod program;
+mod refill;
 mod setpoints;
 
 use std::{
@@ -318,14 +319,6 @@ impl Jobs {
             })
         })
         .await
-    }
-
-    /// Empties the windows of a twin's statistics.
-    ///
-    /// # Errors
-    /// Only while the program stops.
-    pub async fn reset_statistics(&self, twin: TwinId) -> Result<(), CallError> {
-        self.command(Command::ResetStatistics(twin)).await
     }
 
     /// A client's write to an internal variable: becomes its next sample.

@@ -30,5 +30,6 @@ mod prediction;
 mod profile;
 mod sensitivity;
 mod setpoints;
+mod statistics;
 mod stiff;
 mod support;
