@@ -38,6 +38,8 @@ const COMMANDS: usize = 64;
 const HISTORY: usize = 256;
 const CHANGED: usize = 256;
 const WARM_STARTS: usize = 1024;
+const DRIFT: usize = 16_384;
+const REFILLS: usize = 64;
 /// Values of one burst are pushed to subscribers together.
 const PUBLISH_EVERY: Duration = Duration::from_millis(5);
 /// Samples per series that a store in memory keeps.
@@ -90,6 +92,8 @@ pub struct App {
     ingest_channels: ingest::Channels,
     changed: mpsc::Receiver<ingest::Changes>,
     warm_starts: mpsc::Receiver<TwinId>,
+    refills: mpsc::Receiver<ingest::Refills>,
+    drift: mpsc::Receiver<ingest::DriftChore>,
     events: mpsc::Sender<Event>,
     clock: Arc<dyn Clock>,
     pki_dir: std::path::PathBuf,
@@ -114,6 +118,8 @@ impl App {
         let (commands_tx, commands_rx) = mpsc::channel(COMMANDS);
         let (changed_tx, changed_rx) = mpsc::channel(CHANGED);
         let (warm_tx, warm_rx) = mpsc::channel(WARM_STARTS);
+        let (refills_tx, refills_rx) = mpsc::channel(REFILLS);
+        let (drift_tx, drift_rx) = mpsc::channel(DRIFT);
         let (revisions, restored) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
         let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
@@ -146,6 +152,8 @@ impl App {
             history: history_tx,
             changed: changed_tx,
             warm_starts: warm_tx,
+            refills: refills_tx,
+            drift: drift_tx,
         };
         Ok(Self {
             state,
@@ -161,6 +169,8 @@ impl App {
             ingest_channels,
             changed: changed_rx,
             warm_starts: warm_rx,
+            refills: refills_rx,
+            drift: drift_rx,
             events: events_tx,
             clock,
             pki_dir,
@@ -240,6 +250,8 @@ impl App {
         let publisher = self.server.publisher();
         stages.spawn(publish(self.changed, publisher, Arc::clone(&self.clock)));
         stages.spawn(start_models(self.warm_starts, Arc::clone(&self.jobs)));
+        stages.spawn(refill(self.refills, Arc::clone(&self.jobs)));
+        stages.spawn(attend_drift(self.drift, Arc::clone(&self.jobs)));
         let server = tokio::task::JoinSet::from_iter([self.server.run(serving.clone())]);
 
         let ended = tokio::select! {
@@ -319,6 +331,20 @@ async fn start_models(mut twins: mpsc::Receiver<TwinId>, jobs: Arc<Jobs>) -> &'s
         jobs.warm_start(twin).await;
     }
     "models"
+}
+
+async fn refill(mut refills: mpsc::Receiver<ingest::Refills>, jobs: Arc<Jobs>) -> &'static str {
+    while let Some(refills) = refills.recv().await {
+        jobs.refill(refills).await;
+    }
+    "statistics"
+}
+
+async fn attend_drift(mut chores: mpsc::Receiver<ingest::DriftChore>, jobs: Arc<Jobs>) -> &'static str {
+    while let Some(chore) = chores.recv().await {
+        jobs.drift(chore).await;
+    }
+    "drift"
 }
 
 /// What each PLC is asked to watch.

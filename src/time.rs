@@ -14,7 +14,7 @@ const TICKS_PER_SECOND: i64 = 10_000_000;
 const UNIX_EPOCH_S: i64 = 11_644_473_600;
 
 /// An instant, in ticks of 100 ns since 1601-01-01 UTC. Zero is OPC UA's null DateTime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

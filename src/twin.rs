@@ -11,14 +11,14 @@ use crate::{
     alarm::{Condition, ConditionKind, LimitSettings, limit_fields},
     event::{EventType, Source},
     fit::FitReport,
-    model::Model,
+    model::{Expression, Model},
     optimize::{Keep, Move},
     preprocess::FilterSpec,
     program::Program,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     simulate,
     southbound::{NodeAddress, PlcId},
-    statistics::{Rolling, Window},
+    statistics::{drift::Design, Rolling, Settings, Window},
     time::Timestamp,
 };
 
@@ -129,9 +129,74 @@ pub struct Variable {
     pub states: Vec<String>,
     /// Limits whose crossing is an alarm.
     pub alarm: Option<LimitSettings>,
+    /// What its statistics are of.
+    pub statistics: StatisticsSettings,
+}
+
+/// What statistics are of: `[twin_type.T.statistics]`, and `statistics` of a variable, which has the type's where it says
+/// nothing.
+#[derive(Clone, Debug)]
+pub struct StatisticsSettings {
+    /// How far back they reach.
+    pub window: Window,
+    /// Whether a sample whose quality is Uncertain counts; a Bad one never does.
+    pub uncertain: bool,
+    /// Only samples for which this holds; over the variables' names.
+    pub when: Option<Expression>,
+    /// The variable whose change begins a new collection, by index.
+    pub lot: Option<usize>,
+    /// The period that control limits come from; `None`: the window.
+    pub reference: Option<(Timestamp, Timestamp)>,
+}
+
+impl Default for StatisticsSettings {
+    fn default() -> Self {
+        Self { window: Window::default(), uncertain: true, when: None, lot: None, reference: None }
+    }
+}
+
+impl StatisticsSettings {
+    /// The sample's number, if its quality lets it count.
+    #[must_use]
+    pub fn usable(&self, sample: &Sample) -> Option<f64> {
+        sample.usable().filter(|_| self.uncertain || !sample.status.is_uncertain())
+    }
 }
 
 impl Variable {
+    /// Whether it has states: a Boolean, or an integer whose states have names.
+    #[must_use]
+    pub fn is_discrete(&self) -> bool {
+        self.states_len() > 0
+    }
+
+    /// How many states it has; 0: it is not discrete.
+    #[must_use]
+    pub fn states_len(&self) -> usize {
+        match self.data_type {
+            _ if self.array => 0,
+            DataType::Boolean => 2,
+            _ => self.states.len(),
+        }
+    }
+
+    /// Whether there are statistics of it.
+    #[must_use]
+    pub fn has_statistics(&self) -> bool {
+        self.is_numeric() || self.is_discrete()
+    }
+
+    /// Its empty window.
+    #[must_use]
+    pub fn rolling(&self) -> Rolling {
+        Rolling::new(Settings {
+            window: self.statistics.window,
+            stepped: self.stepped,
+            numeric: self.is_numeric(),
+            states: self.states_len(),
+        })
+    }
+
     /// Whether statistics and models can use it.
     #[must_use]
     pub const fn is_numeric(&self) -> bool {
@@ -147,7 +212,7 @@ pub struct FitSettings {
     /// Stretches that it takes instead, in their order; empty: `window`.
     pub windows: Vec<(Timestamp, Timestamp)>,
     /// Only samples for which this holds; over the variables' names.
-    pub when: Option<crate::model::Expression>,
+    pub when: Option<Expression>,
     /// Whether a better fit is put in force by itself.
     pub activate: Activation,
     /// Whether one that an operator asked for is.
@@ -221,7 +286,9 @@ pub struct OptimizeSettings {
 /// `[twin_type.T.drift]`: how the residuals are watched.
 #[derive(Clone, Copy, Debug)]
 pub struct DriftSettings {
-    /// How often the alarm may come without a cause, on average.
+    /// The test, as sharp as the stated rate of false alarms lets it be; for each output.
+    pub design: Design,
+    /// How often the alarm may come without a cause, on average, from all outputs together.
     pub false_alarms_per_year: f64,
     /// 1 to 1000.
     pub severity: u16,
@@ -264,8 +331,8 @@ pub struct TwinType {
     pub model: Option<TwinModel>,
     /// Its set-points; `None`: nothing may be moved.
     pub optimize: Option<OptimizeSettings>,
-    /// Of the rolling statistics.
-    pub window: Window,
+    /// Of its variables' statistics, where they say nothing else.
+    pub statistics: StatisticsSettings,
     /// How its residuals are watched; `None`: they are not.
     pub drift: Option<DriftSettings>,
 }
@@ -575,8 +642,10 @@ impl FitState {
 pub struct TwinLive {
     /// Latest sample per series of the twin, in facet order.
     samples: Box<[Sample]>,
-    /// Per variable; `None`: not numeric.
+    /// Per variable; `None`: neither numeric nor discrete.
     pub statistics: Box<[Option<Rolling>]>,
+    /// When their collection began: at the last reset, at the lot's begin, or as far back as history filled them.
+    pub statistics_since: Timestamp,
     /// Of the parameters in force; 1 is the config's.
     pub revision: u32,
     /// Parameters in force, by parameter.
@@ -657,10 +726,11 @@ impl TwinLive {
             samples[twin_type.facet_index(Facet::Parameter(p))] =
                 Sample { value: Value::Double(*value), ..Sample::good(now, *value) };
         }
-        let rolling = |v: &Variable| v.is_numeric().then(|| Rolling::new(twin_type.window, v.stepped));
+        let rolling = |v: &Variable| v.has_statistics().then(|| v.rolling());
         Self {
             samples: samples.into(),
             statistics: twin_type.variables.iter().map(rolling).collect(),
+            statistics_since: now,
             revision: 1,
             parameters: twin.parameters.clone().into(),
             basis: None,

@@ -177,6 +177,11 @@ impl Condition {
         true
     }
 
+    /// What the next event of it says.
+    pub fn say(&mut self, message: String) {
+        self.message = message;
+    }
+
     /// The quality of what it looks at changes; the state stays as it is while nothing better is known.
     pub fn set_quality(&mut self, at: Timestamp, quality: StatusCode) -> bool {
         let is_told = self.enabled.value && self.quality.value != quality && self.retain();

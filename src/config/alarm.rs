@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::raw::{Item, Table};
 use crate::{
     alarm::{Level, LimitSettings},
+    statistics::drift::{Design, Settings},
     twin::{DriftSettings, RefitSettings, TwinModel},
 };
 
@@ -44,13 +45,38 @@ pub(super) fn limits(item: &Item<'_>, is_number: bool) -> Option<LimitSettings> 
 pub(super) fn drift(item: &Item<'_>, model: Option<&TwinModel>, model_faulty: bool) -> Option<DriftSettings> {
     let table = item.table()?;
     let false_alarms_per_year = table.get("false_alarms_per_year").and_then(|item| item.positive()).unwrap_or(1.0);
+    let block = table.get("block").and_then(|item| item.period()).unwrap_or(Duration::from_secs(60));
+    let learn = table.get("learn").and_then(|item| item.period()).unwrap_or(60 * block);
     let severity = severity(&table);
     let refit = table.table("refit").and_then(|table| refit(&table, model));
     table.finish();
     if model.is_none() && !model_faulty {
         item.fault_at_key("the type has no model to drift from", "add a model, or remove this");
     }
-    model.map(|_| DriftSettings { false_alarms_per_year, severity, refit })
+    let outputs = u32::try_from(model?.outputs.len()).unwrap_or(u32::MAX).max(1);
+    let blocks = (learn.as_secs_f64() / block.as_secs_f64()).round();
+    let settings = Settings {
+        false_alarms_per_year: false_alarms_per_year / f64::from(outputs),
+        block_s: block.as_secs_f64(),
+        learn_blocks: whole(blocks, 20.0..=10_000.0).unwrap_or_else(|| {
+            item.fault(format!("{blocks} blocks to learn from"), "let learn be 20 to 10,000 times as long as block");
+            60
+        }),
+        ..Settings::default()
+    };
+    let design = Design::new(settings);
+    if design.is_none() {
+        item.fault(
+            format!("there is no test of blocks of {block:?} with {false_alarms_per_year} false alarms a year"),
+            "change false_alarms_per_year or block: from one in a thousand years to one in a few blocks",
+        );
+    }
+    Some(DriftSettings { design: design?, false_alarms_per_year, severity, refit })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range")]
+fn whole(x: f64, allowed: std::ops::RangeInclusive<f64>) -> Option<u32> {
+    allowed.contains(&x).then_some(x as u32)
 }
 
 fn severity(table: &Table<'_>) -> u16 {

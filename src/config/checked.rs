@@ -8,13 +8,12 @@ use super::{
     alarm, equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
-    optimize,
+    optimize, statistics,
     raw::{Document, Item, Source, Table},
     variable,
 };
 use crate::{
     southbound::{PlcConfig, PlcId},
-    statistics::Window,
     twin::{Twin, TwinType, Twins, Variable},
 };
 
@@ -79,6 +78,7 @@ pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig])
 fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let mut variables = Vec::new();
     let mut sources = Vec::new();
+    let mut of_statistics = Vec::new();
     let entries = table.named("variable");
     let variables_before = NamesBefore::of("variable", &entries);
     for (name, item) in entries {
@@ -94,6 +94,7 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
         let draft = variable::variable(name, &table);
         variables.push(draft.variable);
         sources.push(draft.source);
+        of_statistics.push(draft.statistics);
     }
     if variables.is_empty() && !table.has("variable") {
         table.missing(
@@ -104,7 +105,7 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let model_item = table.get("model");
     let model = model_item.as_ref().and_then(|item| model(context, item, &variables));
     let model_faulty = model_item.is_some() && model.is_none();
-    let window = table.table("statistics").map_or_else(Window::default, |table| statistics(&table, &variables));
+    let statistics = statistics::of_type(table.table("statistics").as_ref(), &of_statistics, &mut variables);
     let optimize = table.get("optimize").and_then(|item| match &model {
         Some(spec) => optimize::settings(&item, spec, &variables),
         None if model_faulty => None, // what refers to it cannot be judged
@@ -118,7 +119,7 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     });
     let drift = table.get("drift").and_then(|item| alarm::drift(&item, model.as_ref(), model_faulty));
     let description = table.description();
-    let twin_type = TwinType { name: name.into(), description, variables, model, optimize, window, drift };
+    let twin_type = TwinType { name: name.into(), description, variables, model, optimize, statistics, drift };
     Draft { twin_type, sources, model_faulty, variables_before }
 }
 
@@ -147,32 +148,6 @@ fn model(context: &Context<'_>, item: &Item<'_>, variables: &[Variable]) -> Opti
     let document = Document::new(&file, &text);
     let tree = document.parse(context.sink)?;
     equations::model(&Table::root(Source { document: &document, sink: context.sink }, &tree, ""), variables)
-}
-
-/// `[….statistics]`.
-fn statistics(table: &Table<'_>, variables: &[Variable]) -> Window {
-    let window = table.get("window");
-    let values = table.get("window_values");
-    if let (Some(_), Some(values)) = (&window, &values) {
-        values.fault_at_key("the window already has a duration", "keep one of window and window_values");
-    }
-    if let Some(item) = table.get("correlate") {
-        for (name, item) in item.texts().unwrap_or_default() {
-            match variables.iter().find(|variable| variable.name == name) {
-                None => item.unknown("there is no variable", name, names(variables)),
-                Some(variable) if !variable.is_numeric() => {
-                    item.fault(format!("the variable `{name}` is no number"), "use a numeric one")
-                }
-                Some(_) => {}
-            }
-        }
-        item.without_effect("correlate");
-    }
-    table.finish();
-    let by_time = window.and_then(|item| item.period()).map(|window| Window::Duration(window.as_secs_f64()));
-    let by_values =
-        || values.and_then(|item| item.whole(2..=1_000_000)).and_then(|n| u32::try_from(n).ok()).map(Window::Values);
-    by_time.or_else(by_values).unwrap_or_default()
 }
 
 /// What twins refer to.

@@ -285,7 +285,8 @@ fn windows(item: &Item<'_>) -> Vec<(Timestamp, Timestamp)> {
     all
 }
 
-fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {
+/// An expression over names, as a condition.
+pub(super) fn condition(item: &Item<'_>, names: &[&str]) -> Option<Expression> {
     let show = |faults: Vec<ModelFault>| {
         for fault in faults {
             item.fault_inside(fault.offset, &fault.message, &fault.remedy);

@@ -14,6 +14,7 @@ mod names_before;
 mod optimize;
 mod raw;
 mod server;
+mod statistics;
 mod variable;
 
 use std::{

@@ -10,17 +10,19 @@ use super::{
 use crate::{
     aggregate,
     preprocess::{FilterSpec, OutOfRange},
-    twin::{DataType, Variable},
+    twin::{DataType, StatisticsSettings, Variable},
 };
 
 /// A variable, and where its samples come from, `{device}` still open.
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     pub(super) variable: Variable,
     pub(super) source: Option<Template>,
+    /// What it says of its statistics; read once all variables are known.
+    pub(super) statistics: Option<Item<'a>>,
 }
 
 /// Reads one variable; what is faulty has its default.
-pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
+pub(super) fn variable<'a>(name: &str, table: &Table<'a>) -> Draft<'a> {
     let source = source(table);
     let data_type = table.get("data_type").and_then(|item| item.choice(&DataType::ALL.map(|(t, name)| (name, t))));
     let data_type = data_type.unwrap_or(DataType::Double);
@@ -42,10 +44,12 @@ pub(super) fn variable(name: &str, table: &Table<'_>) -> Draft {
         writable: table.flag("writable", false),
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
         alarm: table.get("alarm").and_then(|item| alarm::limits(&item, data_type.is_numeric() && !array)),
+        statistics: StatisticsSettings::default(),
     };
+    let statistics = table.get("statistics");
     let _ = table.get("was"); // see `names_before`
     table.finish();
-    Draft { variable, source }
+    Draft { variable, source, statistics }
 }
 
 /// `source` or `path`, of a type's variable or of a twin's.

@@ -100,7 +100,11 @@ impl Ingest {
     /// A condition that is enabled says how things are now.
     fn look_again(&mut self, twin: TwinId, index: usize, now: Timestamp, output: &mut Output) {
         let configured = Arc::clone(self.state.configured());
-        let Some(ConditionOf::Limits(v)) = configured.type_of(twin).conditions().get(index).copied() else { return };
+        let v = match configured.type_of(twin).conditions().get(index) {
+            Some(ConditionOf::Limits(v)) => *v,
+            Some(ConditionOf::Drift) => return self.look_again_at_drift(twin, now, output),
+            None => return,
+        };
         let series = configured.series(twin, Facet::Variable(v));
         if let Some(limits) = self.limits.get_mut(&series) {
             limits.watch = LimitWatch::default();

@@ -4,14 +4,18 @@
 //! Full: awaits (backpressure up to the sources, which drop and count). Ends when its input closes.
 
 mod alarms;
+mod counting;
+mod drift;
 mod gap;
 mod live_model;
 mod task;
 mod tell;
 
+pub use counting::{Refill, Refilled, Refills};
+pub use drift::DriftChore;
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
-pub use tell::{doubles, strings};
+pub use tell::{doubles, strings, with_figures};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,9 +29,11 @@ use crate::{
     program::{Ask, Program, ProgramState},
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcConfig, PlcId, SharedLink},
+    statistics::drift::Drift,
     time::Timestamp,
     twin::{Facet, FitState, InForce, LastFit, TwinState},
 };
+use counting::Counting;
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
 
@@ -99,10 +105,29 @@ pub enum Command {
         /// Told what came of it.
         reply: oneshot::Sender<Result<(), StatusCode>>,
     },
+    /// Tests for drift that have gone through what history holds.
+    Learned {
+        /// Whose.
+        twin: TwinId,
+        /// By output.
+        tests: Box<[Drift]>,
+    },
     /// Something to tell that happened elsewhere.
     Tell(Box<event::Event>),
     /// Empty the windows of a twin's statistics.
-    ResetStatistics(TwinId),
+    ResetStatistics {
+        /// Whose.
+        twin: TwinId,
+        /// Told that it is done.
+        reply: oneshot::Sender<()>,
+    },
+    /// What history gave of a window that [`Output::refills`] asked for; `None`: it could not be read.
+    Refilled {
+        /// Which.
+        refill: Refill,
+        /// The window.
+        refilled: Option<Box<Refilled>>,
+    },
 }
 
 /// What a step of the stage produced.
@@ -118,6 +143,10 @@ pub struct Output {
     pub events: Vec<Arc<event::Event>>,
     /// Twins whose live model should be started from history.
     pub warm_starts: Vec<TwinId>,
+    /// Windows that should be filled from history.
+    pub refills: Vec<Refills>,
+    /// What drift asks for.
+    pub drift: Vec<DriftChore>,
 }
 
 /// What stood in history when the program started.
@@ -133,6 +162,7 @@ pub struct Ingest {
     /// Working memory of the simulations, by twin type.
     tools: Vec<Option<Tools>>,
     gaps: Gaps,
+    counting: Counting,
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
     /// Where the PLCs are, for what is told of them.
@@ -140,6 +170,8 @@ pub struct Ingest {
     /// Whether each PLC was last told to be there.
     is_connected: Vec<Option<bool>>,
     limits: HashMap<SeriesId, alarms::Limits>,
+    /// By twin; `None`: not watched.
+    drift: Vec<Option<Box<drift::Watched>>>,
     ids: EventIds,
     /// Samples of the step at hand, before they become one history message.
     store: Vec<(SeriesId, Sample)>,
@@ -180,11 +212,13 @@ impl Ingest {
         let tools = configured.types.iter().map(|t| t.model.as_ref().map(|spec| Tools::new(&spec.model))).collect();
         Self {
             limits: alarms::limits(&state),
+            drift: drift::watched(&state),
             state,
             chains,
             models,
             tools,
             gaps: Gaps::default(),
+            counting: Counting::new(&configured),
             by_plc,
             links: Arc::default(),
             is_connected: vec![None; plcs],
@@ -219,9 +253,14 @@ impl Ingest {
                 );
             }
         }
-        for twin in self.state.configured().ids() {
+        let configured = Arc::clone(self.state.configured());
+        for twin in configured.ids() {
             self.record_parameters(twin, now, |_| true, output);
+            for v in 0..configured.type_of(twin).variables.len() {
+                self.counting.schedule(&configured, configured.series(twin, Facet::Variable(v)), now);
+            }
         }
+        self.relearn(output);
         self.flush_store(output);
     }
 
@@ -286,10 +325,14 @@ impl Ingest {
             Command::Condition { twin, condition, ask, user, reply } => {
                 let _ = reply.send(self.ask_condition((twin, condition), ask, &user, now, output));
             }
+            Command::Learned { twin, tests } => self.learned(twin, tests, now, output),
             Command::Tell(event) => self.tell(*event, now, output),
-            Command::ResetStatistics(twin) => {
-                self.state.write(twin).statistics.iter_mut().flatten().for_each(crate::statistics::Rolling::reset);
+            Command::ResetStatistics { twin, reply } => {
+                let configured = Arc::clone(self.state.configured());
+                self.counting.reset(&configured, twin, &mut self.state.write(twin), now);
+                let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
+            Command::Refilled { refill, refilled } => self.on_refilled(refill, refilled),
         }
         self.flush_store(output);
     }
@@ -301,12 +344,34 @@ impl Ingest {
             self.settle(now);
         }
         self.watch_time(now, output);
+        self.ask_for_fits(now, output);
         for (index, model) in self.models.iter_mut().enumerate() {
             if model.as_mut().is_some_and(|model| model.warm_start_due(now)) {
                 output.warm_starts.push(TwinId(u32::try_from(index).unwrap_or(u32::MAX)));
             }
         }
+        let refills = self.counting.begin(self.state.configured(), now);
+        if !refills.is_empty() {
+            let (reply, stored) = oneshot::channel();
+            output.history.push(HistoryMessage::Flush(reply));
+            output.refills.push(Refills { of: refills, stored });
+        }
         output.history.push(HistoryMessage::Tick(self.settled));
+    }
+
+    /// Nobody takes these: their windows go on with what comes.
+    pub fn give_up(&mut self, refills: &Refills) {
+        self.counting.give_up(self.state.configured(), &refills.of);
+    }
+
+    fn on_refilled(&mut self, refill: Refill, refilled: Option<Box<Refilled>>) {
+        let configured = Arc::clone(self.state.configured());
+        match refilled {
+            Some(refilled) => {
+                self.counting.fill(&configured, refill, *refilled, &mut self.state.write(refill.twin));
+            }
+            None => self.counting.give_up(&configured, &[refill]),
+        }
     }
 
     fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
@@ -349,7 +414,12 @@ impl Ingest {
             // Our clock may have been set back since the gap began: its end comes after its begin all the same.
             let vouched = if sample.server_timestamp > gap.marker { sample.server_timestamp } else { received };
             let vouched = vouched.max(gap.marker + Duration::from_nanos(100));
-            self.keep(series, Sample { source_timestamp: vouched, ..sample.clone() });
+            let vouched = Sample { source_timestamp: vouched, ..sample.clone() };
+            if let (twin, Facet::Variable(variable)) = self.state.configured().locate(series) {
+                let (configured, mut live) = (self.state.configured(), self.state.write(twin));
+                self.counting.on_sample(configured, (twin, variable), &mut live, &vouched);
+            }
+            self.keep(series, vouched);
         }
         self.gaps.live_again(series);
     }
@@ -369,6 +439,7 @@ impl Ingest {
         if let Some(model) = &mut self.models[twin.index()] {
             model.schedule_warm_start(now + WARM_START_AFTER);
         }
+        self.counting.schedule(self.state.configured(), series, now + WARM_START_AFTER);
     }
 
     fn filter(&mut self, series: SeriesId, sample: Sample) -> Sample {
@@ -392,18 +463,16 @@ impl Ingest {
             let server = sample.server_timestamp;
             let is_set_back = !server.is_null() && server + STEP_BACK < current.server_timestamp;
             if !is_set_back {
-                return; // late: history has it, the present goes on
+                // History has it, the present goes on; statistics take it in from there.
+                self.counting.came_late(&configured, series, received + WARM_START_AFTER);
+                return;
             }
+            self.counting.cancel(series);
             if let Some(rolling) = &mut live.statistics[variable] {
-                rolling.reset();
+                rolling.restart(sample.source_timestamp);
             }
         }
-        if let Some(rolling) = &mut live.statistics[variable] {
-            match sample.usable() {
-                Some(y) => rolling.add(sample.source_timestamp, y),
-                None => rolling.interrupt(),
-            }
-        }
+        self.counting.on_sample(&configured, (twin, variable), &mut live, &sample);
         live.set_sample(twin_type, facet, sample.clone());
         output.changed.push(series);
         if twin_type.variables[variable].alarm.is_some() {
@@ -414,12 +483,18 @@ impl Ingest {
         let tools = &mut self.tools[configured.twin(twin).type_index];
         if let (Some(model), Some(spec), Some(tools)) = (&mut self.models[twin.index()], &twin_type.model, tools) {
             let produced = model.on_sample(tools, spec, &live.parameters, variable, &sample, received);
+            let mut residuals = Vec::new();
             for (facet, sample) in produced {
                 let series = configured.series(twin, facet);
                 live.set_sample(twin_type, facet, sample.clone());
                 output.changed.push(series);
+                if let (Facet::Residual(k), Some(_)) = (facet, &self.drift[twin.index()]) {
+                    residuals.push((k, sample.clone()));
+                }
                 self.store.push((series, sample));
             }
+            drop(live);
+            self.watch_residuals(twin, &residuals, received, output);
         }
     }
 
@@ -440,6 +515,8 @@ impl Ingest {
         }
         self.record_parameters(twin, now, |p| before[p].to_bits() != values[p].to_bits(), output);
         self.tell_revision(twin, (&before, previous), by, now, output);
+        let revision = self.state.read(twin).revision;
+        self.forget_drift(twin, revision, now, output);
     }
 
     /// The program is the fit, whoever began it: it runs with it and ends as it ends.

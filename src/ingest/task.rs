@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TrySendError},
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Command, Ingest, Output, StoredUntil};
+use super::{Command, DriftChore, Ingest, Output, Refills, StoredUntil};
 use crate::{
     event::Event,
     history::writer::HistoryMessage,
@@ -40,6 +40,10 @@ pub struct Channels {
     pub changed: mpsc::Sender<Changes>,
     /// To the jobs. Full: dropped, a model then goes on from where it is.
     pub warm_starts: mpsc::Sender<TwinId>,
+    /// To the jobs. Full: dropped, the windows then go on with what comes.
+    pub refills: mpsc::Sender<Refills>,
+    /// To the jobs. Full: dropped; a test then knows what comes only, a fit is asked for again.
+    pub drift: mpsc::Sender<DriftChore>,
 }
 
 /// Events taken per turn before anything else gets a look in.
@@ -56,6 +60,11 @@ pub async fn run(mut ingest: Ingest, mut channels: Channels, clock: Arc<dyn Cloc
     loop {
         if hand_on(&channels, &mut output).await.is_err() {
             return; // the writer has gone: app sees it end and says so
+        }
+        for refills in output.refills.drain(..) {
+            if let Err(TrySendError::Full(refills) | TrySendError::Closed(refills)) = channels.refills.try_send(refills) {
+                ingest.give_up(&refills);
+            }
         }
         tokio::select! {
             taken = channels.events.recv_many(&mut events, EVENTS_MAX) => {
@@ -85,6 +94,9 @@ async fn hand_on(channels: &Channels, output: &mut Output) -> Result<(), mpsc::e
     }
     for twin in output.warm_starts.drain(..) {
         let _ = channels.warm_starts.try_send(twin);
+    }
+    for chore in output.drift.drain(..) {
+        let _ = channels.drift.try_send(chore);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Ingest, Output};
 use crate::{
     event::{Event, EventType, Source},
+    fit::FitReport,
     program::{Program, ProgramState},
     sample::{Array, TwinId, Value},
     southbound::PlcId,
@@ -81,7 +82,8 @@ impl Ingest {
         };
         let source = Source::new(&self.state.configured().twin(twin).name);
         let event = Event::new(EventType::FitFinishedEvent, source, fit.finished_at, severity, fit.message.clone());
-        self.tell(with_figures(event, fit), now, output);
+        let event = with_figures(event, fit.state, fit.revision, fit.report.as_deref());
+        self.tell(event, now, output);
     }
 
     /// Parameters in force from now on: those that are others than before.
@@ -134,9 +136,10 @@ impl Ingest {
 }
 
 /// The figures of a fit as fields.
-pub(super) fn with_figures(event: Event, fit: &LastFit) -> Event {
-    let event = event.with("State", fit.state.as_str()).with("Revision", fit.revision);
-    let Some(report) = fit.report.as_deref() else { return event };
+#[must_use]
+pub fn with_figures(event: Event, state: FitState, revision: u32, report: Option<&FitReport>) -> Event {
+    let event = event.with("State", state.as_str()).with("Revision", revision);
+    let Some(report) = report else { return event };
     event
         .with("Names", strings(report.names.iter().map(String::as_str)))
         .with("Values", doubles(report.values.iter().copied()))

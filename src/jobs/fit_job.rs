@@ -29,6 +29,24 @@ const PROGRESS_EVERY_TICKS: u64 = 2_000_000;
 /// How often a fit that stands still looks whether it may go on.
 const SUSPENDED_LOOK: Duration = Duration::from_millis(50);
 
+/// What a fit that nobody asked for has to prove before it is put in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    /// The end of the window that is held out.
+    pub(super) held_out: Duration,
+    /// By which share the mean squared residual there must shrink.
+    pub(super) improve: f64,
+}
+
+/// How a fit does where data were held out.
+#[derive(Clone, Debug, Default)]
+struct HeldOut {
+    /// By which share the mean squared residual has shrunk; `None`: nothing was held out.
+    improvement: Option<f64>,
+    /// Why it is not good enough.
+    refused: Option<String>,
+}
+
 /// A fit that has its slot and its data.
 struct FitJob {
     twin: TwinId,
@@ -40,6 +58,7 @@ struct FitJob {
     by: String,
     /// Whether a better fit is put in force.
     activates: bool,
+    guard: Option<Guard>,
     cancel: Arc<AtomicBool>,
     _slot: OwnedSemaphorePermit,
 }
@@ -63,8 +82,12 @@ impl Jobs {
         times: (Timestamp, Timestamp),
         parameters: Vec<usize>,
         by: Caller<'_>,
+        guard: Option<Guard>,
     ) -> Result<oneshot::Receiver<FitOutcome>, CallError> {
-        let spec = self.model(twin)?;
+        let mut spec = self.model(twin)?;
+        if let Some(guard) = guard {
+            spec.fit.validate = Some(guard.held_out);
+        }
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         let slot = slot.map_err(|_| CallError::Unavailable("all fit slots are taken; try again later".into()))?;
         let fit = RunningFit::default();
@@ -89,6 +112,7 @@ impl Jobs {
             free,
             began: self.clock.now(),
             by: by.user.to_owned(),
+            guard,
             cancel,
             _slot: slot,
         };
@@ -130,11 +154,13 @@ impl FitJob {
             simulation: self.spec.solver,
             ..fit::FitOptions::default()
         };
+        let mut improvement = None;
         let (state, report, message) = match self.fit(jobs, (&fitted, &held_out), &options) {
             _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
-            Ok((report, worse)) => {
+            Ok((report, held_out)) => {
                 let report = Arc::new(report);
-                let message = self.judge(jobs, (theta, since), &report, worse);
+                improvement = held_out.improvement;
+                let message = self.judge(jobs, (theta, since), &report, held_out.refused);
                 (FitState::Completed, Some(report), message)
             }
             Err(error) => (FitState::Failed, None, error.to_string()),
@@ -143,7 +169,7 @@ impl FitJob {
         let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
         (last_fit.revision, last_fit.report) = (revision, report.clone());
         let _ = jobs.commands.blocking_send(Command::LastFit(self.twin, Box::new(last_fit)));
-        FitOutcome { state, revision, report, message }
+        FitOutcome { state, revision, report, improvement, message }
     }
 
     /// What is fitted, and what is held out if anything is. A run with no more measurements than are estimated of it alone says
@@ -164,13 +190,13 @@ impl FitJob {
         (first, self.recorded.last().map_or(Timestamp::NULL, |recorded| recorded.times.1))
     }
 
-    /// The fit, and why it does worse than the parameters in force on what was held out, if it does.
+    /// The fit, and how it does beside the parameters in force on what was held out.
     fn fit(
         &self,
         jobs: &Jobs,
         (fitted, held_out): (&[Experiment], &[Experiment]),
         options: &fit::FitOptions,
-    ) -> Result<(FitReport, Option<String>), fit::FitError> {
+    ) -> Result<(FitReport, HeldOut), fit::FitError> {
         let model = &self.spec.model;
         let told = AtomicI64::new(i64::MIN);
         let at_work = |fraction: f64| {
@@ -179,7 +205,7 @@ impl FitJob {
         };
         let report = fit::fit(model, fitted, options, &self.cancel, &at_work)?;
         if held_out.is_empty() {
-            return Ok((report, None));
+            return Ok((report, HeldOut::default()));
         }
         let validate = |theta: &[f64]| {
             let of = FitReport { theta: theta.to_vec(), ..report.clone() };
@@ -188,12 +214,17 @@ impl FitJob {
         let before = options.theta.as_deref().unwrap_or(&report.theta);
         let (new, old) = (validate(&report.theta)?, validate(before));
         // What cannot be simulated there at all is not better.
-        let is_worse = old.as_ref().is_ok_and(|old| new.cost > old.cost);
-        let says = || {
-            let before = old.map_or(f64::NAN, |old| old.rmse);
-            format!("worse where the data were held out: Rmse {:.4}, in force {before:.4}", new.rmse)
+        let Ok(old) = old else { return Ok((report, HeldOut::default())) };
+        let improvement = 1.0 - (new.rmse / old.rmse).powi(2);
+        let figures = || format!("where the data were held out: Rmse {:.4}, in force {:.4}", new.rmse, old.rmse);
+        let refused = match self.guard {
+            Some(guard) if improvement < guard.improve => {
+                Some(format!("too little better {}; {:.0} % must be gained", figures(), 100.0 * guard.improve))
+            }
+            None if new.cost > old.cost => Some(format!("worse {}", figures())),
+            _ => None,
         };
-        Ok((report, is_worse.then(says)))
+        Ok((report, HeldOut { improvement: Some(improvement), refused }))
     }
 
     /// Progress is only shown: what finds the stage's queue full is left out.

@@ -1,10 +1,12 @@
 //! What clients ask of a twin: fits, simulations, new parameters, correlation. Fits have bounded slots and run on threads of
 //! their own, never on a tokio worker; whatever changes a twin goes through the ingest stage, its only writer.
 
+mod drift;
 mod experiment;
 mod fit_job;
 mod prediction;
 mod program;
+mod refill;
 mod setpoints;
 
 use std::{
@@ -91,6 +93,8 @@ pub struct FitOutcome {
     pub revision: u32,
     /// Figures; `None` while running or when failed.
     pub report: Option<Arc<FitReport>>,
+    /// By which share the mean squared residual has shrunk where data were held out.
+    pub improvement: Option<f64>,
     /// For people.
     pub message: String,
 }
@@ -176,7 +180,7 @@ impl Jobs {
         wait: Duration,
         by: Caller<'_>,
     ) -> Result<FitOutcome, CallError> {
-        let answer = self.start_fit(twin, times, parameters, by).await?;
+        let answer = self.start_fit(twin, times, parameters, by, None).await?;
         match tokio::time::timeout(wait, answer).await {
             Ok(Ok(outcome)) => Ok(outcome),
             Ok(Err(_)) => Err(CallError::Internal("the fit ended without an answer".into())),
@@ -184,6 +188,7 @@ impl Jobs {
                 state: FitState::Running,
                 revision: self.state.read(twin).revision,
                 report: None,
+                improvement: None,
                 message: "still at work; the result will stand in Model.LastFit".into(),
             }),
         }
@@ -321,14 +326,6 @@ impl Jobs {
             })
         })
         .await
-    }
-
-    /// Empties the windows of a twin's statistics.
-    ///
-    /// # Errors
-    /// Only while the program stops.
-    pub async fn reset_statistics(&self, twin: TwinId) -> Result<(), CallError> {
-        self.command(Command::ResetStatistics(twin)).await
     }
 
     /// What a client asks of a condition.

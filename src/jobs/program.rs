@@ -30,7 +30,7 @@ impl Jobs {
                     return Err(refused());
                 }
                 let configured = (Timestamp::NULL, Timestamp::NULL);
-                self.start_fit(twin, configured, Vec::new(), by).await?;
+                self.start_fit(twin, configured, Vec::new(), by, None).await?;
                 // The ingest stage takes one after the other: once it has answered this, the program is Running, or was.
                 return self.standing_now(twin).await.map(drop);
             }

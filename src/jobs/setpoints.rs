@@ -268,7 +268,7 @@ impl Jobs {
         self.tell(event).await;
     }
 
-    fn name(&self, twin: TwinId) -> &str {
+    pub(super) fn name(&self, twin: TwinId) -> &str {
         &self.state.configured().twin(twin).name
     }
 }

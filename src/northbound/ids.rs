@@ -26,6 +26,8 @@ pub const TWIN_TYPE: u32 = 1000;
 pub const TWIN_STATISTICS_TYPE: u32 = 1010;
 /// ObjectType `VariableStatisticsType`.
 pub const VARIABLE_STATISTICS_TYPE: u32 = 1011;
+/// ObjectType `DiscreteStatisticsType`.
+pub const DISCRETE_STATISTICS_TYPE: u32 = 1012;
 /// ObjectType `TwinModelType`.
 pub const TWIN_MODEL_TYPE: u32 = 1020;
 /// ObjectType `FitResultType`.
@@ -174,6 +176,62 @@ pub const STATISTIC_TOTAL: u32 = 3026;
 pub const STATISTIC_VARIANCE_POPULATION: u32 = 3027;
 /// `VarianceSample` of `VariableStatisticsType`.
 pub const STATISTIC_VARIANCE_SAMPLE: u32 = 3028;
+/// `ControlLimitLower` of `VariableStatisticsType`.
+pub const STATISTIC_CONTROL_LIMIT_LOWER: u32 = 3029;
+/// `ControlLimitUpper` of `VariableStatisticsType`.
+pub const STATISTIC_CONTROL_LIMIT_UPPER: u32 = 3030;
+/// `Cp` of `VariableStatisticsType`.
+pub const STATISTIC_CP: u32 = 3031;
+/// `Cpk` of `VariableStatisticsType`.
+pub const STATISTIC_CPK: u32 = 3032;
+/// `EndTime` of `VariableStatisticsType`.
+pub const STATISTIC_END_TIME: u32 = 3033;
+/// `Kurtosis` of `VariableStatisticsType`.
+pub const STATISTIC_KURTOSIS: u32 = 3034;
+/// `Percentile05` of `VariableStatisticsType`.
+pub const STATISTIC_PERCENTILE05: u32 = 3035;
+/// `Percentile50` of `VariableStatisticsType`.
+pub const STATISTIC_PERCENTILE50: u32 = 3036;
+/// `Percentile95` of `VariableStatisticsType`.
+pub const STATISTIC_PERCENTILE95: u32 = 3037;
+/// `Pp` of `VariableStatisticsType`.
+pub const STATISTIC_PP: u32 = 3038;
+/// `Ppk` of `VariableStatisticsType`.
+pub const STATISTIC_PPK: u32 = 3039;
+/// `ResetCondition` of `VariableStatisticsType`.
+pub const STATISTIC_RESET_CONDITION: u32 = 3040;
+/// `Skewness` of `VariableStatisticsType`.
+pub const STATISTIC_SKEWNESS: u32 = 3041;
+/// `Slope` of `VariableStatisticsType`.
+pub const STATISTIC_SLOPE: u32 = 3042;
+/// `SlopePValue` of `VariableStatisticsType`.
+pub const STATISTIC_SLOPE_P_VALUE: u32 = 3043;
+/// `StartTime` of `VariableStatisticsType`.
+pub const STATISTIC_START_TIME: u32 = 3044;
+/// `TimeInState` of `VariableStatisticsType`.
+pub const STATISTIC_TIME_IN_STATE: u32 = 3045;
+/// `WindowDuration` of `VariableStatisticsType`.
+pub const STATISTIC_WINDOW_DURATION: u32 = 3046;
+/// `WindowNumberOfValues` of `VariableStatisticsType`.
+pub const STATISTIC_WINDOW_NUMBER_OF_VALUES: u32 = 3047;
+/// `ResetCondition` of `TwinStatisticsType`.
+pub const STATISTICS_RESET_CONDITION: u32 = 3060;
+/// `WindowNumberOfValues` of `TwinStatisticsType`.
+pub const STATISTICS_WINDOW_NUMBER_OF_VALUES: u32 = 3061;
+/// `<DiscreteVariable>` of `TwinStatisticsType`.
+pub const STATISTICS_DISCRETE_PLACEHOLDER: u32 = 3062;
+/// `Count` of `DiscreteStatisticsType`.
+pub const DISCRETE_COUNT: u32 = 3063;
+/// `ResetCondition` of `DiscreteStatisticsType`.
+pub const DISCRETE_RESET_CONDITION: u32 = 3064;
+/// `StartTime` of `DiscreteStatisticsType`.
+pub const DISCRETE_START_TIME: u32 = 3065;
+/// `TimeInState` of `DiscreteStatisticsType`.
+pub const DISCRETE_TIME_IN_STATE: u32 = 3066;
+/// `WindowDuration` of `DiscreteStatisticsType`.
+pub const DISCRETE_WINDOW_DURATION: u32 = 3067;
+/// `WindowNumberOfValues` of `DiscreteStatisticsType`.
+pub const DISCRETE_WINDOW_NUMBER_OF_VALUES: u32 = 3068;
 
 // Members of TwinModelType and FitResultType.
 
@@ -353,12 +411,16 @@ pub fn of_program(standard: u32) -> Option<u32> {
 
 /// ObjectType `IStatisticsType`.
 pub const IA_STATISTICS: u32 = 1011;
+/// ObjectType `IAggregateStatisticsType`.
+pub const IA_AGGREGATE_STATISTICS: u32 = 1012;
 /// ObjectType `IRollingStatisticsType`.
 pub const IA_ROLLING_STATISTICS: u32 = 1013;
 /// ReferenceType `HasStatisticComponent`.
 pub const IA_HAS_STATISTIC_COMPONENT: u32 = 4002;
 /// Variable `StartTime`.
 pub const IA_START_TIME: u32 = 6046;
+/// Variable `ResetCondition`.
+pub const IA_RESET_CONDITION: u32 = 6047;
 /// Variable `WindowDuration`.
 pub const IA_WINDOW_DURATION: u32 = 6048;
 /// Variable `WindowNumberOfValues`.
@@ -382,6 +444,7 @@ mod tests {
         (TYPES, TWIN_TYPE, NodeClass::ObjectType, TYPES, "TwinType"),
         (TYPES, TWIN_STATISTICS_TYPE, NodeClass::ObjectType, TYPES, "TwinStatisticsType"),
         (TYPES, VARIABLE_STATISTICS_TYPE, NodeClass::ObjectType, TYPES, "VariableStatisticsType"),
+        (TYPES, DISCRETE_STATISTICS_TYPE, NodeClass::ObjectType, TYPES, "DiscreteStatisticsType"),
         (TYPES, TWIN_MODEL_TYPE, NodeClass::ObjectType, TYPES, "TwinModelType"),
         (TYPES, FIT_RESULT_TYPE, NodeClass::ObjectType, TYPES, "FitResultType"),
         (TYPES, CONNECTION_TYPE, NodeClass::ObjectType, TYPES, "ConnectionType"),
@@ -464,6 +527,34 @@ mod tests {
         (TYPES, STATISTIC_TOTAL, NodeClass::Variable, TYPES, "Total"),
         (TYPES, STATISTIC_VARIANCE_POPULATION, NodeClass::Variable, TYPES, "VariancePopulation"),
         (TYPES, STATISTIC_VARIANCE_SAMPLE, NodeClass::Variable, TYPES, "VarianceSample"),
+        (TYPES, STATISTIC_CONTROL_LIMIT_LOWER, NodeClass::Variable, TYPES, "ControlLimitLower"),
+        (TYPES, STATISTIC_CONTROL_LIMIT_UPPER, NodeClass::Variable, TYPES, "ControlLimitUpper"),
+        (TYPES, STATISTIC_CP, NodeClass::Variable, TYPES, "Cp"),
+        (TYPES, STATISTIC_CPK, NodeClass::Variable, TYPES, "Cpk"),
+        (TYPES, STATISTIC_END_TIME, NodeClass::Variable, TYPES, "EndTime"),
+        (TYPES, STATISTIC_KURTOSIS, NodeClass::Variable, TYPES, "Kurtosis"),
+        (TYPES, STATISTIC_PERCENTILE05, NodeClass::Variable, TYPES, "Percentile05"),
+        (TYPES, STATISTIC_PERCENTILE50, NodeClass::Variable, TYPES, "Percentile50"),
+        (TYPES, STATISTIC_PERCENTILE95, NodeClass::Variable, TYPES, "Percentile95"),
+        (TYPES, STATISTIC_PP, NodeClass::Variable, TYPES, "Pp"),
+        (TYPES, STATISTIC_PPK, NodeClass::Variable, TYPES, "Ppk"),
+        (TYPES, STATISTIC_RESET_CONDITION, NodeClass::Variable, TYPES, "ResetCondition"),
+        (TYPES, STATISTIC_SKEWNESS, NodeClass::Variable, TYPES, "Skewness"),
+        (TYPES, STATISTIC_SLOPE, NodeClass::Variable, TYPES, "Slope"),
+        (TYPES, STATISTIC_SLOPE_P_VALUE, NodeClass::Variable, TYPES, "SlopePValue"),
+        (TYPES, STATISTIC_START_TIME, NodeClass::Variable, TYPES, "StartTime"),
+        (TYPES, STATISTIC_TIME_IN_STATE, NodeClass::Variable, TYPES, "TimeInState"),
+        (TYPES, STATISTIC_WINDOW_DURATION, NodeClass::Variable, TYPES, "WindowDuration"),
+        (TYPES, STATISTIC_WINDOW_NUMBER_OF_VALUES, NodeClass::Variable, TYPES, "WindowNumberOfValues"),
+        (TYPES, STATISTICS_RESET_CONDITION, NodeClass::Variable, IA, "ResetCondition"),
+        (TYPES, STATISTICS_WINDOW_NUMBER_OF_VALUES, NodeClass::Variable, IA, "WindowNumberOfValues"),
+        (TYPES, STATISTICS_DISCRETE_PLACEHOLDER, NodeClass::Object, TYPES, "<DiscreteVariable>"),
+        (TYPES, DISCRETE_COUNT, NodeClass::Variable, TYPES, "Count"),
+        (TYPES, DISCRETE_RESET_CONDITION, NodeClass::Variable, TYPES, "ResetCondition"),
+        (TYPES, DISCRETE_START_TIME, NodeClass::Variable, TYPES, "StartTime"),
+        (TYPES, DISCRETE_TIME_IN_STATE, NodeClass::Variable, TYPES, "TimeInState"),
+        (TYPES, DISCRETE_WINDOW_DURATION, NodeClass::Variable, TYPES, "WindowDuration"),
+        (TYPES, DISCRETE_WINDOW_NUMBER_OF_VALUES, NodeClass::Variable, TYPES, "WindowNumberOfValues"),
         (TYPES, MODEL_EQUATIONS, NodeClass::Variable, TYPES, "Equations"),
         (TYPES, MODEL_INPUTS, NodeClass::Object, TYPES, "Inputs"),
         (TYPES, MODEL_KIND, NodeClass::Variable, TYPES, "Kind"),
@@ -539,6 +630,8 @@ mod tests {
         (TYPES, AGGREGATE_PERCENTILE95, NodeClass::Object, TYPES, "Percentile95"),
         (TYPES, AGGREGATE_ROOT_MEAN_SQUARE, NodeClass::Object, TYPES, "RootMeanSquare"),
         (IA, IA_STATISTICS, NodeClass::ObjectType, IA, "IStatisticsType"),
+        (IA, IA_AGGREGATE_STATISTICS, NodeClass::ObjectType, IA, "IAggregateStatisticsType"),
+        (IA, IA_RESET_CONDITION, NodeClass::Variable, IA, "ResetCondition"),
         (IA, IA_ROLLING_STATISTICS, NodeClass::ObjectType, IA, "IRollingStatisticsType"),
         (IA, IA_HAS_STATISTIC_COMPONENT, NodeClass::ReferenceType, IA, "HasStatisticComponent"),
         (IA, IA_START_TIME, NodeClass::Variable, IA, "StartTime"),

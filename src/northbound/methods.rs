@@ -119,7 +119,6 @@ async fn answer(space: &AddressSpace, twin: TwinId, by: Caller<'_>, method: Meth
         }
         ids::METHOD_RESET_STATISTICS => {
             space.world.jobs.reset_statistics(twin).await.map_err(|error| refusal(error, 0))?;
-            space.note_reset(twin, space.world.clock.now());
             Ok(Vec::new())
         }
         _ => Err(Refusal::Status(StatusCode::BadNotImplemented)),

@@ -1,75 +1,121 @@
-//! A window cut into panes: each sample updates one pane (Welford), a reading merges at most [`PANES`] of them (Chan et al.
-//! 1979), and a pane leaves as a whole. Nothing is ever subtracted, so nothing drifts. The window's start is that of its
-//! oldest pane: the figures are exact for `[start, end]`, which is at most 1/60 shorter than what the config asks for.
+//! A rolling window: the samples themselves while they are few, then panes. A sample enters in O(1); a reading merges what
+//! there is. A pane leaves as a whole and nothing is ever subtracted, so nothing drifts. The window's start is that of its
+//! oldest sample or pane: the figures are exact for `[start, end]`, which is at most 1/60 shorter than what the config asks for.
+//!
+//! Memory: 16 bytes a sample up to [`SAMPLES_MAX`], then at most 61 panes of 128 bytes, 27 bytes a pane for percentiles and
+//! 0.4 KiB for the pane in progress.
 
 use std::collections::VecDeque;
 
-use super::{Summary, Window};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::{
+    Summary, Window,
+    capability::Baseline,
+    pane::Pane,
+    sketch::{self, Buffer, Points},
+    states::States,
+};
 use crate::time::Timestamp;
 
 /// Panes of a full window.
-const PANES: u32 = 60;
+pub const PANES: u32 = 60;
+/// Most samples that are kept as they are: as many as take the memory of panes and sketches.
+pub const SAMPLES_MAX: usize = 606;
+/// The golden ratio's fraction: its multiples fill [0, 1) evenly, whenever one stops.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
+/// Of the percentiles.
+const SHARES: [f64; 3] = [0.05, 0.5, 0.95];
 
-#[derive(Clone, Copy, Debug)]
-struct Pane {
-    start: Timestamp,
-    count: u64,
-    mean: f64,
-    /// Σ(y − mean)².
-    m2: f64,
-    minimum: f64,
-    maximum: f64,
-    /// ∫ y dt of the segments that end in this pane.
-    total: f64,
+/// What a window is of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// How far it reaches.
+    pub window: Window,
+    /// Whether a value holds until the next (else trapezoids).
+    pub stepped: bool,
+    /// Whether values are numbers: else only states are counted.
+    pub numeric: bool,
+    /// States of a discrete variable; 0: it is none.
+    pub states: usize,
 }
 
-impl Pane {
-    const fn new(start: Timestamp) -> Self {
-        Self { start, count: 0, mean: 0.0, m2: 0.0, minimum: f64::INFINITY, maximum: f64::NEG_INFINITY, total: 0.0 }
+/// One sample, 16 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    /// Twice the ticks, plus one where nothing interrupts it and the sample before.
+    stamp: i64,
+    y: f64,
+}
+
+impl Point {
+    fn new(at: Timestamp, y: f64, joined: bool) -> Self {
+        // Year 16202 is as far as half an i64 goes; what claims to be later is held to be of then.
+        Self { stamp: (at.ticks().clamp(i64::MIN / 2, i64::MAX / 2) << 1) | i64::from(joined), y }
     }
 
-    fn add(&mut self, y: f64, segment: f64) {
-        self.count += 1;
-        let delta = y - self.mean;
-        self.mean += delta / self.count as f64;
-        self.m2 += delta * (y - self.mean);
-        self.minimum = self.minimum.min(y);
-        self.maximum = self.maximum.max(y);
-        self.total += segment;
+    const fn at(self) -> Timestamp {
+        Timestamp::from_ticks(self.stamp >> 1)
     }
 
-    fn merge(&mut self, other: &Self) {
-        let (n, m) = (self.count as f64, other.count as f64);
-        if other.count == 0 {
-            return;
-        }
-        let delta = other.mean - self.mean;
-        self.mean += delta * m / (n + m);
-        self.m2 += other.m2 + delta * delta * n * m / (n + m);
-        self.count += other.count;
-        self.minimum = self.minimum.min(other.minimum);
-        self.maximum = self.maximum.max(other.maximum);
-        self.total += other.total;
+    const fn joined(self) -> bool {
+        self.stamp & 1 == 1
     }
+}
+
+#[derive(Clone, Debug)]
+struct Panes {
+    closed: VecDeque<Pane>,
+    /// Of each.
+    points: VecDeque<Points>,
+    open: Pane,
+    buffer: Buffer,
+    /// Panes closed so far, for offsets.
+    number: u32,
+    /// Samples per pane where that is what closes one.
+    quota: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    Samples(VecDeque<Point>),
+    Panes(Box<Panes>),
 }
 
 /// Statistics of one variable over its window.
 #[derive(Clone, Debug)]
 pub struct Rolling {
-    window: Window,
-    /// Whether a value holds until the next (else trapezoids).
-    stepped: bool,
-    panes: VecDeque<Pane>,
-    /// The newest usable sample, until a Bad one breaks the integral.
-    last: Option<(Timestamp, f64)>,
+    settings: Settings,
+    held: Held,
+    states: Option<Box<States>>,
+    /// Whether nothing has interrupted the newest sample and the next.
+    joined: bool,
     newest: Timestamp,
+    /// Goes up with every change.
+    version: u32,
+    /// Of the control limits; `None`: the window itself.
+    pub reference: Option<Baseline>,
 }
 
 impl Rolling {
     /// An empty window.
     #[must_use]
-    pub const fn new(window: Window, stepped: bool) -> Self {
-        Self { window, stepped, panes: VecDeque::new(), last: None, newest: Timestamp::NULL }
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            held: Held::Samples(VecDeque::new()),
+            states: (settings.states > 0).then(|| Box::new(States::new(settings.window, settings.states))),
+            joined: false,
+            newest: Timestamp::NULL,
+            version: 0,
+            reference: None,
+        }
+    }
+
+    /// What it was made for.
+    #[must_use]
+    pub const fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// Takes in a usable sample. One that is not newer than the last is not counted: the window has passed it.
@@ -77,89 +123,316 @@ impl Rolling {
         if at <= self.newest {
             return;
         }
+        self.version = self.version.wrapping_add(1);
         self.newest = at;
-        let segment = self.last.map_or(0.0, |(before, x)| {
-            let held = if self.stepped { x } else { 0.5 * (x + y) };
-            held * at.seconds_since(before)
-        });
-        self.last = Some((at, y));
-        if self.needs_pane(at) {
-            self.panes.push_back(Pane::new(at));
+        let joined = std::mem::replace(&mut self.joined, true);
+        if let Some(states) = &mut self.states {
+            states.add(at, y);
         }
-        if let Some(pane) = self.panes.back_mut() {
-            pane.add(y, segment);
+        if !self.settings.numeric {
+            return;
+        }
+        match &mut self.held {
+            Held::Samples(samples) => {
+                if samples.len() == samples.capacity() {
+                    samples.reserve_exact((samples.len() / 2).clamp(8, (SAMPLES_MAX + 1 - samples.len()).max(8)));
+                }
+                samples.push_back(Point::new(at, y, joined));
+            }
+            Held::Panes(panes) => panes.add(self.settings, at, y, joined),
         }
         self.expire(at);
     }
 
-    /// A Bad or missing sample: time passes without a value, and the integral has a hole.
-    pub const fn interrupt(&mut self) {
-        self.last = None;
+    /// A Bad or missing sample, or one that does not count: time passes without a value, and the integral has a hole.
+    pub fn interrupt(&mut self, at: Timestamp) {
+        self.joined = false;
+        if let Some(states) = &mut self.states {
+            self.version = self.version.wrapping_add(1);
+            states.interrupt(at);
+        }
     }
 
-    /// Forgets everything (ResetStatistics, OPC 10000-200 §6).
+    /// Forgets everything (ResetStatistics, OPC 10000-200 §6.2.1.2) but how far samples have come.
     pub fn reset(&mut self) {
-        *self = Self::new(self.window, self.stepped);
+        self.restart(Timestamp::from_ticks(self.newest.ticks().saturating_add(1)));
     }
 
-    /// The figures as of `now`: panes that have left the window by then do not count.
+    /// Forgets everything; samples before `at` do not count, even if they come later.
+    pub fn restart(&mut self, at: Timestamp) {
+        let newest = Timestamp::from_ticks(at.ticks().saturating_sub(1));
+        let version = self.version.wrapping_add(1);
+        *self = Self { version, newest, reference: self.reference, ..Self::new(self.settings) };
+    }
+
+    /// Takes the place of another: what was worked out of that does not hold for this.
+    pub const fn supersede(&mut self, other: &Self) {
+        self.version = other.version.wrapping_add(1);
+    }
+
+    /// SourceTimestamp of the newest sample that was taken in.
+    #[must_use]
+    pub const fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
+    /// Another number after every change.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Bytes on the heap.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let held = match &self.held {
+            Held::Samples(samples) => samples.capacity() * size_of::<Point>(),
+            Held::Panes(panes) => panes.bytes(),
+        };
+        held + self.states.as_ref().map_or(0, |states| size_of::<States>() + states.bytes())
+    }
+
+    /// The figures as of `now`: what has left the window by then does not count.
     #[must_use]
     pub fn summary(&self, now: Timestamp) -> Summary {
-        let mut live = self.panes.iter().filter(|pane| !self.has_left(pane, now));
-        let Some(first) = live.next() else { return empty(now) };
-        let mut all = *first;
-        live.for_each(|pane| all.merge(pane));
-        let n = all.count as f64;
+        let stepped = self.settings.stepped;
+        match &self.held {
+            Held::Samples(samples) => {
+                let mut live = samples.iter().filter(|sample| !self.has_left(sample.at(), now));
+                let Some(first) = live.next() else { return self.nothing(now) };
+                let mut all = Pane::new(first.at(), first.y, false);
+                let mut values = Vec::with_capacity(samples.len());
+                values.push(first.y);
+                for sample in live {
+                    all.add(sample.at(), sample.y, sample.joined(), stepped);
+                    values.push(sample.y);
+                }
+                self.finish(&all, sketch::exact_percentiles(values, SHARES))
+            }
+            Held::Panes(panes) => {
+                let live = |pane: &Pane| !self.has_left(pane.start, now);
+                let closed = || panes.closed.iter().zip(&panes.points).filter(|(pane, _)| live(pane));
+                let open = live(&panes.open).then_some(&panes.open);
+                let mut pieces = closed().map(|(pane, _)| pane).chain(open);
+                let Some(first) = pieces.next() else { return self.nothing(now) };
+                let mut all = *first;
+                pieces.for_each(|pane| all.merge(pane, stepped));
+                let mut values: Vec<_> = closed().flat_map(|(pane, points)| points.weigh(pane)).collect();
+                if let Some(open) = open {
+                    values.extend(panes.buffer.weigh(open));
+                }
+                let between = |x: f64| x.clamp(all.minimum, all.maximum);
+                self.finish(&all, sketch::percentiles(values, SHARES).map(between))
+            }
+        }
+    }
+
+    /// Until when a summary as of now stays as it is, if nothing changes: the moment at which the oldest leaves.
+    #[must_use]
+    pub fn unchanged_until(&self, summary: &Summary) -> Timestamp {
+        match self.settings.window {
+            Window::Duration(seconds) if summary.count > 0 => summary.start.plus_seconds(seconds),
+            _ => Timestamp::MAX,
+        }
+    }
+
+    /// Seconds in each state up to `now`, and since when they are counted; `None`: it is no discrete variable, or nothing is known.
+    #[must_use]
+    pub fn time_in_state(&self, now: Timestamp) -> Option<(Timestamp, Vec<f64>)> {
+        self.states.as_ref()?.seconds(now)
+    }
+
+    fn finish(&self, all: &Pane, percentiles: [f64; 3]) -> Summary {
+        let (count, figures) = (all.count, all.figures());
+        let n = f64::from(count);
+        let enough = |least: u32, x: f64| if count >= least { x } else { f64::NAN };
+        let slope = enough(2, figures.time_y / figures.time_m2);
         Summary {
-            start: first.start,
+            start: all.start,
             end: self.newest,
-            count: all.count,
-            mean: all.mean,
-            variance_population: all.m2 / n,
-            variance_sample: if all.count > 1 { all.m2 / (n - 1.0) } else { f64::NAN },
+            count: u64::from(count),
+            mean: figures.mean,
+            variance_population: figures.m2 / n,
+            variance_sample: enough(2, figures.m2 / (n - 1.0)),
             minimum: all.minimum,
             maximum: all.maximum,
-            total: all.total,
+            total: figures.total,
+            percentiles,
+            slope,
+            slope_p_value: enough(3, p_value(figures.time_y, figures.time_m2, figures.m2, n - 2.0)),
+            skewness: n.sqrt() * figures.m3 / (figures.m2 * figures.m2.sqrt()),
+            kurtosis: n * figures.m4 / (figures.m2 * figures.m2) - 3.0,
+            moving_range: figures.moving_range,
         }
     }
 
-    fn needs_pane(&self, at: Timestamp) -> bool {
-        let Some(pane) = self.panes.back() else { return true };
-        match self.window {
-            Window::Duration(seconds) => at.seconds_since(pane.start) >= seconds / f64::from(PANES),
-            Window::Values(values) => pane.count >= u64::from(values.div_ceil(PANES)),
+    fn nothing(&self, now: Timestamp) -> Summary {
+        let none = f64::NAN;
+        Summary {
+            start: now,
+            end: now,
+            // What is no number is counted by its states.
+            count: self.states.as_ref().filter(|_| !self.settings.numeric).map_or(0, |states| states.count(now)),
+            mean: none,
+            variance_population: none,
+            variance_sample: none,
+            minimum: none,
+            maximum: none,
+            total: none,
+            percentiles: [none; 3],
+            slope: none,
+            slope_p_value: none,
+            skewness: none,
+            kurtosis: none,
+            moving_range: none,
         }
     }
 
-    fn has_left(&self, pane: &Pane, now: Timestamp) -> bool {
-        matches!(self.window, Window::Duration(seconds) if now.seconds_since(pane.start) > seconds)
+    fn has_left(&self, start: Timestamp, now: Timestamp) -> bool {
+        matches!(self.settings.window, Window::Duration(seconds) if now.seconds_since(start) > seconds)
     }
 
     fn expire(&mut self, now: Timestamp) {
-        while self.panes.front().is_some_and(|pane| self.has_left(pane, now)) {
-            self.panes.pop_front();
-        }
-        if let Window::Values(values) = self.window {
-            let mut held: u64 = self.panes.iter().map(|pane| pane.count).sum();
-            while held > u64::from(values) {
-                held -= self.panes.pop_front().map_or(held, |pane| pane.count);
+        let settings = self.settings;
+        let has_left = |start: Timestamp| {
+            matches!(settings.window, Window::Duration(seconds) if now.seconds_since(start) > seconds)
+        };
+        match &mut self.held {
+            Held::Samples(samples) => {
+                while samples.front().is_some_and(|sample| has_left(sample.at())) {
+                    samples.pop_front();
+                }
+                if let Window::Values(values) = settings.window
+                    && samples.len() > values as usize
+                {
+                    samples.pop_front();
+                }
+                if samples.len() > SAMPLES_MAX {
+                    let samples = std::mem::take(samples);
+                    if let Some(panes) = Panes::of(settings, &samples) {
+                        self.held = Held::Panes(Box::new(panes));
+                        self.expire(now);
+                    }
+                }
+            }
+            Held::Panes(panes) => {
+                while panes.closed.front().is_some_and(|pane| has_left(pane.start)) {
+                    panes.drop_oldest();
+                }
+                if let Window::Values(values) = settings.window {
+                    let mut held = panes.held();
+                    while held > u64::from(values) {
+                        held -= panes.drop_oldest().map_or(held, |pane| u64::from(pane.count));
+                    }
+                }
+                // After a pause only the newest is left: it is kept as it is again.
+                if panes.closed.is_empty() && panes.open.count == 1 {
+                    self.held = Held::Samples(VecDeque::from([Point::new(panes.open.start, panes.open.first, false)]));
+                }
             }
         }
     }
 }
 
-fn empty(now: Timestamp) -> Summary {
-    Summary {
-        start: now,
-        end: now,
-        count: 0,
-        mean: f64::NAN,
-        variance_population: f64::NAN,
-        variance_sample: f64::NAN,
-        minimum: f64::NAN,
-        maximum: f64::NAN,
-        total: f64::NAN,
+impl Panes {
+    /// As if they had been panes from the first sample on. `None`: there is none.
+    fn of(settings: Settings, samples: &VecDeque<Point>) -> Option<Self> {
+        let mut samples = samples.iter();
+        let first = samples.next()?;
+        let quota = match settings.window {
+            Window::Values(values) => values.div_ceil(PANES),
+            Window::SinceReset => u32::try_from(SAMPLES_MAX).unwrap_or(PANES) / PANES,
+            Window::Duration(_) => u32::MAX,
+        };
+        let mut panes = Self {
+            closed: VecDeque::with_capacity(PANES as usize),
+            points: VecDeque::with_capacity(PANES as usize),
+            open: Pane::new(first.at(), first.y, first.joined()),
+            buffer: Buffer::new(0x9e37_79b9),
+            number: 0,
+            quota,
+        };
+        panes.buffer.add(0.0);
+        samples.for_each(|sample| panes.add(settings, sample.at(), sample.y, sample.joined()));
+        Some(panes)
     }
+
+    fn add(&mut self, settings: Settings, at: Timestamp, y: f64, joined: bool) {
+        let is_full = match settings.window {
+            Window::Duration(seconds) => at.seconds_since(self.open.start) >= seconds / f64::from(PANES),
+            Window::Values(_) | Window::SinceReset => self.open.count >= self.quota,
+        };
+        if is_full {
+            self.close(settings, at);
+            self.open = Pane::new(at, y, joined);
+        } else {
+            self.open.add(at, y, joined, settings.stepped);
+        }
+        self.buffer.add(y - self.open.first);
+    }
+
+    /// Closes the open pane; what has left the window at `now` makes room first.
+    fn close(&mut self, settings: Settings, now: Timestamp) {
+        if let Window::Duration(seconds) = settings.window {
+            while self.closed.front().is_some_and(|pane| now.seconds_since(pane.start) > seconds) {
+                self.drop_oldest();
+            }
+        }
+        if self.closed.len() == PANES as usize {
+            self.drop_oldest();
+        }
+        let offset = self.offset();
+        self.closed.push_back(self.open);
+        self.points.push_back(self.buffer.close(offset));
+        self.buffer.clear();
+        if settings.window == Window::SinceReset && self.closed.len() == PANES as usize {
+            self.coarsen(settings.stepped);
+        }
+    }
+
+    fn drop_oldest(&mut self) -> Option<Pane> {
+        self.points.pop_front();
+        self.closed.pop_front()
+    }
+
+    fn offset(&mut self) -> f64 {
+        self.number = self.number.wrapping_add(1);
+        (f64::from(self.number) * GOLDEN).fract()
+    }
+
+    /// Of two neighbours one, twice as large: where nothing leaves, panes grow with what they hold.
+    fn coarsen(&mut self, stepped: bool) {
+        for _ in 0..self.closed.len() / 2 {
+            let offset = self.offset();
+            let (Some(earlier), Some(later)) = (self.closed.pop_front(), self.closed.pop_front()) else { return };
+            let (Some(points), Some(more)) = (self.points.pop_front(), self.points.pop_front()) else { return };
+            self.points.push_back(Points::merged((&earlier, &points), (&later, &more), offset));
+            let mut pane = earlier;
+            pane.merge(&later, stepped);
+            self.closed.push_back(pane);
+        }
+        self.quota = self.quota.saturating_mul(2);
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.closed.capacity() * size_of::<Pane>()
+            + self.points.capacity() * size_of::<Points>()
+    }
+
+    fn held(&self) -> u64 {
+        self.closed.iter().map(|pane| u64::from(pane.count)).sum::<u64>() + u64::from(self.open.count)
+    }
+}
+
+/// Two-sided, of r = 0; NaN where all values are alike.
+fn p_value(xy: f64, xx: f64, yy: f64, freedom: f64) -> f64 {
+    let r = (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0);
+    let t = r.abs() * (freedom / ((1.0 - r) * (1.0 + r))).sqrt();
+    if t.is_infinite() {
+        return 0.0;
+    }
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |student| if t.is_nan() { t } else { 2.0 * student.sf(t) })
 }
 
 #[cfg(test)]
@@ -170,58 +443,26 @@ mod tests {
         Timestamp::from_unix_s(1_000_000.0 + seconds)
     }
 
-    fn two_pass(values: &[f64]) -> (f64, f64) {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        (mean, values.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / values.len() as f64)
-    }
-
-    #[test]
-    fn a_window_of_values_is_exact_up_to_sixty() {
-        let mut rolling = Rolling::new(Window::Values(5), false);
-        for i in 0..100 {
-            rolling.add(at(f64::from(i)), f64::from(i * i));
-        }
-        let (mean, variance) = two_pass(&[95.0f64, 96.0, 97.0, 98.0, 99.0].map(|i| i * i));
-        let summary = rolling.summary(at(99.0));
-        assert_eq!(summary.count, 5);
-        assert!((summary.mean - mean).abs() < 1e-9 && (summary.variance_population / variance - 1.0).abs() < 1e-12);
-        assert_eq!((summary.minimum, summary.maximum), (95.0 * 95.0, 99.0 * 99.0));
-    }
-
-    #[test]
-    fn figures_are_exact_for_the_stated_start_after_a_million_updates_on_a_large_offset() {
-        let value = |i: u32| 1e9 + f64::from(i.wrapping_mul(2_654_435_761) >> 20) / 4096.0;
-        let mut rolling = Rolling::new(Window::Duration(600.0), false);
-        for i in 0..1_000_000 {
-            rolling.add(at(f64::from(i)), value(i));
-        }
-        let summary = rolling.summary(at(999_999.0));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds")]
-        let first = summary.start.seconds_since(at(0.0)) as u32;
-        let window: Vec<f64> = (first..1_000_000).map(value).collect();
-        let (mean, variance) = two_pass(&window.iter().map(|y| y - 1e9).collect::<Vec<_>>());
-        assert_eq!(summary.count as usize, window.len());
-        assert!(summary.count >= 590, "at most one pane short: {}", summary.count);
-        assert!((summary.mean - 1e9 - mean).abs() < 1e-6);
-        // 1e-9: deltas of 1e-7 (the spacing of doubles at 1e9) against a spread of 0.3.
-        assert!((summary.variance_population / variance - 1.0).abs() < 1e-6, "{summary:?} {variance}");
+    fn rolling(window: Window, stepped: bool) -> Rolling {
+        Rolling::new(Settings { window, stepped, numeric: true, states: 0 })
     }
 
     #[test]
     fn the_integral_knows_steps_trapezoids_and_holes() {
         for (stepped, expected) in [(false, 15.0), (true, 10.0)] {
-            let mut rolling = Rolling::new(Window::default(), stepped);
+            let mut rolling = rolling(Window::default(), stepped);
             rolling.add(at(0.0), 1.0);
             rolling.add(at(10.0), 2.0);
-            rolling.interrupt();
+            rolling.interrupt(at(15.0));
             rolling.add(at(20.0), 5.0);
-            assert_eq!(rolling.summary(at(20.0)).total, expected);
+            let summary = rolling.summary(at(20.0));
+            assert_eq!((summary.total, summary.moving_range), (expected, 1.0));
         }
     }
 
     #[test]
     fn an_old_window_empties_and_says_so() {
-        let mut rolling = Rolling::new(Window::Duration(60.0), false);
+        let mut rolling = rolling(Window::Duration(60.0), false);
         rolling.add(at(0.0), 1.0);
         assert_eq!(rolling.summary(at(59.0)).count, 1);
         let gone = rolling.summary(at(61.0));
@@ -230,10 +471,29 @@ mod tests {
 
     #[test]
     fn what_comes_again_or_late_is_not_counted_twice() {
-        let mut rolling = Rolling::new(Window::default(), false);
+        let mut rolling = rolling(Window::default(), false);
         rolling.add(at(1.0), 1.0);
         rolling.add(at(1.0), 9.0);
         rolling.add(at(0.5), 9.0);
         assert_eq!(rolling.summary(at(1.0)).count, 1);
+        rolling.reset();
+        rolling.add(at(0.7), 9.0);
+        assert_eq!(rolling.summary(at(1.0)).count, 0);
+        rolling.restart(at(0.6));
+        rolling.add(at(0.5), 9.0);
+        rolling.add(at(0.6), 9.0);
+        assert_eq!(rolling.summary(at(1.0)).count, 1);
+    }
+
+    #[test]
+    fn a_window_takes_no_more_memory_than_it_says() {
+        assert_eq!((size_of::<Pane>(), size_of::<Point>(), size_of::<Points>()), (128, 16, 27));
+        for window in [Window::Duration(600.0), Window::Values(20_000), Window::SinceReset] {
+            let mut rolling = rolling(window, false);
+            for i in 0..100_000 {
+                rolling.add(at(f64::from(i) * 0.1), f64::from(i % 17));
+                assert!(rolling.bytes() <= 60 * 128 + 2048 + 128, "{window:?} after {i}: {}", rolling.bytes());
+            }
+        }
     }
 }

@@ -53,7 +53,7 @@ fn the_minimal_config_has_the_documented_defaults() {
     assert_eq!(variable.data_type, DataType::Double);
     assert_eq!((variable.historize, variable.stepped, variable.writable), (true, false, false));
     assert_eq!(variable.sampling_interval, Duration::from_secs(1));
-    assert_eq!(config.twins.types[0].window, Window::Duration(600.0));
+    assert_eq!(config.twins.types[0].statistics.window, Window::Duration(600.0));
     assert_eq!(config.twins.twins[0].sources, [id("urn:plant", "s=Tank1.Level")]);
     assert_eq!(config.twins.twins[0].plc, Some(PlcId(0)));
 }

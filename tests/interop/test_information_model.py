@@ -7,7 +7,8 @@ from support.client import TWINS, TYPES, child, children, connected, twins, vari
 from support.other_clients import run_steps
 
 STATISTICS = {"Mean", "VariancePopulation", "VarianceSample", "StandardDeviationPopulation", "StandardDeviationSample",
-              "Minimum", "Maximum", "Count", "Total"}
+              "Minimum", "Maximum", "Count", "Total", "Percentile05", "Percentile50", "Percentile95", "Slope", "SlopePValue", "Skewness",
+              "Kurtosis", "ControlLimitLower", "ControlLimitUpper", "StartTime", "EndTime"}
 PARAMETER = {"StandardError", "Lower95", "Upper95", "LowerBound", "UpperBound", "Nominal", "Free"}
 LAST_FIT = {"State", "Message", "StartTime", "EndTime", "Samples", "Rmse", "RSquared", "Iterations", "Duration", "FinishedAt"}
 METHODS = {"Fit", "Simulate", "SetParameters", "Correlate"}

@@ -12,8 +12,7 @@ use std::{
 use opcua::{client::DataChangeCallback, types::*};
 use uatwin::{
     sample::{Sample, SeriesId},
-    statistics::Window,
-    twin::{DataType, Twin, TwinType, Twins},
+    twin::{DataType, StatisticsSettings, Twin, TwinType, Twins},
 };
 
 use crate::support::{Fixture, variable, world_of};
@@ -39,7 +38,7 @@ fn many() -> Twins {
         description: String::new(),
         variables,
         model: None,
-        window: Window::Duration(600.0),
+        statistics: StatisticsSettings::default(),
     };
     Twins::new(vec![twin_type], (0..TWINS).map(twin).collect())
 }

@@ -32,7 +32,7 @@ use uatwin::{
     statistics::Window,
     time::{Clock, Timestamp},
     twin::{
-        Activation, DataType, Facet, FitSettings, Observer, OptimizeSettings, Twin, TwinModel, TwinState, TwinType,
+        Activation, DataType, Facet, FitSettings, Observer, OptimizeSettings, StatisticsSettings, Twin, TwinModel, TwinState, TwinType,
         Twins, Variable,
     },
 };
@@ -73,6 +73,7 @@ pub(crate) fn variable(
         aggregate: uatwin::aggregate::Configuration::default(),
         writable: false,
         states: states.iter().map(|state| (*state).to_owned()).collect(),
+        statistics: StatisticsSettings::default(),
     }
 }
 
@@ -155,19 +156,20 @@ pub(crate) fn twins() -> Twins {
         ],
         model: Some(model()),
         optimize: Some(OptimizeSettings { moves: vec![power()], keeps: Vec::new(), watch: Duration::from_secs(1) }),
-        window: Window::Duration(600.0),
+        statistics: StatisticsSettings::default(),
     };
+    let hundred = StatisticsSettings { window: Window::Values(100), ..StatisticsSettings::default() };
     let bare = TwinType {
         name: "Bare".into(),
         description: String::new(),
         variables: vec![
-            variable("Level", DataType::Float, "m", None, &[]),
+            Variable { statistics: hundred.clone(), ..variable("Level", DataType::Float, "m", None, &[]) },
             Variable { array: true, stepped: true, ..variable("Profile", DataType::Double, "m", None, &[]) },
             Variable { array: true, ..variable("Tags", DataType::String, "", None, &[]) },
         ],
         model: None,
         optimize: None,
-        window: Window::Values(100),
+        statistics: hundred.clone(),
     };
     let address = |name: &str, v: &str| {
         Some(NodeAddress::Id { namespace: Some("urn:plant".into()), identifier: format!("s={name}.{v}") })

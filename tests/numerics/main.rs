@@ -3,8 +3,11 @@
 // `allow-unwrap-in-tests` covers test functions, not their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod control;
+mod correlation;
 mod coverage;
 mod diagnostics;
+mod drift;
 mod exact;
 mod experiments;
 mod honesty;
@@ -27,5 +30,6 @@ mod prediction;
 mod profile;
 mod sensitivity;
 mod setpoints;
+mod statistics;
 mod stiff;
 mod support;

@@ -1,5 +1,7 @@
 //! Statistics, model and fit as values. Functions of one twin's present.
 
+use std::sync::{Mutex, PoisonError};
+
 use opcua::types::{Array, LocalizedText, Variant, VariantScalarTypeId};
 
 use super::{
@@ -8,15 +10,59 @@ use super::{
 };
 use crate::{
     fit::{FitReport, OutputReport},
-    sample::StatusCode,
-    statistics::Summary,
+    sample::{StatusCode, TwinId},
+    statistics::{
+        Rolling, Summary, Window,
+        capability::{self, Baseline},
+    },
     time::Timestamp,
-    twin::{Facet, FitState, LastFit, Twin, TwinLive, TwinModel, TwinType},
+    twin::{Facet, FitState, LastFit, StatisticsSettings, Twin, TwinLive, TwinModel, TwinType, Variable},
+    ua,
 };
 
-/// One figure over the rolling window. No better than the variable it is of; a window that a dead PLC has emptied is Bad.
+/// Slots of the cache: as many variables as one look at a twin touches.
+const SLOTS: usize = 64;
+
+/// What was last worked out of windows: the figures of one variable are read one after the other.
+pub(super) struct Summaries([Mutex<Option<Cached>>; SLOTS]);
+
+#[derive(Clone, Copy)]
+struct Cached {
+    of: (TwinId, usize),
+    version: u32,
+    /// As of which instant, and until when it stays so.
+    holds: (Timestamp, Timestamp),
+    summary: Summary,
+}
+
+impl Default for Summaries {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Summaries {
+    fn of(&self, of: (TwinId, usize), rolling: &Rolling, now: Timestamp) -> Summary {
+        let slot = &self.0[of.0.index().wrapping_mul(31).wrapping_add(of.1) % SLOTS];
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = &*slot
+            && cached.of == of
+            && cached.version == rolling.version()
+            && (cached.holds.0..=cached.holds.1).contains(&now)
+        {
+            return cached.summary;
+        }
+        let summary = rolling.summary(now);
+        let holds = (now, rolling.unchanged_until(&summary));
+        *slot = (summary.count > 0).then_some(Cached { of, version: rolling.version(), holds, summary });
+        summary
+    }
+}
+
+/// One figure over the window. No better than the variable it is of; a window that a dead PLC has emptied is Bad.
 pub(super) fn statistic(
-    live: &TwinLive,
+    summaries: &Summaries,
+    (twin, live): (TwinId, &TwinLive),
     twin_type: &TwinType,
     v: usize,
     statistic: Statistic,
@@ -25,23 +71,67 @@ pub(super) fn statistic(
     let Some(rolling) = live.statistics.get(v).and_then(Option::as_ref) else {
         return Figure::bad(StatusCode::BadNoData);
     };
+    let variable = &twin_type.variables[v];
+    match statistic {
+        Statistic::WindowDuration | Statistic::WindowNumberOfValues => return window(variable.statistics.window),
+        Statistic::ResetCondition => return reset_condition(twin_type, &variable.statistics),
+        _ => {}
+    }
     let of = live.sample(twin_type, Facet::Variable(v)).status;
-    let summary = rolling.summary(now);
-    let status = match summary.count {
-        0 if of.is_bad() || !statistic.is_count() => StatusCode::BadNoData,
+    let summary = summaries.of((twin, v), rolling, now);
+    let in_states = || rolling.time_in_state(now);
+    let (is_empty, value) = match statistic {
+        Statistic::TimeInState => {
+            let seconds = in_states().map(|(_, seconds)| Variant::from(seconds));
+            (seconds.is_none(), seconds)
+        }
+        Statistic::StartTime if !variable.is_numeric() => {
+            let start = in_states().map(|(start, _)| start);
+            (start.is_none(), start.and_then(ua::given).map(Variant::from))
+        }
+        _ => (summary.count == 0, figure(&summary, rolling, variable, statistic)),
+    };
+    let status = match is_empty {
+        true if of.is_bad() || !statistic.is_count() => StatusCode::BadNoData,
         _ if of.is_good() => StatusCode::Good,
         _ => StatusCode::UncertainSubNormal,
     };
-    match figure(&summary, statistic) {
-        Some(_) if status.is_bad() => Figure::bad(status),
-        Some(value) => Figure { value, status },
-        None => Figure::bad(StatusCode::BadNoData), // one sample has no sample variance
+    match value {
+        Some(value) if !status.is_bad() => Figure { value, status },
+        _ => Figure::bad(StatusCode::BadNoData), // one sample has no sample variance
     }
 }
 
-fn figure(summary: &Summary, statistic: Statistic) -> Option<Variant> {
+/// How far back statistics reach.
+pub(super) fn window(window: Window) -> Figure {
+    match window {
+        Window::Duration(seconds) => Figure::good(seconds * 1e3),
+        Window::Values(values) => Figure::good(values),
+        Window::SinceReset => Figure::good(Variant::Empty),
+    }
+}
+
+/// What resets statistics without a client, in words (OPC 10000-200 §6.2.2).
+pub(super) fn reset_condition(twin_type: &TwinType, settings: &StatisticsSettings) -> Figure {
+    let lot = settings.lot.and_then(|lot| twin_type.variables.get(lot)).map_or("", |lot| lot.name.as_str());
+    Figure::good(format!("CHANGE OF {lot}"))
+}
+
+/// `None`: there is no such figure.
+fn figure(summary: &Summary, rolling: &Rolling, variable: &Variable, statistic: Statistic) -> Option<Variant> {
+    let capability = |sigma: f64| {
+        let limits = variable.limits.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        capability::indices(summary.mean, sigma, limits)
+    };
+    let window = Baseline::from(summary);
+    let control_limits = || match variable.statistics.reference {
+        Some(_) => rolling.reference.map_or((f64::NAN, f64::NAN), |reference| reference.control_limits()),
+        None => window.control_limits(),
+    };
     let x = match statistic {
         Statistic::Count => return Some(Variant::UInt32(u32::try_from(summary.count).unwrap_or(u32::MAX))),
+        Statistic::StartTime => return ua::given(summary.start).map(Variant::from),
+        Statistic::EndTime => return ua::given(summary.end).map(Variant::from),
         Statistic::Mean => summary.mean,
         Statistic::VariancePopulation => summary.variance_population,
         Statistic::VarianceSample => summary.variance_sample,
@@ -50,14 +140,25 @@ fn figure(summary: &Summary, statistic: Statistic) -> Option<Variant> {
         Statistic::Minimum => summary.minimum,
         Statistic::Maximum => summary.maximum,
         Statistic::Total => summary.total,
+        Statistic::Percentile05 => summary.percentiles[0],
+        Statistic::Percentile50 => summary.percentiles[1],
+        Statistic::Percentile95 => summary.percentiles[2],
+        Statistic::Slope => summary.slope,
+        Statistic::SlopePValue => summary.slope_p_value,
+        Statistic::Skewness => summary.skewness,
+        Statistic::Kurtosis => summary.kurtosis,
+        Statistic::Cp => capability(window.sigma_within()).spread,
+        Statistic::Cpk => capability(window.sigma_within()).centred,
+        Statistic::Pp => capability(summary.variance_sample.sqrt()).spread,
+        Statistic::Ppk => capability(summary.variance_sample.sqrt()).centred,
+        Statistic::ControlLimitLower => control_limits().0,
+        Statistic::ControlLimitUpper => control_limits().1,
+        Statistic::TimeInState
+        | Statistic::WindowDuration
+        | Statistic::WindowNumberOfValues
+        | Statistic::ResetCondition => return None, // not of the summary
     };
-    if x.is_nan()
-        && summary.count > 0
-        && !matches!(statistic, Statistic::VarianceSample | Statistic::StandardDeviationSample)
-    {
-        return None;
-    }
-    x.is_finite().then_some(Variant::Double(x)).or_else(|| (summary.count == 0).then_some(Variant::Empty))
+    x.is_finite().then_some(Variant::Double(x))
 }
 
 /// A member of `Model`.

@@ -11,10 +11,7 @@ mod references;
 mod structure;
 mod values;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use opcua::types::{NodeId, ReferenceTypeId};
 
@@ -24,14 +21,15 @@ pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;
 
 use conditions::ConditionTable;
-use node::Folder;
+use node::{Folder, Rolling, Statistic};
 
 use super::{World, aggregates, events::Clauses, ids, signatures};
 use crate::{
     aggregate::{Aggregate, Configuration},
     sample::TwinId,
+    statistics::Window,
     time::Timestamp,
-    twin::{ConditionOf, DataType, Facet, TwinType, Twins, Variable},
+    twin::{ConditionOf, DataType, Facet, StatisticsSettings, TwinType, Twins, Variable},
 };
 
 /// Indices of the namespaces in this server.
@@ -55,8 +53,8 @@ pub(super) struct AddressSpace {
     fed_by: Box<[Vec<u32>]>,
     /// When the server started: SourceTimestamp of what never changes.
     pub(super) started: Timestamp,
-    /// When a twin's statistics were last reset; absent: `started`.
-    resets: Mutex<HashMap<TwinId, Timestamp>>,
+    /// What was last worked out of windows.
+    summaries: figures::Summaries,
     /// What the AggregateFunctions folders organise.
     aggregates: Box<[NodeId]>,
     /// NodeIds of the reference types, by [`Kind`].
@@ -69,8 +67,10 @@ pub(super) struct AddressSpace {
 struct TypeTable {
     variable_by_name: HashMap<String, u32>,
     variables: Box<[VariableTable]>,
-    /// Variables with statistics.
-    numeric: Box<[u32]>,
+    /// Of the object of the statistics.
+    rolling: Box<[Rolling]>,
+    /// Variables that have any.
+    with_statistics: Box<[u32]>,
     /// Parts of a twin after its variables and before its Connection.
     parts: Box<[Part]>,
     /// In the order of [`TwinType::conditions`].
@@ -82,8 +82,8 @@ struct TypeTable {
 
 struct VariableTable {
     parts: Box<[Part]>,
-    /// Its place among the numeric ones.
-    is_numeric: bool,
+    /// None where there are none of it.
+    statistics: Box<[Statistic]>,
     is_input: bool,
     is_output: bool,
     /// Its limits' condition.
@@ -109,7 +109,7 @@ impl AddressSpace {
             twin_by_name: twins.twins.iter().enumerate().map(|(t, twin)| (twin.name.clone(), index(t))).collect(),
             fed_by: fed_by.into(),
             started: world.clock.now(),
-            resets: Mutex::default(),
+            summaries: figures::Summaries::default(),
             aggregates: Aggregate::ALL
                 .iter()
                 .map(|aggregate| aggregates::node_id(*aggregate, namespaces.types))
@@ -179,14 +179,6 @@ impl AddressSpace {
         &self.twins
     }
 
-    pub(super) fn statistics_since(&self, twin: TwinId) -> Timestamp {
-        self.resets.lock().unwrap_or_else(PoisonError::into_inner).get(&twin).copied().unwrap_or(self.started)
-    }
-
-    pub(super) fn note_reset(&self, twin: TwinId, now: Timestamp) {
-        self.resets.lock().unwrap_or_else(PoisonError::into_inner).insert(twin, now);
-    }
-
     /// NodeId of a reference type.
     pub(super) fn kind_id(&self, kind: Kind) -> &NodeId {
         &self.kinds[kind as usize]
@@ -243,7 +235,7 @@ impl TypeTable {
         let conditions = twin_type.conditions();
         let variables = twin_type.variables.iter().enumerate().map(|(v, variable)| VariableTable {
             parts: variable_parts(twin_type, v, variable),
-            is_numeric: variable.is_numeric(),
+            statistics: statistics(twin_type, variable),
             is_input: inputs.contains(&index(v)),
             is_output: outputs.contains(&index(v)),
             condition: conditions.iter().position(|condition| *condition == ConditionOf::Limits(v)).map(index),
@@ -251,7 +243,8 @@ impl TypeTable {
         let numbered = twin_type.variables.iter().enumerate();
         Self {
             variables: variables.collect(),
-            numeric: numbered.clone().filter(|(_, v)| v.is_numeric()).map(|(v, _)| index(v)).collect(),
+            rolling: rolling(&twin_type.statistics),
+            with_statistics: numbered.clone().filter(|(_, v)| v.has_statistics()).map(|(v, _)| index(v)).collect(),
             variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
             parts: twin_parts(twin_type),
             conditions: conditions.iter().map(|condition| ConditionTable::new(twin_type, *condition)).collect(),
@@ -259,6 +252,22 @@ impl TypeTable {
             outputs: outputs.into(),
         }
     }
+}
+
+/// Never both windows; of a lot there is none.
+fn rolling(settings: &StatisticsSettings) -> Box<[Rolling]> {
+    let window = match settings.window {
+        Window::Duration(_) => Some(Rolling::WindowDuration),
+        Window::Values(_) => Some(Rolling::WindowNumberOfValues),
+        Window::SinceReset => None,
+    };
+    let condition = settings.lot.map(|_| Rolling::ResetCondition);
+    [Rolling::StartTime].into_iter().chain(window).chain(condition).collect()
+}
+
+fn statistics(twin_type: &TwinType, variable: &Variable) -> Box<[Statistic]> {
+    let has = |statistic: &&Statistic| variable.has_statistics() && statistic.is_of(variable, &twin_type.statistics);
+    Statistic::ALL.iter().filter(has).copied().collect()
 }
 
 /// A variable's children. The rule of its type definition is in `references`.

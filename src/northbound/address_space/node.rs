@@ -3,6 +3,11 @@
 
 use opcua::types::{DataTypeId, MethodId};
 
+use crate::{
+    statistics::Window,
+    twin::{StatisticsSettings, Variable},
+};
+
 /// Whose namespace a BrowseName is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Namespace {
@@ -83,11 +88,12 @@ members!(
     UseSlopedExtrapolation = "UseSlopedExtrapolation" Standard property Boolean -1,
 );
 members!(
-    /// Of a twin's `Statistics` (OPC 10000-200 §6.2.3): one of the two windows.
+    /// Of a twin's `Statistics` (OPC 10000-200 §6.2): of the two windows at most one, the condition where there is a lot.
     Rolling:
     StartTime = "StartTime" Ia property DateTime -1,
     WindowDuration = "WindowDuration" Ia property Duration -1,
     WindowNumberOfValues = "WindowNumberOfValues" Ia property UInt32 -1,
+    ResetCondition = "ResetCondition" Ia property String -1,
 );
 members!(
     /// Of one variable's statistics.
@@ -101,6 +107,25 @@ members!(
     Maximum = "Maximum" Types component Double -1,
     Count = "Count" Types component UInt32 -1,
     Total = "Total" Types component Double -1,
+    Percentile05 = "Percentile05" Types component Double -1,
+    Percentile50 = "Percentile50" Types component Double -1,
+    Percentile95 = "Percentile95" Types component Double -1,
+    Slope = "Slope" Types component Double -1,
+    SlopePValue = "SlopePValue" Types component Double -1,
+    Skewness = "Skewness" Types component Double -1,
+    Kurtosis = "Kurtosis" Types component Double -1,
+    Cp = "Cp" Types component Double -1,
+    Cpk = "Cpk" Types component Double -1,
+    Pp = "Pp" Types component Double -1,
+    Ppk = "Ppk" Types component Double -1,
+    ControlLimitLower = "ControlLimitLower" Types component Double -1,
+    ControlLimitUpper = "ControlLimitUpper" Types component Double -1,
+    TimeInState = "TimeInState" Types component Double 1,
+    StartTime = "StartTime" Types component UtcTime -1,
+    EndTime = "EndTime" Types component UtcTime -1,
+    WindowDuration = "WindowDuration" Types property Duration -1,
+    WindowNumberOfValues = "WindowNumberOfValues" Types property UInt32 -1,
+    ResetCondition = "ResetCondition" Types property String -1,
 );
 members!(
     /// Of a twin's `Model`.
@@ -354,8 +379,47 @@ pub(crate) enum Node {
 }
 
 impl Statistic {
-    /// The one without the variable's unit.
+    /// What is there though the window is empty.
     pub(crate) const fn is_count(self) -> bool {
         matches!(self, Self::Count)
+    }
+
+    /// Whether it is in the variable's unit, or in one made of that.
+    pub(crate) const fn has_unit(self) -> bool {
+        !matches!(
+            self,
+            Self::Count
+                | Self::SlopePValue
+                | Self::Skewness
+                | Self::Kurtosis
+                | Self::Cp
+                | Self::Cpk
+                | Self::Pp
+                | Self::Ppk
+                | Self::TimeInState
+                | Self::StartTime
+                | Self::EndTime
+                | Self::WindowDuration
+                | Self::WindowNumberOfValues
+                | Self::ResetCondition
+        )
+    }
+
+    /// Whether a variable of this type has it.
+    pub(crate) fn is_of(self, variable: &Variable, of_type: &StatisticsSettings) -> bool {
+        let own = &variable.statistics;
+        let is_wide = variable.limits.is_some_and(|(lower, upper)| lower.is_finite() && upper.is_finite());
+        let has_own_window = own.window != of_type.window;
+        match self {
+            Self::Count | Self::StartTime => true,
+            Self::TimeInState => variable.is_discrete(),
+            Self::WindowDuration => has_own_window && matches!(own.window, Window::Duration(_)),
+            Self::WindowNumberOfValues => has_own_window && matches!(own.window, Window::Values(_)),
+            Self::ResetCondition => own.lot.is_some() && own.lot != of_type.lot,
+            _ if !variable.is_numeric() => false,
+            Self::Cp | Self::Pp => is_wide,
+            Self::Cpk | Self::Ppk => variable.limits.is_some(),
+            _ => true,
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::{AddressSpace, Folder, Live, Node, Owner, Part, ProgramMember};
 use crate::{
     aggregate::Aggregate,
     northbound::{events::FieldKind, ids},
+    statistics::Window,
     twin::{ConditionOf, DataType},
 };
 
@@ -176,7 +177,7 @@ impl AddressSpace {
         match (owner, part) {
             (Owner::Type(_), _) => head.push(foreign(Kind::HasModellingRule, true, mandatory())),
             (Owner::Twin(_), Part::Statistics) => {
-                head.push(foreign(Kind::HasInterface, true, self.rolling_statistics()))
+                head.push(foreign(Kind::HasInterface, true, self.statistics_interface(owner)))
             }
             (Owner::Twin(t), Part::Connection) => {
                 if let Some(plc) = self.twins.twins[t as usize].plc {
@@ -348,10 +349,13 @@ impl AddressSpace {
                 variable(V::PropertyType, "PropertyType")
             }
             Node::Part(_, Part::Statistics) => self.types_type("TwinStatisticsType", ids::TWIN_STATISTICS_TYPE),
+            Node::Part(owner, Part::VariableStatistics(v)) if !self.variable(owner, v).is_numeric() => {
+                self.types_type("DiscreteStatisticsType", ids::DISCRETE_STATISTICS_TYPE)
+            }
             Node::Part(_, Part::VariableStatistics(_)) => {
                 self.types_type("VariableStatisticsType", ids::VARIABLE_STATISTICS_TYPE)
             }
-            Node::Part(_, Part::Statistic(_, statistic)) if !statistic.is_count() => {
+            Node::Part(_, Part::Statistic(_, statistic)) if statistic.has_unit() => {
                 variable(V::BaseAnalogType, "BaseAnalogType")
             }
             Node::Part(_, Part::Model) => self.types_type("TwinModelType", ids::TWIN_MODEL_TYPE),
@@ -390,9 +394,13 @@ impl AddressSpace {
         foreign_type(NodeId::new(self.namespaces.types, id), name, NodeClass::ObjectType)
     }
 
-    fn rolling_statistics(&self) -> Foreign {
-        let id = NodeId::new(self.namespaces.ia, ids::IA_ROLLING_STATISTICS);
-        foreign_type(id, "IRollingStatisticsType", NodeClass::ObjectType)
+    /// A window rolls; what begins with each lot does not (OPC 10000-200 §6.2.2).
+    fn statistics_interface(&self, owner: Owner) -> Foreign {
+        let (number, name) = match self.twin_type(owner).statistics.window {
+            Window::Duration(_) | Window::Values(_) => (ids::IA_ROLLING_STATISTICS, "IRollingStatisticsType"),
+            Window::SinceReset => (ids::IA_AGGREGATE_STATISTICS, "IAggregateStatisticsType"),
+        };
+        foreign_type(NodeId::new(self.namespaces.ia, number), name, NodeClass::ObjectType)
     }
 
     /// NodeClass of a reference's target.

@@ -9,13 +9,12 @@ use super::{
     AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
     node::{
         Aggregation, Archive, ConditionMethod, FitMember, Link, ModelMember, ParameterMember, ProgramMember,
-        ResultMember, Rolling, Statistic, Store,
+        ResultMember, Store,
     },
 };
 use crate::{
     northbound::{ids, signatures},
     program::Ask,
-    statistics::Window,
     twin::ConditionOf,
 };
 
@@ -73,8 +72,8 @@ impl AddressSpace {
             Node::Part(owner, Part::Statistics) => {
                 let table = self.table(owner);
                 if let Some(v) = table.variable_by_name.get(name) {
-                    let numeric = table.variables.get(*v as usize).is_some_and(|v| v.is_numeric);
-                    return numeric.then_some(Node::Part(owner, Part::VariableStatistics(*v)));
+                    let has_them = table.variables.get(*v as usize).is_some_and(|v| !v.statistics.is_empty());
+                    return has_them.then_some(Node::Part(owner, Part::VariableStatistics(*v)));
                 }
             }
             _ => {}
@@ -313,16 +312,14 @@ impl AddressSpace {
             Part::AggregateConfiguration(live) => {
                 Aggregation::ALL.get(i).map(|member| Part::Aggregation(live, *member))
             }
-            Part::Statistics => match i {
-                0 => Some(Part::Rolling(Rolling::StartTime)),
-                1 => Some(Part::Rolling(match self.twin_type(owner).window {
-                    Window::Duration(_) => Rolling::WindowDuration,
-                    Window::Values(_) => Rolling::WindowNumberOfValues,
-                })),
-                2 => Method::with_id(ids::METHOD_RESET_STATISTICS).map(Part::Method),
-                _ => table.numeric.get(i - 3).map(|v| Part::VariableStatistics(*v)),
+            Part::Statistics => match i.checked_sub(table.rolling.len()) {
+                None => table.rolling.get(i).map(|member| Part::Rolling(*member)),
+                Some(0) => Method::with_id(ids::METHOD_RESET_STATISTICS).map(Part::Method),
+                Some(i) => table.with_statistics.get(i - 1).map(|v| Part::VariableStatistics(*v)),
             },
-            Part::VariableStatistics(v) => Statistic::ALL.get(i).map(|member| Part::Statistic(v, *member)),
+            Part::VariableStatistics(v) => {
+                table.variables.get(v as usize)?.statistics.get(i).map(|member| Part::Statistic(v, *member))
+            }
             Part::Model => match (i, ModelMember::ALL.len()) {
                 (i, members) if i < members => ModelMember::ALL.get(i).map(|member| Part::ModelMember(*member)),
                 (i, members) if i == members => Some(Part::Live(Live::Revision)),

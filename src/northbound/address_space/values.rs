@@ -18,7 +18,6 @@ use crate::{
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
     southbound::{LinkState, NodeAddress, PlcId},
-    statistics::Window,
     time::Timestamp,
     ua,
 };
@@ -114,9 +113,10 @@ impl AddressSpace {
         let twin_type = self.configured().type_of(twin);
         Some(match part {
             Part::Statistic(v, statistic) => {
-                super::figures::statistic(&self.world.state.read(twin), twin_type, v as usize, statistic, now)
+                let live = self.world.state.read(twin);
+                super::figures::statistic(&self.summaries, (twin, &live), twin_type, v as usize, statistic, now)
             }
-            Part::Rolling(Rolling::StartTime) => Figure::time(self.statistics_since(twin)),
+            Part::Rolling(Rolling::StartTime) => Figure::time(self.world.state.read(twin).statistics_since),
             Part::ModelMember(member) => super::figures::model(twin_type.model.as_ref(), member),
             Part::ParameterMember(p, member) => super::figures::parameter(
                 &self.world.state.read(twin),
@@ -141,10 +141,13 @@ impl AddressSpace {
             Part::Property(live, property) => self.property(owner, live, property),
             Part::Archive(live, member) => self.archive(owner, live, member, extents),
             Part::Aggregation(live, member) => aggregation(self.aggregation(owner, live), member),
-            Part::Rolling(_) => match self.twin_type(owner).window {
-                Window::Duration(seconds) => Figure::good(seconds * 1e3),
-                Window::Values(values) => Figure::good(values),
-            },
+            Part::Rolling(member) => {
+                let twin_type = self.twin_type(owner);
+                match (member, twin_type.statistics.window) {
+                    (Rolling::ResetCondition, _) => super::figures::reset_condition(twin_type, &twin_type.statistics),
+                    (_, window) => super::figures::window(window),
+                }
+            }
             Part::InputArguments(method) => arguments(method.def().inputs),
             Part::OutputArguments(method) => arguments(method.def().outputs),
             Part::ConditionArguments(..) => arguments(signatures::CONDITION_ARGUMENTS),

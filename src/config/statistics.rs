@@ -1,0 +1,145 @@
+//! `[twin_type.T.statistics]`, and `statistics` of its variables.
+
+use super::{
+    equations::condition,
+    raw::{Item, Table},
+};
+use crate::{
+    statistics::Window,
+    time::Timestamp,
+    twin::{StatisticsSettings, Variable},
+};
+
+/// Most values of a window.
+const VALUES_MAX: i64 = 1_000_000;
+
+/// What a table says; what it does not say is `None`.
+#[derive(Clone, Default)]
+struct Said {
+    window: Option<Window>,
+    uncertain: Option<bool>,
+    when: Option<crate::model::Expression>,
+    lot: Option<usize>,
+    reference: Option<(Timestamp, Timestamp)>,
+}
+
+impl Said {
+    /// Where this says nothing, `other` counts.
+    fn or(self, other: &Self) -> Self {
+        Self {
+            window: self.window.or(other.window),
+            uncertain: self.uncertain.or(other.uncertain),
+            when: self.when.or_else(|| other.when.clone()),
+            lot: self.lot.or(other.lot),
+            reference: self.reference.or(other.reference),
+        }
+    }
+
+    fn settings(self) -> StatisticsSettings {
+        // Of a lot everything counts, unless a window is asked for.
+        let window = if self.lot.is_some() { Window::SinceReset } else { Window::default() };
+        StatisticsSettings {
+            window: self.window.unwrap_or(window),
+            uncertain: self.uncertain.unwrap_or(true),
+            when: self.when,
+            lot: self.lot,
+            reference: self.reference,
+        }
+    }
+}
+
+/// Settings of a type; its variables, each with what it says itself, get theirs.
+pub(super) fn of_type(
+    table: Option<&Table<'_>>,
+    of_variables: &[Option<Item<'_>>],
+    variables: &mut [Variable],
+) -> StatisticsSettings {
+    let of_type = table.map(|table| {
+        correlate(table, variables);
+        let said = said(table, variables);
+        table.finish();
+        said
+    });
+    let of_type = of_type.unwrap_or_default();
+    let of_variables: Vec<Said> = of_variables
+        .iter()
+        .zip(&*variables)
+        .map(|(item, variable)| item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default())
+        .collect();
+    for (variable, own) in variables.iter_mut().zip(of_variables) {
+        variable.statistics = own.or(&of_type).settings();
+    }
+    of_type.settings()
+}
+
+fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> Option<Said> {
+    let table = item.table()?;
+    let said = said(&table, variables);
+    table.finish();
+    if !variable.has_statistics() {
+        item.fault_at_key("there are no statistics of this variable", "remove it, or make it a number or a Boolean");
+    }
+    if said.reference.is_some() && !variable.historize {
+        item.fault_at_key("a reference period is read from history, which this variable has not", "add historize = true");
+    }
+    Some(said)
+}
+
+fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
+    let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+    Said {
+        window: window(table),
+        uncertain: table.get("uncertain").and_then(|item| item.flag()),
+        when: table.get("when").and_then(|item| condition(&item, &names)),
+        lot: table.get("lot").and_then(|item| lot(&item, variables)),
+        reference: table.get("reference").and_then(|item| reference(&item)),
+    }
+}
+
+fn window(table: &Table<'_>) -> Option<Window> {
+    let (window, values) = (table.get("window"), table.get("window_values"));
+    if let (Some(_), Some(values)) = (&window, &values) {
+        values.fault_at_key("the window already has a duration", "keep one of window and window_values");
+    }
+    let by_time = window.and_then(|item| item.period()).map(|window| Window::Duration(window.as_secs_f64()));
+    let by_values = values.and_then(|item| item.whole(2..=VALUES_MAX));
+    by_time.or_else(|| by_values.and_then(|n| u32::try_from(n).ok()).map(Window::Values))
+}
+
+fn lot(item: &Item<'_>, variables: &[Variable]) -> Option<usize> {
+    let name = item.text()?;
+    let found = variables.iter().position(|variable| variable.name == name);
+    if found.is_none() {
+        item.unknown("there is no variable", name, variables.iter().map(|variable| variable.name.as_str()));
+    }
+    found
+}
+
+fn reference(item: &Item<'_>) -> Option<(Timestamp, Timestamp)> {
+    let table = item.table()?;
+    let end_of = |key| table.required(key, "write reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }");
+    let (start, end) = (end_of("start"), end_of("end"));
+    let (start, end) = (start.and_then(|item| item.instant()), end.and_then(|item| item.instant()));
+    table.finish();
+    let (start, end) = start.zip(end)?;
+    if start >= end {
+        item.fault("the period does not end after it begins", "exchange its times");
+        return None;
+    }
+    Some((start, end))
+}
+
+/// Accepted, without effect.
+fn correlate(table: &Table<'_>, variables: &[Variable]) {
+    let Some(item) = table.get("correlate") else { return };
+    for (name, item) in item.texts().unwrap_or_default() {
+        match variables.iter().find(|variable| variable.name == name) {
+            None => item.unknown("there is no variable", name, variables.iter().map(|v| v.name.as_str())),
+            Some(variable) if !variable.is_numeric() => {
+                item.fault(format!("the variable `{name}` is no number"), "use a numeric one")
+            }
+            Some(_) => {}
+        }
+    }
+    item.without_effect("correlate");
+}
