@@ -18,7 +18,11 @@ use crate::{
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     simulate,
     southbound::{NodeAddress, PlcId},
-    statistics::{drift::Design, Rolling, Settings, Window},
+    statistics::{
+        Rolling, Settings, Window,
+        correlation::{Joint, Method},
+        drift::Design,
+    },
     time::Timestamp,
 };
 
@@ -147,6 +151,25 @@ pub struct StatisticsSettings {
     pub lot: Option<usize>,
     /// The period that control limits come from; `None`: the window.
     pub reference: Option<(Timestamp, Timestamp)>,
+}
+
+/// What a twin's live correlation matrix is of: `correlate` of `[twin_type.T.statistics]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CorrelateSettings {
+    /// Its rows and columns, by index into the type's variables; two at least.
+    pub variables: Vec<usize>,
+    /// Step of the grid that samples are aligned to, seconds.
+    pub step_s: f64,
+    /// Which coefficient.
+    pub method: Method,
+}
+
+impl CorrelateSettings {
+    /// Where a variable stands in it.
+    #[must_use]
+    pub fn column(&self, variable: usize) -> Option<usize> {
+        self.variables.iter().position(|v| *v == variable)
+    }
 }
 
 impl Default for StatisticsSettings {
@@ -335,6 +358,8 @@ pub struct TwinType {
     pub statistics: StatisticsSettings,
     /// How its residuals are watched; `None`: they are not.
     pub drift: Option<DriftSettings>,
+    /// Its correlation matrix; `None`: there is none.
+    pub correlate: Option<CorrelateSettings>,
 }
 
 /// One `[twin.T]`.
@@ -462,6 +487,13 @@ impl Twins {
 }
 
 impl TwinType {
+    /// Its empty correlation matrix.
+    fn joint(&self) -> Option<Joint> {
+        let of = self.correlate.as_ref()?;
+        let stepped: Vec<bool> = of.variables.iter().map(|v| self.variables[*v].stepped).collect();
+        Some(Joint::new(self.statistics.window, of.step_s, &stepped))
+    }
+
     /// The conditions of each of its twins, in order.
     #[must_use]
     pub fn conditions(&self) -> Vec<ConditionOf> {
@@ -644,6 +676,8 @@ pub struct TwinLive {
     samples: Box<[Sample]>,
     /// Per variable; `None`: neither numeric nor discrete.
     pub statistics: Box<[Option<Rolling>]>,
+    /// Of those that the matrix is of, in its order.
+    pub joint: Option<Joint>,
     /// When their collection began: at the last reset, at the lot's begin, or as far back as history filled them.
     pub statistics_since: Timestamp,
     /// Of the parameters in force; 1 is the config's.
@@ -730,6 +764,7 @@ impl TwinLive {
         Self {
             samples: samples.into(),
             statistics: twin_type.variables.iter().map(rolling).collect(),
+            joint: twin_type.joint(),
             statistics_since: now,
             revision: 1,
             parameters: twin.parameters.clone().into(),

@@ -16,7 +16,7 @@ pub(super) enum Kind {
 const TWIN_RESERVED: [&str; 3] = ["Twins", "Connections", "History"];
 
 /// What TwinType declares, and what stands inside `Statistics` beside the variables.
-const VARIABLE_RESERVED: [&str; 20] = [
+const VARIABLE_RESERVED: [&str; 27] = [
     "Statistics",
     "Model",
     "Connection",
@@ -37,6 +37,13 @@ const VARIABLE_RESERVED: [&str; 20] = [
     "Correlation",
     "CorrelationVariables",
     "CorrelationCount",
+    "CorrelationPValue",
+    "CorrelationLag",
+    "CorrelationMethod",
+    "HotellingT2",
+    "HotellingT2Limit",
+    "Spe",
+    "SpeLimit",
 ];
 
 /// OPC 10000-3 §8.3 allows 512 characters; an operator has to read this one.

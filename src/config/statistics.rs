@@ -5,9 +5,12 @@ use super::{
     raw::{Item, Table},
 };
 use crate::{
-    statistics::Window,
+    statistics::{
+        Window,
+        correlation::{COLUMNS_MAX, Method},
+    },
     time::Timestamp,
-    twin::{StatisticsSettings, Variable},
+    twin::{CorrelateSettings, StatisticsSettings, Variable},
 };
 
 /// Most values of a window.
@@ -53,9 +56,10 @@ pub(super) fn of_type(
     table: Option<&Table<'_>>,
     of_variables: &[Option<Item<'_>>],
     variables: &mut [Variable],
-) -> StatisticsSettings {
+) -> (StatisticsSettings, Option<CorrelateSettings>) {
+    let mut correlated = None;
     let of_type = table.map(|table| {
-        correlate(table, variables);
+        correlated = correlate(table, variables);
         let said = said(table, variables);
         table.finish();
         said
@@ -69,7 +73,7 @@ pub(super) fn of_type(
     for (variable, own) in variables.iter_mut().zip(of_variables) {
         variable.statistics = own.or(&of_type).settings();
     }
-    of_type.settings()
+    (of_type.settings(), correlated)
 }
 
 fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> Option<Said> {
@@ -129,17 +133,56 @@ fn reference(item: &Item<'_>) -> Option<(Timestamp, Timestamp)> {
     Some((start, end))
 }
 
-/// Accepted, without effect.
-fn correlate(table: &Table<'_>, variables: &[Variable]) {
-    let Some(item) = table.get("correlate") else { return };
-    for (name, item) in item.texts().unwrap_or_default() {
-        match variables.iter().find(|variable| variable.name == name) {
+/// Step of the grid where every variable is sampled as fast as it can be.
+const STEP_DEFAULT_S: f64 = 1.0;
+
+/// `correlate`, `align`, `correlate_method`.
+fn correlate(table: &Table<'_>, variables: &[Variable]) -> Option<CorrelateSettings> {
+    let (item, align, method) = (table.get("correlate"), table.get("align"), table.get("correlate_method"));
+    let step_s = align.as_ref().and_then(|item| {
+        let step = item.period()?;
+        if step.as_millis() == 0 {
+            item.fault("a grid finer than a millisecond", "give 1ms or more");
+        }
+        Some(step.as_secs_f64())
+    });
+    let words = [("pearson", Method::Pearson), ("spearman", Method::Spearman)];
+    let method = method.as_ref().map(|item| (item, item.choice(&words)));
+    let Some(item) = item else {
+        for item in align.iter().chain(method.iter().map(|(item, _)| *item)) {
+            item.fault_at_key("there is no correlation to be made", "add correlate = [\"…\", \"…\"], or remove this");
+        }
+        return None;
+    };
+    let columns = columns(&item, variables)?;
+    let slowest = columns.iter().map(|v| variables[*v].sampling_interval.as_secs_f64()).fold(0.0, f64::max);
+    Some(CorrelateSettings {
+        step_s: step_s.unwrap_or(if slowest > 0.0 { slowest } else { STEP_DEFAULT_S }),
+        method: method.and_then(|(_, method)| method).unwrap_or_default(),
+        variables: columns,
+    })
+}
+
+/// `None`: after faults.
+fn columns(item: &Item<'_>, variables: &[Variable]) -> Option<Vec<usize>> {
+    let texts = item.texts()?;
+    let mut columns = Vec::with_capacity(texts.len());
+    for (name, item) in &texts {
+        match variables.iter().position(|variable| variable.name == *name) {
             None => item.unknown("there is no variable", name, variables.iter().map(|v| v.name.as_str())),
-            Some(variable) if !variable.is_numeric() => {
-                item.fault(format!("the variable `{name}` is no number"), "use a numeric one")
+            Some(v) if !variables[v].is_numeric() => {
+                item.fault(format!("the variable `{name}` is no number"), "use a numeric one");
             }
-            Some(_) => {}
+            Some(v) if columns.contains(&v) => item.fault(format!("`{name}` is already there"), "name each once"),
+            Some(v) => columns.push(v),
         }
     }
-    item.without_effect("correlate");
+    if columns.len() < texts.len() {
+        return None;
+    }
+    if !(2..=COLUMNS_MAX).contains(&columns.len()) {
+        item.fault(format!("{} variables", columns.len()), format!("name 2 to {COLUMNS_MAX}"));
+        return None;
+    }
+    Some(columns)
 }

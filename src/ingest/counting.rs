@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     history::writer::Watermark,
     sample::{Sample, SeriesId, TwinId, Value},
-    statistics::Rolling,
+    statistics::{Rolling, correlation::Joint},
     time::Timestamp,
     twin::{Facet, TwinLive, TwinType, Twins},
 };
@@ -115,8 +115,12 @@ impl Counting {
             }
             counts = counts.filter(|_| when.holds(&self.values));
         }
-        let Some(rolling) = &mut live.statistics[variable] else { return };
         let at = sample.source_timestamp;
+        let column = twin_type.correlate.as_ref().and_then(|of| of.column(variable));
+        if let (Some(joint), Some(column)) = (&mut live.joint, column) {
+            joint.add(column, at, counts);
+        }
+        let Some(rolling) = &mut live.statistics[variable] else { return };
         let noted = match counts {
             Some(y) => {
                 rolling.add(at, y);
@@ -151,6 +155,7 @@ impl Counting {
         }
         if configured.type_of(twin).statistics.lot == Some(lot) {
             live.statistics_since = at;
+            live.joint.iter_mut().for_each(Joint::reset);
         }
     }
 
@@ -249,6 +254,7 @@ impl Counting {
             rolling.reset();
             self.cancel(configured.series(twin, Facet::Variable(v)));
         }
+        live.joint.iter_mut().for_each(Joint::reset);
         live.statistics_since = now;
     }
 }

@@ -471,6 +471,9 @@ impl Ingest {
             if let Some(rolling) = &mut live.statistics[variable] {
                 rolling.restart(sample.source_timestamp);
             }
+            if let Some(joint) = &mut live.joint {
+                joint.reset();
+            }
         }
         self.counting.on_sample(&configured, (twin, variable), &mut live, &sample);
         live.set_sample(twin_type, facet, sample.clone());

@@ -232,6 +232,26 @@ pub const DISCRETE_TIME_IN_STATE: u32 = 3066;
 pub const DISCRETE_WINDOW_DURATION: u32 = 3067;
 /// `WindowNumberOfValues` of `DiscreteStatisticsType`.
 pub const DISCRETE_WINDOW_NUMBER_OF_VALUES: u32 = 3068;
+/// `Correlation` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION: u32 = 3070;
+/// `CorrelationCount` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION_COUNT: u32 = 3071;
+/// `CorrelationLag` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION_LAG: u32 = 3072;
+/// `CorrelationMethod` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION_METHOD: u32 = 3073;
+/// `CorrelationPValue` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION_PVALUE: u32 = 3074;
+/// `CorrelationVariables` of `TwinStatisticsType`.
+pub const STATISTICS_CORRELATION_VARIABLES: u32 = 3075;
+/// `HotellingT2` of `TwinStatisticsType`.
+pub const STATISTICS_HOTELLING_T2: u32 = 3076;
+/// `HotellingT2Limit` of `TwinStatisticsType`.
+pub const STATISTICS_HOTELLING_T2_LIMIT: u32 = 3077;
+/// `Spe` of `TwinStatisticsType`.
+pub const STATISTICS_SPE: u32 = 3078;
+/// `SpeLimit` of `TwinStatisticsType`.
+pub const STATISTICS_SPE_LIMIT: u32 = 3079;
 
 // Members of TwinModelType and FitResultType.
 
@@ -555,6 +575,16 @@ mod tests {
         (TYPES, DISCRETE_TIME_IN_STATE, NodeClass::Variable, TYPES, "TimeInState"),
         (TYPES, DISCRETE_WINDOW_DURATION, NodeClass::Variable, TYPES, "WindowDuration"),
         (TYPES, DISCRETE_WINDOW_NUMBER_OF_VALUES, NodeClass::Variable, TYPES, "WindowNumberOfValues"),
+        (TYPES, STATISTICS_CORRELATION, NodeClass::Variable, TYPES, "Correlation"),
+        (TYPES, STATISTICS_CORRELATION_COUNT, NodeClass::Variable, TYPES, "CorrelationCount"),
+        (TYPES, STATISTICS_CORRELATION_LAG, NodeClass::Variable, TYPES, "CorrelationLag"),
+        (TYPES, STATISTICS_CORRELATION_METHOD, NodeClass::Variable, TYPES, "CorrelationMethod"),
+        (TYPES, STATISTICS_CORRELATION_PVALUE, NodeClass::Variable, TYPES, "CorrelationPValue"),
+        (TYPES, STATISTICS_CORRELATION_VARIABLES, NodeClass::Variable, TYPES, "CorrelationVariables"),
+        (TYPES, STATISTICS_HOTELLING_T2, NodeClass::Variable, TYPES, "HotellingT2"),
+        (TYPES, STATISTICS_HOTELLING_T2_LIMIT, NodeClass::Variable, TYPES, "HotellingT2Limit"),
+        (TYPES, STATISTICS_SPE, NodeClass::Variable, TYPES, "Spe"),
+        (TYPES, STATISTICS_SPE_LIMIT, NodeClass::Variable, TYPES, "SpeLimit"),
         (TYPES, MODEL_EQUATIONS, NodeClass::Variable, TYPES, "Equations"),
         (TYPES, MODEL_INPUTS, NodeClass::Object, TYPES, "Inputs"),
         (TYPES, MODEL_KIND, NodeClass::Variable, TYPES, "Kind"),

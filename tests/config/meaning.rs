@@ -8,8 +8,8 @@ use uatwin::{
     preprocess::{FilterSpec, OutOfRange},
     sample::TwinId,
     southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
-    statistics::Window,
-    twin::{Activation, DataType},
+    statistics::{Window, correlation::Method},
+    twin::{Activation, CorrelateSettings, DataType},
 };
 
 use crate::{DEMO, EXAMPLE, MINIMAL, faults_of, parse, parse_with};
@@ -81,6 +81,9 @@ fn the_example_means_what_it_says() {
     );
     assert!(heater.variables[3].stepped && heater.variables[4].stepped, "discrete and text variables are stepped");
     assert_eq!(heater.variables[3].states, ["Off", "Heating", "Cooling"]);
+    // The grid is that of the slower one.
+    let correlate = CorrelateSettings { variables: vec![0, 1], step_s: 1.0, method: Method::Pearson };
+    assert_eq!(heater.correlate, Some(correlate));
     let model = heater.model.as_ref().unwrap();
     assert_eq!((&model.inputs[..], &model.outputs[..]), (&[1, 2][..], &[0][..]));
     assert_eq!(

@@ -39,6 +39,7 @@ fn many() -> Twins {
         variables,
         model: None,
         statistics: StatisticsSettings::default(),
+        correlate: None,
     };
     Twins::new(vec![twin_type], (0..TWINS).map(twin).collect())
 }

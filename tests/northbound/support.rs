@@ -157,6 +157,7 @@ pub(crate) fn twins() -> Twins {
         model: Some(model()),
         optimize: Some(OptimizeSettings { moves: vec![power()], keeps: Vec::new(), watch: Duration::from_secs(1) }),
         statistics: StatisticsSettings::default(),
+        correlate: None,
     };
     let hundred = StatisticsSettings { window: Window::Values(100), ..StatisticsSettings::default() };
     let bare = TwinType {
@@ -170,6 +171,7 @@ pub(crate) fn twins() -> Twins {
         model: None,
         optimize: None,
         statistics: hundred.clone(),
+        correlate: None,
     };
     let address = |name: &str, v: &str| {
         Some(NodeAddress::Id { namespace: Some("urn:plant".into()), identifier: format!("s={name}.{v}") })

@@ -256,7 +256,7 @@ fn estimate_names(report: &FitReport) -> Vec<String> {
 }
 
 /// A square matrix, row by row.
-fn matrix(elements: &[f64]) -> Variant {
+pub(super) fn matrix(elements: &[f64]) -> Variant {
     let side = elements.len().isqrt();
     let side_u32 = u32::try_from(side).unwrap_or(u32::MAX);
     let values: Vec<Variant> = elements.iter().take(side * side).map(|x| Variant::Double(*x)).collect();

@@ -5,6 +5,7 @@
 mod attributes;
 mod conditions;
 mod figures;
+mod joint;
 mod node;
 mod program;
 mod references;
@@ -21,7 +22,7 @@ pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;
 
 use conditions::ConditionTable;
-use node::{Folder, Rolling, Statistic};
+use node::{Folder, Joint, Rolling, Statistic};
 
 use super::{World, aggregates, events::Clauses, ids, signatures};
 use crate::{
@@ -69,6 +70,8 @@ struct TypeTable {
     variables: Box<[VariableTable]>,
     /// Of the object of the statistics.
     rolling: Box<[Rolling]>,
+    /// Of the correlation matrix; none where there is none.
+    joint: &'static [Joint],
     /// Variables that have any.
     with_statistics: Box<[u32]>,
     /// Parts of a twin after its variables and before its Connection.
@@ -244,6 +247,7 @@ impl TypeTable {
         Self {
             variables: variables.collect(),
             rolling: rolling(&twin_type.statistics),
+            joint: if twin_type.correlate.is_some() { Joint::ALL } else { &[] },
             with_statistics: numbered.clone().filter(|(_, v)| v.has_statistics()).map(|(v, _)| index(v)).collect(),
             variable_by_name: numbered.map(|(v, variable)| (variable.name.clone(), index(v))).collect(),
             parts: twin_parts(twin_type),

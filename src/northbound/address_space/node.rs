@@ -96,6 +96,20 @@ members!(
     ResetCondition = "ResetCondition" Ia property String -1,
 );
 members!(
+    /// Of a twin's `Statistics`, where there is a correlation matrix.
+    Joint:
+    Correlation = "Correlation" Types component Double 2,
+    CorrelationVariables = "CorrelationVariables" Types component String 1,
+    CorrelationCount = "CorrelationCount" Types component UInt32 2,
+    CorrelationPValue = "CorrelationPValue" Types component Double 2,
+    CorrelationLag = "CorrelationLag" Types component Double 2,
+    CorrelationMethod = "CorrelationMethod" Types component String -1,
+    HotellingT2 = "HotellingT2" Types component Double -1,
+    HotellingT2Limit = "HotellingT2Limit" Types component Double -1,
+    Spe = "Spe" Types component Double -1,
+    SpeLimit = "SpeLimit" Types component Double -1,
+);
+members!(
     /// Of one variable's statistics.
     Statistic:
     Mean = "Mean" Types component Double -1,
@@ -334,6 +348,7 @@ pub(crate) enum Part {
     ParameterMember(u32, ParameterMember),
     Statistics,
     Rolling(Rolling),
+    Joint(Joint),
     VariableStatistics(u32),
     Statistic(u32, Statistic),
     Model,

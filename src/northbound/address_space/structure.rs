@@ -190,6 +190,7 @@ impl AddressSpace {
                 Part::Aggregation(_, member) => member.member(),
                 Part::ParameterMember(_, member) => member.member(),
                 Part::Rolling(member) => member.member(),
+                Part::Joint(member) => member.member(),
                 Part::Statistic(_, member) => member.member(),
                 Part::ModelMember(member) => member.member(),
                 Part::FitMember(member) => member.member(),
@@ -229,7 +230,7 @@ impl AddressSpace {
                 }
                 Part::Aggregation(live, _) => Node::Part(owner, Part::AggregateConfiguration(live)),
                 Part::ParameterMember(p, _) => Node::Part(owner, Part::Live(Live::Parameter(p))),
-                Part::Rolling(_) | Part::VariableStatistics(_) => Node::Part(owner, Part::Statistics),
+                Part::Rolling(_) | Part::Joint(_) | Part::VariableStatistics(_) => Node::Part(owner, Part::Statistics),
                 Part::Statistic(v, _) => Node::Part(owner, Part::VariableStatistics(v)),
                 Part::ModelMember(_) | Part::Folder(_) | Part::LastFit => Node::Part(owner, Part::Model),
                 Part::FitMember(_) => Node::Part(owner, Part::LastFit),
@@ -315,7 +316,13 @@ impl AddressSpace {
             Part::Statistics => match i.checked_sub(table.rolling.len()) {
                 None => table.rolling.get(i).map(|member| Part::Rolling(*member)),
                 Some(0) => Method::with_id(ids::METHOD_RESET_STATISTICS).map(Part::Method),
-                Some(i) => table.with_statistics.get(i - 1).map(|v| Part::VariableStatistics(*v)),
+                Some(i) => match table.joint.get(i - 1) {
+                    Some(member) => Some(Part::Joint(*member)),
+                    None => {
+                        let v = table.with_statistics.get(i - 1 - table.joint.len());
+                        v.map(|v| Part::VariableStatistics(*v))
+                    }
+                },
             },
             Part::VariableStatistics(v) => {
                 table.variables.get(v as usize)?.statistics.get(i).map(|member| Part::Statistic(v, *member))

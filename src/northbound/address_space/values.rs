@@ -96,6 +96,7 @@ impl AddressSpace {
                 part,
                 Part::Statistic(..)
                     | Part::Rolling(Rolling::StartTime)
+                    | Part::Joint(_)
                     | Part::ModelMember(_)
                     | Part::ParameterMember(..)
                     | Part::FitMember(_)
@@ -115,6 +116,9 @@ impl AddressSpace {
             Part::Statistic(v, statistic) => {
                 let live = self.world.state.read(twin);
                 super::figures::statistic(&self.summaries, (twin, &live), twin_type, v as usize, statistic, now)
+            }
+            Part::Joint(member) => {
+                super::joint::figure(&self.world.state.read(twin), twin_type, member, now)
             }
             Part::Rolling(Rolling::StartTime) => Figure::time(self.world.state.read(twin).statistics_since),
             Part::ModelMember(member) => super::figures::model(twin_type.model.as_ref(), member),

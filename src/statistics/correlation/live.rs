@@ -126,6 +126,7 @@ impl Joint {
         let needs_pane = self.panes.back().is_none_or(|pane| match self.window {
             Window::Duration(seconds) => at.seconds_since(pane.start) >= seconds / f64::from(PANES),
             Window::Values(values) => pane.count >= u64::from(values.div_ceil(PANES)),
+            Window::SinceReset => false,
         });
         if needs_pane {
             self.panes.push_back(Pane::new(at, row.len()));
