@@ -9,6 +9,8 @@
 //!   copied of a series is what it was at one instant, with the log record up to which its last block says that blocks hold
 //!   everything; that record was written before, and all records from there on are in the log's copy.
 //! - The log is copied up to the record that was its last, between two batches, after the last block was copied.
+//! - Events: first the index, then the records that it refers to, then the names of those whose they are; nothing is taken
+//!   away meanwhile.
 //! - What else there is (names, blocks set aside, old values of edits) is only added to, and comes last: at worst it has the
 //!   old value of an edit which the copy of the log has not, as after a crash in the middle of an edit.
 //!
@@ -33,6 +35,7 @@ use super::{
     blocks::{Blocks, Cause, PAGE_SAMPLES, key},
     guards::{self, FolderLock},
     log_trees::{self, LogTrees},
+    sled_events,
     sled_store::SledStore,
     slots::Slots,
     verify::VerifyReport,
@@ -168,19 +171,21 @@ impl SledStore {
         copy.report()?;
         // A cut that is under way ends first.
         drop(self.log());
+        drop(self.events.turn());
         self.copy_blocks(&mut copy)?;
         let end = self.log().next;
         let trees = self.log().records.snapshot();
         let is_before =
             |item: &sled::Result<(IVec, IVec)>| item.as_ref().map_or(true, |(key, _)| **key < end.to_be_bytes()[..]);
         copy.pairs(1, LOG, log_trees::iter(&trees).take_while(is_before))?;
-        for (database, db) in self.databases().into_iter().enumerate() {
-            for name in db.tree_names() {
-                if [BLOCKS, HEADERS].contains(&&*name) || database == 1 {
-                    continue;
-                }
-                copy.pairs(database, &name, db.open_tree(&name)?.iter())?;
-            }
+        for name in sled_events::TREES {
+            copy.pairs(0, name.as_bytes(), self.block_db.open_tree(name)?.iter())?;
+        }
+        let is_copied = |name: &[u8]| {
+            [BLOCKS, HEADERS].contains(&name) || sled_events::TREES.iter().any(|known| known.as_bytes() == name)
+        };
+        for name in self.block_db.tree_names().into_iter().filter(|name| !is_copied(name)) {
+            copy.pairs(0, &name, self.block_db.open_tree(&name)?.iter())?;
         }
         copy.report()?;
         let (out, pairs, bytes) = copy.out.finish()?;

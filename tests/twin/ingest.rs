@@ -99,7 +99,7 @@ impl Stage {
             match message {
                 HistoryMessage::Batch { samples, .. } => self.stored.extend(samples),
                 HistoryMessage::Remove { series, times, .. } => self.removed.push((series, times.start)),
-                HistoryMessage::Tick(_) | HistoryMessage::Flush(_) => (),
+                HistoryMessage::Events(_) | HistoryMessage::Tick(_) | HistoryMessage::Flush(_) => (),
             }
         }
     }
