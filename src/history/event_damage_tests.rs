@@ -194,7 +194,7 @@ fn verify_says_which_event_is_damaged_and_how() {
         store.events.conditions.insert(key, &bytes[..50]).unwrap();
         assert_eq!(store.conditions().unwrap(), []);
     };
-    check_verify(condition, &[("condition's last event", None, "checksum")]);
+    check_verify(condition, &[("condition's last event", None, "missing")]);
 }
 
 #[test]

@@ -96,6 +96,12 @@ pub(super) fn parse(key: &[u8]) -> Option<(PersistentId, At)> {
     Some((scope, (Timestamp::from_ticks(ticks), u64::from_be_bytes(key[12..].try_into().ok()?))))
 }
 
+/// The number of the event that an entry of the index is about.
+pub(super) fn number(key: &[u8], bytes: &[u8]) -> Option<u64> {
+    let at = if key.starts_with(&IDS.to_be_bytes()) { bytes } else { key };
+    Some(u64::from_be_bytes(*at.last_chunk()?))
+}
+
 impl Entry {
     const SHORT: usize = Place::BYTES + 4;
 

@@ -18,7 +18,7 @@ use std::{
 
 use opcua::types::{NodeId, ReferenceTypeId};
 
-pub(super) use attributes::standard;
+pub(super) use attributes::{TELLS_EVENTS, standard};
 pub(super) use node::{ConditionMethod, Live, Method, Namespace, Node, Owner, Part, ProgramMember, Property};
 pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;

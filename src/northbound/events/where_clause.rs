@@ -15,7 +15,7 @@ pub(super) const ELEMENTS_MAX: usize = 1_000;
 
 /// A clause that makes sense.
 #[derive(Debug)]
-pub(super) struct Where(Vec<Element>);
+pub(in crate::northbound) struct Where(Vec<Element>);
 
 #[derive(Debug)]
 struct Element {
@@ -33,15 +33,15 @@ enum Of {
 
 /// A field of the event.
 #[derive(Debug)]
-pub(super) struct Field {
-    pub(super) of_type: NodeId,
-    pub(super) path: Vec<QualifiedName>,
-    pub(super) attribute: AttributeId,
-    pub(super) range: NumericRange,
+pub(in crate::northbound) struct Field {
+    pub(in crate::northbound) of_type: NodeId,
+    pub(in crate::northbound) path: Vec<QualifiedName>,
+    pub(in crate::northbound) attribute: AttributeId,
+    pub(in crate::northbound) range: NumericRange,
 }
 
 /// What a clause asks of an event.
-pub(super) trait Asked {
+pub(in crate::northbound) trait Asked {
     /// A field; null where the event has none.
     fn field(&self, field: &Field) -> Variant;
     /// Whether its type is this one or a subtype.
@@ -50,7 +50,7 @@ pub(super) trait Asked {
 
 impl Where {
     /// Checks a clause; `None`: it makes no sense, or asks for what a filter of events must not (§7.7.3 Table 120).
-    pub(super) fn parse(filter: &ContentFilter) -> Option<Self> {
+    pub(in crate::northbound) fn parse(filter: &ContentFilter) -> Option<Self> {
         let elements = filter.elements.as_deref().unwrap_or_default();
         if elements.len() > ELEMENTS_MAX {
             return None;
@@ -66,7 +66,7 @@ impl Where {
     }
 
     /// Whether the event is wanted.
-    pub(super) fn wants(&self, event: &impl Asked) -> bool {
+    pub(in crate::northbound) fn wants(&self, event: &impl Asked) -> bool {
         let mut found: Vec<Variant> = vec![Variant::Empty; self.0.len()];
         for (at, element) in self.0.iter().enumerate().rev() {
             found[at] = element.value(event, &found);
