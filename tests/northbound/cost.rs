@@ -40,6 +40,7 @@ fn many() -> Twins {
         variables,
         model: None,
         window: Window::Duration(600.0),
+        drift: None,
     };
     Twins::new(vec![twin_type], (0..TWINS).map(twin).collect())
 }

@@ -158,9 +158,9 @@ async fn each_notifier_tells_its_own_and_nothing_else_has_events() {
         assert_eq!(result.status_code, expected, "{node}");
     }
     // What reads values has no events, and the other way round.
-    let raw =
-        crate::history::page(&client, &crate::history::raw(at(0), at(9), 0, false), "Heater1", ByteString::null());
-    assert_eq!(raw.await.status_code, StatusCode::BadHistoryOperationUnsupported);
+    let values = crate::history::raw(at(0), at(9), 0, false);
+    let values = crate::history::page(&client, &values, "Heater1", ByteString::null()).await;
+    assert_eq!(values.status_code, StatusCode::BadHistoryOperationUnsupported);
     fixture.stop().await;
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn variable(
         aggregate: uatwin::aggregate::Configuration::default(),
         writable: false,
         states: states.iter().map(|state| (*state).to_owned()).collect(),
+        alarm: None,
     }
 }
 
@@ -156,6 +157,7 @@ pub(crate) fn twins() -> Twins {
         model: Some(model()),
         optimize: Some(OptimizeSettings { moves: vec![power()], keeps: Vec::new(), watch: Duration::from_secs(1) }),
         window: Window::Duration(600.0),
+        drift: None,
     };
     let bare = TwinType {
         name: "Bare".into(),
@@ -168,6 +170,7 @@ pub(crate) fn twins() -> Twins {
         model: None,
         optimize: None,
         window: Window::Values(100),
+        drift: None,
     };
     let address = |name: &str, v: &str| {
         Some(NodeAddress::Id { namespace: Some("urn:plant".into()), identifier: format!("s={name}.{v}") })

@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn field(name: &str) -> Operand {
-        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::UAString::null())
+        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::NumericRange::None)
     }
 
     fn filter(elements: Vec<(FilterOperator, Vec<Operand>)>) -> ContentFilter {
@@ -329,7 +329,7 @@ mod tests {
         assert!(!wants(vec![(F::And, vec![one(), two()]), severe(), unknown()]));
         assert!(wants(vec![(F::Not, vec![one()]), quiet()]));
         let masked = (F::BitwiseAnd, vec![field("Severity"), Operand::literal(0x100_u32)]);
-        assert!(wants(vec![(F::Equals, vec![one(), Operand::literal(0x100_u64)]), masked]));
+        assert!(wants(vec![(F::Equals, vec![one(), Operand::literal(Variant::UInt64(0x100))]), masked]));
         let cast = (F::Cast, vec![field("Severity"), Operand::literal(NodeId::from(DataTypeId::String))]);
         assert!(wants(vec![(F::Equals, vec![one(), Operand::literal("500")]), cast]));
         assert!(wants(vec![]));
