@@ -1,4 +1,4 @@
-//! Arbitrary bytes as block, log record, modification record, annotation and CSV, narrow and wide: an error, never a panic,
+//! Arbitrary bytes as block, log record, modification record, annotation, event and CSV, narrow and wide: an error, never a panic,
 //! and never more memory than 16 times the input and a fixed amount that does not depend on it. Hostile texts as models: an
 //! error within 64 MiB.
 //!
@@ -187,6 +187,7 @@ fn child_that_reads_hostile_bytes() {
         Ok("records") => log_records::hostile_records(&mut random),
         Ok("rows") => hostile_rows(&mut random),
         Ok("by hand") => by_hand::hostile_records(&mut random),
+        Ok("events") => by_hand::hostile_events(&mut random),
         Ok("wide files") => by_hand::hostile_wide_files(&mut random),
         Ok("small cells") => by_hand::wide_files_of_small_cells(),
         Ok("models") => models::hostile_models(),
@@ -242,6 +243,11 @@ fn hostile_csv_does_no_harm() {
 #[test]
 fn hostile_modification_records_and_annotations_do_no_harm() {
     check("by hand");
+}
+
+#[test]
+fn hostile_events_do_no_harm() {
+    check("events");
 }
 
 #[test]

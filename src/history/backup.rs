@@ -9,6 +9,8 @@
 //!   copied of a series is what it was at one instant, with the log record up to which its last block says that blocks hold
 //!   everything; that record was written before, and all records from there on are in the log's copy.
 //! - The log is copied up to the record that was its last, between two batches, after the last block was copied.
+//! - Events: the index up to one, and then the records that it refers to and the names of those whose they are; nothing is
+//!   taken away meanwhile. A record that the index does not refer to is no more than lost space.
 //! - What else there is (names, blocks set aside, old values of edits) is only added to, and comes last: at worst it has the
 //!   old value of an edit which the copy of the log has not, as after a crash in the middle of an edit.
 //!
@@ -33,6 +35,7 @@ use super::{
     blocks::{Blocks, Cause, PAGE_SAMPLES, key},
     guards::{self, FolderLock},
     log_trees::{self, LogTrees},
+    sled_events,
     sled_store::SledStore,
     slots::Slots,
     verify::VerifyReport,
@@ -168,24 +171,42 @@ impl SledStore {
         copy.report()?;
         // A cut that is under way ends first.
         drop(self.log());
+        drop(self.events.turn());
         self.copy_blocks(&mut copy)?;
         let end = self.log().next;
         let trees = self.log().records.snapshot();
         let is_before =
             |item: &sled::Result<(IVec, IVec)>| item.as_ref().map_or(true, |(key, _)| **key < end.to_be_bytes()[..]);
         copy.pairs(1, LOG, log_trees::iter(&trees).take_while(is_before))?;
-        for (database, db) in self.databases().into_iter().enumerate() {
-            for name in db.tree_names() {
-                if [BLOCKS, HEADERS].contains(&&*name) || database == 1 {
-                    continue;
-                }
-                copy.pairs(database, &name, db.open_tree(&name)?.iter())?;
-            }
+        self.copy_events(&mut copy)?;
+        let is_copied = |name: &[u8]| {
+            [BLOCKS, HEADERS].contains(&name) || sled_events::TREES.iter().any(|known| known.as_bytes() == name)
+        };
+        for name in self.block_db.tree_names().into_iter().filter(|name| !is_copied(name)) {
+            copy.pairs(0, &name, self.block_db.open_tree(&name)?.iter())?;
         }
         copy.report()?;
         let (out, pairs, bytes) = copy.out.finish()?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok((pairs, bytes))
+    }
+
+    /// Those up to one: what comes meanwhile would be in a part of the index only.
+    fn copy_events(&self, copy: &mut Copy<'_>) -> Result<(), Cause> {
+        let [conditions, index, rest @ ..] = sled_events::TREES;
+        let (last_of_conditions, end) = {
+            let _turn = self.events.turn();
+            (self.events.conditions.iter().collect::<Vec<_>>(), self.block_db.generate_id()?)
+        };
+        copy.pairs(0, conditions.as_bytes(), last_of_conditions.into_iter())?;
+        let is_before = |item: &sled::Result<(IVec, IVec)>| {
+            item.as_ref().map_or(true, |(key, bytes)| sled_events::number(key, bytes).is_none_or(|number| number < end))
+        };
+        copy.pairs(0, index.as_bytes(), self.events.index.iter().filter(is_before))?;
+        for name in rest {
+            copy.pairs(0, name.as_bytes(), self.block_db.open_tree(name)?.iter())?;
+        }
+        Ok(())
     }
 
     fn copy_blocks(&self, copy: &mut Copy<'_>) -> Result<(), Cause> {

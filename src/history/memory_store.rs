@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -12,8 +12,10 @@ use super::{
     Direction, HistoryError, HistoryStore,
     document::Document,
     edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified, Plan, annotation_result, existing},
+    event_record::condition,
 };
 use crate::{
+    event::{Event, EventId},
     sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
@@ -29,11 +31,21 @@ struct ByHand {
     next: u64,
 }
 
+/// By instant and as they came; and the last of each condition. As many as the longest series has samples.
+#[derive(Debug, Default)]
+struct Events {
+    by_time: BTreeMap<(Timestamp, u64), Event>,
+    ids: HashSet<EventId>,
+    conditions: BTreeMap<std::sync::Arc<str>, Event>,
+    next: u64,
+}
+
 /// A [`HistoryStore`] in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
     series: Vec<RwLock<Series>>,
     by_hand: Mutex<ByHand>,
+    events: Mutex<Events>,
     samples_per_series_max: usize,
 }
 
@@ -44,6 +56,7 @@ impl MemoryStore {
         Self {
             series: (0..series).map(|_| RwLock::default()).collect(),
             by_hand: Mutex::default(),
+            events: Mutex::default(),
             samples_per_series_max,
         }
     }
@@ -60,6 +73,10 @@ impl MemoryStore {
         Ok(self.slot(series)?.write().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn kept_events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn by_hand(&self) -> MutexGuard<'_, ByHand> {
         self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,6 +89,34 @@ impl MemoryStore {
             if by_hand.modified.len() > self.samples_per_series_max {
                 by_hand.modified.pop_first();
             }
+        }
+    }
+}
+
+impl Events {
+    fn add(&mut self, event: &Event, max: usize) {
+        if !self.ids.insert(event.id) {
+            return;
+        }
+        self.next += 1;
+        self.by_time.insert((event.time, self.next), event.clone());
+        if let Some(condition) = condition(event) {
+            self.conditions.insert(condition.clone(), event.clone());
+        }
+        while self.by_time.len() > max
+            && let Some((_, gone)) = self.by_time.pop_first()
+        {
+            self.ids.remove(&gone.id);
+        }
+        if self.conditions.len() > max {
+            self.conditions.pop_first();
+        }
+    }
+
+    fn expire(&mut self, before: Timestamp) {
+        let stays = self.by_time.split_off(&(before, 0));
+        for event in std::mem::replace(&mut self.by_time, stays).into_values() {
+            self.ids.remove(&event.id);
         }
     }
 }
@@ -153,6 +198,8 @@ impl HistoryStore for MemoryStore {
         let mut by_hand = self.by_hand();
         by_hand.modified.retain(|(_, at, _), _| *at >= before);
         by_hand.annotations.retain(|(_, at, _), _| *at >= before);
+        drop(by_hand);
+        self.kept_events().expire(before);
         Ok(gone)
     }
 
@@ -287,5 +334,28 @@ impl HistoryStore for MemoryStore {
         self.slot(series)?;
         let of_series = (series, Timestamp::from_ticks(i64::MIN), 0)..=(series, Timestamp::MAX, u64::MAX);
         Ok(page(self.by_hand().documents.range(of_series).map(|(_, found)| found), direction, skip, limit))
+    }
+
+    fn append_events(&self, events: &[Event]) -> Result<(), HistoryError> {
+        let mut kept = self.kept_events();
+        events.iter().for_each(|event| kept.add(event, self.samples_per_series_max));
+        Ok(())
+    }
+
+    fn events(
+        &self,
+        notifier: &str,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Event>, HistoryError> {
+        let kept = self.kept_events();
+        let within = kept.by_time.range((times.start, 0)..(times.end.max(times.start), 0)).map(|(_, event)| event);
+        Ok(page(within.filter(|event| event.source.is_told_by(notifier)), direction, skip, limit))
+    }
+
+    fn conditions(&self) -> Result<Vec<Event>, HistoryError> {
+        Ok(self.kept_events().conditions.values().cloned().collect())
     }
 }

@@ -12,6 +12,7 @@ pub mod columns;
 pub mod edit;
 mod compact;
 pub mod document;
+pub mod event_record;
 pub mod guards;
 mod head;
 pub mod log;
@@ -26,6 +27,7 @@ mod replay;
 mod shelf;
 mod sled_by_hand;
 mod sled_edit;
+mod sled_events;
 mod sled_log;
 pub mod sled_store;
 mod slots;
@@ -47,6 +49,7 @@ pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modif
 pub use summary::{ClassSummary, Summary};
 
 use crate::{
+    event::Event,
     sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
@@ -76,6 +79,15 @@ pub enum HistoryError {
     /// Adding samples.
     #[error("appending {count} samples to history")]
     Append {
+        /// How many were in the batch.
+        count: usize,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Adding events.
+    #[error("appending {count} events to history")]
+    AppendEvents {
         /// How many were in the batch.
         count: usize,
         /// Why.
@@ -277,6 +289,32 @@ pub trait HistoryStore: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Adds events, each with an EventId of its own: one whose EventId is there already is passed over. They are readable at
+    /// once and durable after the next [`flush`](Self::flush) that begins later.
+    fn append_events(&self, _events: &[Event]) -> Result<(), HistoryError> {
+        Err(HistoryError::Unsupported { what: "keep events" })
+    }
+
+    /// At most `limit` events that come by `notifier` ([`Source::is_told_by`](crate::event::Source::is_told_by)) and whose
+    /// time is in `times`, in the order of `direction`; those of one instant as they came (backward: reversed). `skip` and
+    /// `limit` as in [`modified`](Self::modified). One that damage has taken, or whose type only a newer program knows, is
+    /// left out, and the log is told once.
+    fn events(
+        &self,
+        _notifier: &str,
+        _times: Range<Timestamp>,
+        _direction: Direction,
+        _skip: usize,
+        _limit: usize,
+    ) -> Result<Vec<Event>, HistoryError> {
+        Ok(Vec::new())
+    }
+
+    /// Of each condition (its `ConditionId`) the event that came last, however long ago: retention does not reach it.
+    fn conditions(&self) -> Result<Vec<Event>, HistoryError> {
+        Ok(Vec::new())
+    }
+
     /// Puts small pieces together where that makes later reads faster and the disk emptier; reads see no difference.
     /// Looks at about `samples` samples and then returns, so that it can be called again and again between appends.
     fn compact(&self, samples: usize) -> Result<Compacted, HistoryError> {
@@ -286,7 +324,7 @@ pub trait HistoryStore: Send + Sync {
 
     /// Drops what is older than `before` as far as that costs little: whole blocks, so some of it may stay, and what the
     /// log still holds may come back with the next start and goes with the next call. Modification records and annotations
-    /// of instants before `before` all go. Nothing at or after `before` goes. Returns how many samples went.
+    /// of instants before `before` all go, and so do events, but for each condition's last. Nothing at or after `before` goes. Returns how many samples went.
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
         let _ = before;
         Ok(0)
@@ -318,6 +356,8 @@ mod edit_damage_tests;
 mod edit_kill_tests;
 #[cfg(test)]
 mod edit_tests;
+#[cfg(test)]
+mod event_damage_tests;
 #[cfg(test)]
 mod damage_tests;
 #[cfg(test)]

@@ -60,6 +60,9 @@ pub enum RecordError {
     /// The checksum is right but the content contradicts itself.
     #[error("the record is malformed")]
     Malformed,
+    /// An event whose type this program does not know: a newer one has written it.
+    #[error("the event is of a type that this program does not know")]
+    UnknownType,
 }
 
 fn checksum(body: &[u8]) -> u32 {

@@ -44,7 +44,8 @@ impl SledStore {
     /// What is past retention goes. That it comes back after a crash does no harm: it goes again.
     pub(super) fn forget_before(&self, before: Timestamp) -> Result<(), Cause> {
         self.edits.clear_before(before)?;
-        self.annotations.clear_before(before)
+        self.annotations.clear_before(before)?;
+        self.events.expire(before, &self.copying)
     }
 
     pub(super) fn edit_annotations(

@@ -204,8 +204,21 @@ impl SledStore {
     }
 
     pub(super) fn flush_locked(&self, log: &mut Log) -> Result<(), Cause> {
+        let has_events = self.events.begin_flush();
+        let flushed = self.flush_databases(log, has_events);
+        if has_events && flushed.is_err() {
+            self.events.set_unflushed();
+        }
+        flushed
+    }
+
+    /// The log; the blocks too when it is time, or when they have something that the log has not.
+    fn flush_databases(&self, log: &mut Log, has_events: bool) -> Result<(), Cause> {
         log.flushes_since_trim += 1;
         if log.flushes_since_trim < self.options.flushes_per_trim && log.kept_bytes <= self.options.log_bytes_max {
+            if has_events {
+                self.block_db.flush()?;
+            }
             return self.flush_log();
         }
         self.hold_log(log)?;

@@ -33,10 +33,12 @@ use super::{
     names::persistent_ids,
     rename,
     shelf::Shelf,
+    sled_events::Events,
     sled_log::Log,
     slots::Slots,
 };
 use crate::{
+    event::Event,
     sample::{Sample, SeriesId, StatusCode},
     time::Timestamp,
 };
@@ -99,6 +101,7 @@ pub struct SledStore {
     pub(super) edits: Shelf<Modified>,
     pub(super) annotations: Shelf<Annotation>,
     pub(super) documents: Shelf<Document>,
+    pub(super) events: Events,
     /// Edits and annotations take turns.
     pub(super) editing: Mutex<()>,
     pub(super) block_db: Db,
@@ -144,6 +147,7 @@ impl SledStore {
         let edits = Shelf::new(tree(&block_db, "edits")?);
         let annotations = Shelf::new(tree(&block_db, "annotations")?);
         let documents = Shelf::new(tree(&block_db, "documents")?);
+        let events = Events::open(&block_db, &options.renames).map_err(&fail)?;
         let folder_file = File::open(folder).map_err(|cause| fail(cause.into()))?;
         let series = tree(&block_db, "series")?;
         rename::carry_over(&series, &options.renames).map_err(&fail)?;
@@ -165,6 +169,7 @@ impl SledStore {
             edits,
             annotations,
             documents,
+            events,
             editing: Mutex::default(),
             block_db,
             log_db,
@@ -372,6 +377,27 @@ impl HistoryStore for SledStore {
         limit: usize,
     ) -> Result<Vec<Document>, HistoryError> {
         self.documents_of(series, direction, (skip, limit))
+    }
+
+    fn append_events(&self, events: &[Event]) -> Result<(), HistoryError> {
+        self.floor.check()?;
+        let append = self.events.append(&self.block_db, events);
+        append.map_err(|cause| HistoryError::AppendEvents { count: events.len(), cause })
+    }
+
+    fn events(
+        &self,
+        notifier: &str,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Event>, HistoryError> {
+        self.events.read(notifier, times, direction, (skip, limit)).map_err(HistoryError::Read)
+    }
+
+    fn conditions(&self) -> Result<Vec<Event>, HistoryError> {
+        self.events.last_of_conditions().map_err(HistoryError::Read)
     }
 
     fn backup(

@@ -92,7 +92,7 @@ fn read_len(reader: &mut Reader<'_>) -> Option<usize> {
     usize::try_from(reader.bits(4)?).ok()
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_len(out, bytes.len());
     out.extend_from_slice(bytes);
 }
@@ -102,6 +102,6 @@ fn read_bytes<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     reader.take(len)
 }
 
-fn read_text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
+pub(super) fn read_text<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
     std::str::from_utf8(read_bytes(reader)?).ok()
 }

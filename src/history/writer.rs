@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{HistoryError, HistoryStore, SharedStore, tidying::Tidying};
 use crate::{
+    event::Event,
     sample::{Sample, SeriesId},
     time::Timestamp,
 };
@@ -19,6 +20,8 @@ use crate::{
 const FLUSH_INTERVAL: Duration = Duration::from_millis(900);
 /// Batches are put together up to this many samples per append: fewer, fuller log records.
 const APPEND_SAMPLES_MAX: usize = 8192;
+/// Events that are put together at most.
+const APPEND_EVENTS_MAX: usize = 1024;
 /// How many messages are taken from the channel at once.
 const MESSAGES_MAX: usize = 256;
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -38,6 +41,8 @@ pub enum HistoryMessage {
         /// The samples.
         samples: Vec<(SeriesId, Sample)>,
     },
+    /// Store events; when this process had them, they say themselves.
+    Events(Vec<Event>),
     /// Take out what `times` holds: before the batch that backfill puts there.
     Remove {
         /// When this was asked.
@@ -71,7 +76,7 @@ pub enum WriterState {
 /// What is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// Every sample received up to this instant (itself included) survives a power cut.
+    /// Every sample and event received up to this instant (itself included) survives a power cut.
     pub durable_until: Timestamp,
     /// How the writer fares.
     pub state: WriterState,
@@ -86,6 +91,10 @@ pub struct WriterReport {
     pub samples: u64,
     /// Samples that the store didn't take before the end: lost.
     pub samples_lost: u64,
+    /// Events stored and flushed.
+    pub events: u64,
+    /// Events that the store didn't take before the end: lost.
+    pub events_lost: u64,
     /// Bytes that the store now takes on its disk (0 if on none).
     pub bytes: u64,
 }
@@ -121,7 +130,9 @@ impl HistoryWriter {
             now: started,
             oldest_unflushed: None,
             pending: Vec::new(),
+            pending_events: Vec::new(),
             unflushed: 0,
+            unflushed_events: 0,
             report: WriterReport::default(),
             tidying: Tidying::new(retention, started),
         };
@@ -160,8 +171,12 @@ struct WriterTask {
     oldest_unflushed: Option<Timestamp>,
     /// Samples taken from messages and not yet appended.
     pending: Vec<(SeriesId, Sample)>,
+    /// Events taken from messages and not yet appended.
+    pending_events: Vec<Event>,
     /// Samples appended since the last flush.
     unflushed: u64,
+    /// Events appended since the last flush.
+    unflushed_events: u64,
     report: WriterReport,
     tidying: Tidying,
 }
@@ -195,7 +210,7 @@ impl WriterTask {
         self.append();
         self.flush();
         self.report.bytes = self.store.size_on_disk().unwrap_or(0);
-        info!(samples = self.report.samples, bytes = self.report.bytes, "history closed");
+        info!(samples = self.report.samples, events = self.report.events, bytes = self.report.bytes, "history closed");
         self.report
     }
 
@@ -235,6 +250,13 @@ impl WriterTask {
                     self.append();
                 }
             }
+            HistoryMessage::Events(events) => {
+                events.iter().for_each(|event| self.await_flush(event.received));
+                self.pending_events.extend(events);
+                if self.pending_events.len() >= APPEND_EVENTS_MAX {
+                    self.append_events();
+                }
+            }
             HistoryMessage::Remove { received, series, times } => {
                 self.advance(received, true);
                 self.append();
@@ -252,17 +274,23 @@ impl WriterTask {
 
     fn advance(&mut self, now: Timestamp, brings_work: bool) {
         self.now = now;
-        if !brings_work {
-            return;
+        if brings_work {
+            self.await_flush(now);
         }
-        self.oldest_unflushed.get_or_insert(now);
-        let safe = just_before(now);
+    }
+
+    /// What was received then is not durable yet. Events come from several stages: that one is a moment before or after the
+    /// newest message is no step of the clock.
+    fn await_flush(&mut self, received: Timestamp) {
+        self.oldest_unflushed.get_or_insert(received.min(self.now));
+        let safe = just_before(received);
         if self.publish.borrow().durable_until > safe {
             self.publish.send_modify(|watermark| watermark.durable_until = safe);
         }
     }
 
     fn append(&mut self) {
+        self.append_events();
         if self.pending.is_empty() {
             return;
         }
@@ -278,16 +306,36 @@ impl WriterTask {
         self.pending = pending;
     }
 
+    fn append_events(&mut self) {
+        let events = std::mem::take(&mut self.pending_events);
+        let count = events.len() as u64;
+        if count == 0 {
+            return;
+        }
+        if self.insist("append events", |store| store.append_events(&events)) {
+            self.unflushed_events += count;
+        } else {
+            self.report.events_lost += count;
+            error!(events = count, "history lost events: the store did not take them");
+        }
+    }
+
     fn flush(&mut self) {
         if self.oldest_unflushed.is_some() && !self.insist("flush", |store| store.flush()) {
             self.report.samples_lost += self.unflushed;
-            error!(samples = self.unflushed, "history may have lost samples: the last flush failed");
+            self.report.events_lost += self.unflushed_events;
+            error!(
+                samples = self.unflushed,
+                events = self.unflushed_events,
+                "history may have lost samples and events: the last flush failed"
+            );
         } else {
             self.report.samples += self.unflushed;
+            self.report.events += self.unflushed_events;
             self.oldest_unflushed = None;
             self.publish_durable();
         }
-        self.unflushed = 0;
+        (self.unflushed, self.unflushed_events) = (0, 0);
     }
 
     /// Another message with the newest time may still come, so only what is before it is promised.
@@ -307,6 +355,10 @@ impl WriterTask {
                 Ok(()) => break,
                 Err(HistoryError::UnknownSeries { series, count }) => {
                     error!(series = series.0, count, "a sample for a series that history does not know");
+                    return false;
+                }
+                Err(HistoryError::Unsupported { what }) => {
+                    error!(what, "the store cannot do what history is asked");
                     return false;
                 }
                 Err(failure) => failure,

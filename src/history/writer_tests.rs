@@ -16,6 +16,7 @@ use super::{
     writer::{HistoryMessage, HistoryWriter, Watermark, WriterState},
 };
 use crate::{
+    event::{Event, EventId, EventType, Source},
     sample::{Sample, SeriesId},
     time::Timestamp,
 };
@@ -82,6 +83,27 @@ impl HistoryStore for Troubled {
 
     fn free_space(&self) -> Option<u64> {
         Some(1)
+    }
+
+    fn append_events(&self, events: &[Event]) -> Result<(), HistoryError> {
+        match self.failures.load(Ordering::SeqCst) {
+            0 => self.inner.append_events(events),
+            left => {
+                self.failures.store(left - 1, Ordering::SeqCst);
+                Err(HistoryError::DiskFull { free: 1, floor: 2 })
+            }
+        }
+    }
+
+    fn events(
+        &self,
+        notifier: &str,
+        times: Range<Timestamp>,
+        direction: Direction,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Event>, HistoryError> {
+        self.inner.events(notifier, times, direction, skip, limit)
     }
 }
 
@@ -162,6 +184,56 @@ fn a_full_disk_is_waited_for_and_nothing_is_lost() {
     let report = writer.join().unwrap();
     assert_eq!((report.samples, report.samples_lost), (10, 0));
     assert_eq!(watermark.borrow().state, WriterState::Stopped);
+}
+
+fn events(received: Timestamp, numbers: Range<u8>) -> HistoryMessage {
+    let event = |number| {
+        let mut event = Event::new(EventType::RevisionEvent, Source::new("Heater1"), received, 500, "revised");
+        event.id = EventId([number; 16]);
+        event
+    };
+    HistoryMessage::Events(numbers.map(event).collect())
+}
+
+#[test]
+fn the_watermark_passes_no_event_that_is_not_durable_whatever_their_order() {
+    let store = troubled(0);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(HistoryMessage::Tick(at(50))).unwrap();
+    assert_eq!(flush(&to_writer).durable_until, just_before(at(50)));
+    let mut watermark = writer.watermark();
+    // Of another stage, and later than the tick.
+    store.failures.store(2, Ordering::SeqCst);
+    to_writer.blocking_send(events(at(40), 0..3)).unwrap();
+    while watermark.borrow_and_update().state != WriterState::DiskFull {
+        wait_for_change(&mut watermark);
+    }
+    assert_eq!(watermark.borrow().durable_until, just_before(at(40)));
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 0);
+    let flushed = flush(&to_writer);
+    assert_eq!((flushed.durable_until, flushed.state), (just_before(at(50)), WriterState::Running));
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 1);
+    // One that is ahead of the last tick waits for the next.
+    to_writer.blocking_send(events(at(51), 3..4)).unwrap();
+    to_writer.blocking_send(HistoryMessage::Tick(at(52))).unwrap();
+    while watermark.borrow_and_update().durable_until != just_before(at(52)) {
+        wait_for_change(&mut watermark);
+    }
+    assert_eq!(store.flushes.load(Ordering::SeqCst), 2);
+    drop(to_writer);
+    let report = writer.join().unwrap();
+    assert_eq!((report.events, report.events_lost, report.samples), (4, 0, 0));
+    assert_eq!(store.events("Heater1", at(0)..at(99), Direction::Forward, 0, 99).unwrap().len(), 4);
+}
+
+#[test]
+fn events_that_the_store_never_takes_are_counted_as_lost() {
+    let store = troubled(u32::MAX);
+    let (to_writer, writer) = start(&store);
+    to_writer.blocking_send(events(at(5), 0..3)).unwrap();
+    drop(to_writer);
+    let report = writer.join().unwrap();
+    assert_eq!((report.events, report.events_lost), (0, 3));
 }
 
 #[test]

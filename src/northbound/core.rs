@@ -23,7 +23,7 @@ use opcua::{
     },
 };
 
-use super::{events, history_read, methods, node_manager::SharedSpace, range};
+use super::{address_space::TELLS_EVENTS, events, history_read, methods, node_manager::SharedSpace, range};
 
 /// A manager of the library with what it lacks.
 pub(super) struct Decorated {
@@ -50,7 +50,6 @@ impl<B: NodeManagerBuilder + 'static> NodeManagerBuilder for Decorate<B> {
 pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
     use VariableId as V;
     let no = [
-        V::HistoryServerCapabilities_AccessHistoryEventsCapability,
         V::HistoryServerCapabilities_InsertEventCapability,
         V::HistoryServerCapabilities_ReplaceEventCapability,
         V::HistoryServerCapabilities_UpdateEventCapability,
@@ -59,6 +58,7 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
     let yes = [
         V::Server_Auditing,
         V::HistoryServerCapabilities_AccessHistoryDataCapability,
+        V::HistoryServerCapabilities_AccessHistoryEventsCapability,
         V::HistoryServerCapabilities_InsertDataCapability,
         V::HistoryServerCapabilities_ReplaceDataCapability,
         V::HistoryServerCapabilities_UpdateDataCapability,
@@ -87,7 +87,7 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
     let texts = |texts: &[&str]| Variant::from(texts.iter().map(|text| UAString::from(*text)).collect::<Vec<_>>());
     values.extend([
         (V::HistoryServerCapabilities_MaxReturnDataValues.into(), Variant::UInt32(history_read::PAGE)),
-        (V::HistoryServerCapabilities_MaxReturnEventValues.into(), Variant::UInt32(0)),
+        (V::HistoryServerCapabilities_MaxReturnEventValues.into(), Variant::UInt32(history_read::EVENTS_MAX)),
         (V::Server_ServerCapabilities_ServerProfileArray.into(), texts(&profiles)),
         (V::Server_ServerCapabilities_LocaleIdArray.into(), texts(&["en"])),
         (
@@ -101,8 +101,13 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
 
 impl Decorated {
     fn value(&self, wanted: &ParsedReadValueId, range: &NumericRange) -> Option<DataValue> {
-        let value = self.values.get(&wanted.node_id).filter(|_| wanted.attribute_id == AttributeId::Value)?;
-        Some(match range::part(value.clone(), range) {
+        let value = match wanted.attribute_id {
+            AttributeId::Value => self.values.get(&wanted.node_id)?.clone(),
+            // The standard's NodeSet has no history of its events.
+            AttributeId::EventNotifier if wanted.node_id == ObjectId::Server => TELLS_EVENTS.into(),
+            _ => return None,
+        };
+        Some(match range::part(value, range) {
             Ok(value) => DataValue::new_now(value),
             Err(status) => DataValue { status: Some(status), ..DataValue::default() },
         })

@@ -30,7 +30,7 @@ use opcua::{
     },
     types::{
         AttributeId, MonitoringMode, NodeClass, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails,
-        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+        ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 
@@ -148,6 +148,11 @@ impl NodeManager for TwinNodes {
 
     fn name(&self) -> &str {
         "twins"
+    }
+
+    /// History of the `Server` object.
+    fn owns_server_events(&self) -> bool {
+        true
     }
 
     fn namespaces_for_user(&self, _: &RequestContext) -> Vec<NamespaceMetadata> {
@@ -306,6 +311,17 @@ impl NodeManager for TwinNodes {
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
         history_read::at_time(&self.space, self.shared.points(), context, details, nodes, stamps).await
+    }
+
+    async fn history_read_events(
+        &self,
+        context: &RequestContext,
+        details: &ReadEventDetails,
+        nodes: &mut [&mut HistoryNode],
+        _: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        let asker = (context, may_see_audit(self.shared.role(&context.token)));
+        history_read::events(&self.space, self.shared.points(), asker, details, nodes).await
     }
 
     async fn history_read_annotations(

@@ -269,6 +269,7 @@ fn with_limits(builder: ServerBuilder) -> ServerBuilder {
     operations.max_monitored_items_per_call = 20_000;
     operations.max_subscriptions_per_call = 100;
     operations.max_nodes_per_history_read_data = POINTS_MAX; // each may go on
+    operations.max_nodes_per_history_read_events = POINTS_MAX;
     operations.max_nodes_per_history_update = 1_000;
     builder
 }

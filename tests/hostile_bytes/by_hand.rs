@@ -1,4 +1,4 @@
-//! Modification records and annotations, and wide CSV.
+//! Modification records, annotations and events, and wide CSV.
 
 use std::{convert::Infallible, hint::black_box, sync::Arc};
 
@@ -8,8 +8,9 @@ use uatwin::{
         row::ValueType,
         wide::{self, TimeFormat, WideOptions},
     },
+    event::{Event, EventId, EventType, Source},
     history::{
-        Annotation, Modification, Modified,
+        Annotation, Modification, Modified, event_record,
         memory_store::MemoryStore,
         record::{self, Record, RecordError},
     },
@@ -79,6 +80,66 @@ fn records<T: Record>(random: &mut Random, one: impl Fn(&mut Random) -> T) {
 pub(crate) fn hostile_records(random: &mut Random) {
     records(random, modified);
     records(random, annotation);
+}
+
+/// Many short fields now and then: they take most beside their bytes.
+fn event(random: &mut Random) -> Event {
+    let kind = EventType::ALL[random.below(EventType::ALL.len())];
+    let source = Source(text(random));
+    let time = Timestamp::from_ticks(random.next() as i64);
+    let mut event = Event::new(kind, source, time, 500, &*text(random));
+    event.id = EventId(random.bytes(16).try_into().unwrap());
+    let most = [0, 20, 3000][random.below(3)];
+    let (count, most) = (random.below(most + 1), 1 + random.below(3));
+    for _ in 0..count {
+        let value = match random.below(4) {
+            0 => Value::Null,
+            1 => Value::String("x".into()),
+            _ => samples::one(random).value,
+        };
+        event.fields.push(("f".repeat(random.below(most)).into(), value));
+    }
+    event
+}
+
+pub(crate) fn hostile_events(random: &mut Random) {
+    for case in 0..2000 {
+        let event = event(random);
+        let whole = event_record::write(random.next(), &event).unwrap();
+        assert!(limited(whole.len(), || event_record::read(&whole).is_ok()), "case {case}: unharmed");
+        let mut body = whole[9..].to_vec();
+        match case % 8 {
+            0 => {
+                let len = random.below(3000);
+                body = random.bytes(len);
+            }
+            1 => {
+                // As many of the smallest fields as fit.
+                let head = 8 + 16 + 8 + 8 + 2;
+                body.truncate(head);
+                for text in ["DriftAlarmType", "", ""] {
+                    body.extend((text.len() as u32).to_le_bytes());
+                    body.extend(text.bytes());
+                }
+                let count = random.below(20_000) as u32;
+                body.extend(count.to_le_bytes());
+                let named = random.below(2);
+                for _ in 0..count {
+                    body.extend((named as u32).to_le_bytes());
+                    body.extend(&b"f"[..named]);
+                    body.extend([0, 0]);
+                }
+                let bytes = record::split(&body).unwrap().concat();
+                assert!(limited(bytes.len(), || event_record::read(&bytes).is_ok()), "case {case}: {count} fields");
+            }
+            _ => mutate(random, &mut body),
+        }
+        let mut bytes = if case % 2 == 0 { record::split(&body).unwrap().concat() } else { whole };
+        if case % 2 == 1 {
+            mutate(random, &mut bytes);
+        }
+        limited(bytes.len(), || drop(black_box(event_record::read(&bytes))));
+    }
 }
 
 fn cell(random: &mut Random, separator: &str) -> String {

@@ -40,6 +40,7 @@ fn many() -> Twins {
         model: None,
         statistics: StatisticsSettings::default(),
         correlate: None,
+        drift: None,
     };
     Twins::new(vec![twin_type], (0..TWINS).map(twin).collect())
 }

@@ -4,6 +4,7 @@
 
 mod browse;
 mod cost;
+mod event_history;
 mod forecast;
 mod history;
 mod history_processed;

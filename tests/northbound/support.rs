@@ -74,6 +74,7 @@ pub(crate) fn variable(
         writable: false,
         states: states.iter().map(|state| (*state).to_owned()).collect(),
         statistics: StatisticsSettings::default(),
+        alarm: None,
     }
 }
 
@@ -158,6 +159,7 @@ pub(crate) fn twins() -> Twins {
         optimize: Some(OptimizeSettings { moves: vec![power()], keeps: Vec::new(), watch: Duration::from_secs(1) }),
         statistics: StatisticsSettings::default(),
         correlate: None,
+        drift: None,
     };
     let hundred = StatisticsSettings { window: Window::Values(100), ..StatisticsSettings::default() };
     let bare = TwinType {
@@ -172,6 +174,7 @@ pub(crate) fn twins() -> Twins {
         optimize: None,
         statistics: hundred.clone(),
         correlate: None,
+        drift: None,
     };
     let address = |name: &str, v: &str| {
         Some(NodeAddress::Id { namespace: Some("urn:plant".into()), identifier: format!("s={name}.{v}") })

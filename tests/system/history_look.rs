@@ -3,12 +3,13 @@
 use std::{collections::HashSet, fmt, path::Path, process::Stdio};
 
 use uatwin::{
+    event::Event,
     history::{Direction, HistoryStore, Summary},
     sample::{Sample, SeriesId},
     time::Timestamp,
 };
 
-use super::history_writer::{Safe, Work, expected, start};
+use super::history_writer::{EVENT_EVERY, Safe, Work, expected, expected_event, start};
 
 /// Differences told one by one; more are counted.
 const TOLD_MAX: usize = 3;
@@ -70,7 +71,54 @@ impl Verdict {
                 ));
             }
         }
+        verdict.compare_events(work, &store, safe.steps);
         verdict
+    }
+
+    /// Every acknowledged event is there once under each that tells it, those of a history's start aside; none is another.
+    fn compare_events(&mut self, work: Work, store: &dyn HistoryStore, steps: i64) {
+        let told = |notifier: &str| {
+            let all = Timestamp::from_ticks(0)..Timestamp::MAX;
+            store.events(notifier, all, Direction::Forward, 0, usize::MAX).unwrap()
+        };
+        let held = told("");
+        let at = |event: &Event| event.time.ticks() / 10;
+        let mut before = -1;
+        for event in &held {
+            if *event != expected_event(at(event)) || at(event) <= before {
+                self.wrong += 1;
+                self.differs(format_args!("an event that was never sent, or twice: {}", event.time.ticks()));
+            }
+            before = at(event);
+        }
+        let wanted = (work.old_steps()..steps).filter(|step| step % EVENT_EVERY == 0);
+        let there: HashSet<i64> = held.iter().map(at).collect();
+        for step in wanted.filter(|step| !there.contains(step)) {
+            self.lost += 1;
+            self.differs(format_args!("the event at step {step} is lost"));
+        }
+        let mut count = 0;
+        for notifier in ["Device0", "Device1", "Device2", "Device3", "Device4", "Device5", "Connections"] {
+            let of_one = told(notifier);
+            count += of_one.len();
+            if !of_one.iter().eq(held.iter().filter(|event| event.source.is_told_by(notifier))) {
+                self.wrong += 1;
+                self.differs(format_args!("{notifier} tells other events than the server"));
+            }
+        }
+        if count != held.len() {
+            self.wrong += 1;
+            self.differs(format_args!("{count} of {} events are told by somebody", held.len()));
+        }
+        for event in store.conditions().unwrap() {
+            // What is not acknowledged may be there without being in the index.
+            let is_same = |held: &&Event| (held.kind, &held.source) == (event.kind, &event.source);
+            let is_last = held.iter().rfind(is_same).is_none_or(|held| held.time <= event.time);
+            if event != expected_event(at(&event)) || !is_last {
+                self.wrong += 1;
+                self.differs(format_args!("{} said something else last", event.source.0));
+            }
+        }
     }
 
     fn compare(&mut self, work: Work, series: u32, held: &[Sample], steps: i64, filled: &HashSet<i64>) {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use uatwin::{
+    event::{Event, EventType, Source},
     history::{
         HistoryStore,
         sled_store::{SledOptions, SledStore},
@@ -88,7 +89,7 @@ impl Work {
     }
 
     /// Steps that are there from the start.
-    fn old_steps(self) -> i64 {
+    pub(crate) fn old_steps(self) -> i64 {
         match self {
             Self::Small | Self::Log => 0,
             Self::Large => 48 * 4096,
@@ -156,6 +157,22 @@ impl Work {
     }
 }
 
+/// An event comes with each of so many steps, from here on.
+pub(crate) const EVENT_EVERY: i64 = 10;
+
+/// What the event at `step` must be; some of them are long.
+pub(crate) fn expected_event(step: i64) -> Event {
+    let (at, series) = (Timestamp::from_ticks(step * 10), step / EVENT_EVERY % 7);
+    let source = if series == 6 { "plc:line1".to_owned() } else { format!("Device{series}.Value") };
+    let kind = if step % 20 == 0 { EventType::DriftAlarm } else { EventType::RevisionEvent };
+    let text = "x".repeat(if step % 370 == 0 { 9000 } else { (mixed(step.cast_unsigned()) % 300) as usize });
+    let mut event = Event::new(kind, Source::new(&source), at, 500, text)
+        .with("ConditionId", format!("{source}.DriftAlarm"))
+        .with("Step", i32::try_from(step).unwrap_or(i32::MAX));
+    event.id.0[8..].copy_from_slice(&step.to_be_bytes());
+    event
+}
+
 /// What the sample of `series` at `step` must be.
 pub(crate) fn expected(series: u32, step: i64) -> Sample {
     let at = Timestamp::from_ticks(step * 10);
@@ -200,6 +217,10 @@ fn write_round(work: Work, store: &SledStore, safe: Safe) -> u64 {
     if work == Work::Small && safe.steps % (3 * work.steps_per_round()) == 0 {
         store.flush().unwrap();
     }
+    // Some twice: the writer tries again when it does not know what was taken.
+    let events: Vec<_> = (safe.steps..end).filter(|step| step % EVENT_EVERY == 0).map(expected_event).collect();
+    store.append_events(&events).unwrap();
+    store.append_events(&events[events.len() / 2..]).unwrap();
     let merged = store.compact(4 * live.len()).unwrap().blocks;
     for series in (0..work.series()).filter(|_| work.has_marker(gap.start)).map(SeriesId) {
         let gap = Timestamp::from_ticks(gap.start * 10)..Timestamp::from_ticks(gap.end * 10);

@@ -99,7 +99,7 @@ impl Stage {
             match message {
                 HistoryMessage::Batch { samples, .. } => self.stored.extend(samples),
                 HistoryMessage::Remove { series, times, .. } => self.removed.push((series, times.start)),
-                HistoryMessage::Tick(_) | HistoryMessage::Flush(_) => (),
+                HistoryMessage::Events(_) | HistoryMessage::Tick(_) | HistoryMessage::Flush(_) => (),
             }
         }
     }
@@ -288,7 +288,7 @@ fn parameters_in_force_are_a_revision_and_a_sample() {
     assert_eq!(stage.stored(Facet::Parameter(0)), [Sample::good(at(0.0), 10.0)]);
     let (reply, mut answer) = oneshot::channel();
     let in_force = InForce { revision: 2, values: Box::new([12.0]), basis: None };
-    let command = Command::Parameters { twin: TWIN, in_force, state: None, reply };
+    let command = Command::Parameters { twin: TWIN, in_force, state: None, by: "ann".to_owned(), reply };
     let mut output = Output::default();
     stage.ingest.on_command(at(60.0), command, &mut output);
     stage.take(output);

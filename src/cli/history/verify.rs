@@ -14,10 +14,10 @@ pub(super) fn run(folder: &Path) -> Result<bool, CommandError> {
     let bar = ProgressBar::no_length();
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template is right"));
     let report = SledStore::verify(folder, &mut |progress| {
-        let VerifyProgress { blocks, records, by_hand } = progress;
-        if (blocks + records + by_hand).is_multiple_of(256) {
+        let VerifyProgress { blocks, records, by_hand, events } = progress;
+        if (blocks + records + by_hand + events).is_multiple_of(256) {
             bar.set_message(format!(
-                "{blocks} blocks, {by_hand} edits, annotations and documents, {records} log records"
+                "{blocks} blocks, {by_hand} edits, annotations and documents, {events} events, {records} log records"
             ));
             bar.tick();
         }
@@ -42,7 +42,7 @@ fn line(damage: &Damage) -> String {
     let place = match &damage.place {
         Place::Block(series) => format!("{}: a block", of(series)),
         Place::Record(what, series) => {
-            format!("{}: {} {what}", of(series), if what.starts_with('a') { "an" } else { "a" })
+            format!("{}: {} {what}", of(series), if what.starts_with(['a', 'e']) { "an" } else { "a" })
         }
         Place::LogRecord(number) => format!("log record {number}"),
         Place::Database(name) => format!("the database `{name}`"),
@@ -54,10 +54,10 @@ fn line(damage: &Damage) -> String {
 
 fn summary(report: &VerifyReport) -> String {
     let VerifyReport { series, blocks, block_samples, records, record_samples, .. } = report;
-    let VerifyReport { modifications, annotations, documents, set_aside, damaged, .. } = report;
+    let VerifyReport { modifications, annotations, documents, events, set_aside, damaged, .. } = report;
     let mut text = format!(
         "{series} series; {blocks} blocks with {block_samples} samples; {modifications} modification records; \
-         {annotations} annotations; {documents} documents; {records} log records with {record_samples} samples; "
+         {annotations} annotations; {documents} documents; {events} events; {records} log records with {record_samples} samples; "
     );
     if *set_aside > 0 {
         text.push_str(&format!("{set_aside} damaged blocks set aside earlier; "));

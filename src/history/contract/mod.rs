@@ -1,6 +1,7 @@
 //! What every [`HistoryStore`] promises, run against each; and what the one on sled does besides.
 
 mod compaction;
+mod events;
 mod interleaving;
 mod opening;
 mod reads;

@@ -1,8 +1,9 @@
-//! Whether a history on the disk is whole: every block, every record of the log, of modifications, annotations and documents is
-//! decoded and checked, nothing is replayed, moved or mended. (sled itself may write a snapshot of its own index; no tree
+//! Whether a history on the disk is whole: every block, every record of the log, of modifications, annotations, documents and
+//! events is decoded and checked, nothing is replayed, moved or mended. (sled itself may write a snapshot of its own index; no tree
 //! is changed.)
 
 mod blocks;
+mod events;
 mod log;
 mod records;
 
@@ -34,6 +35,8 @@ pub struct VerifyProgress {
     pub records: u64,
     /// Modification records, annotations and documents looked at.
     pub by_hand: u64,
+    /// Events looked at.
+    pub events: u64,
 }
 
 /// Where damage is.
@@ -41,7 +44,8 @@ pub struct VerifyProgress {
 pub enum Place {
     /// A block of this series. `None`: of a number that has no name.
     Block(Option<String>),
-    /// A modification record, an annotation or a document of this series, as [`Record::WHAT`](super::record::Record::WHAT) says.
+    /// A modification record, an annotation or a document of this series, as [`Record::WHAT`](super::record::Record::WHAT) says;
+    /// an event of this twin, or whatever its source's first name is.
     Record(&'static str, Option<String>),
     /// A record of the log: of any series that was written to at the time.
     LogRecord(u64),
@@ -80,6 +84,8 @@ pub struct VerifyReport {
     pub annotations: u64,
     /// Documents, damaged ones included.
     pub documents: u64,
+    /// Events, damaged ones included.
+    pub events: u64,
     /// Damaged blocks that were set aside earlier, when something had to be written in their place. What they had reads
     /// back Bad_DataLost; no damage that is new, so they are not among `damages`.
     pub set_aside: u64,
@@ -100,7 +106,7 @@ impl VerifyReport {
 
     const fn progress(&self) -> VerifyProgress {
         let by_hand = self.modifications + self.annotations + self.documents;
-        VerifyProgress { blocks: self.blocks, records: self.records, by_hand }
+        VerifyProgress { blocks: self.blocks, records: self.records, by_hand, events: self.events }
     }
 
     fn damage(&mut self, place: Place, times: (Option<Timestamp>, Option<Timestamp>), what: &dyn ToString) {
@@ -141,6 +147,7 @@ impl SledStore {
         if let Some(tree) = tree("documents")? {
             records::check::<Document>(tree, &names, &mut report, |report| &mut report.documents, progress);
         }
+        events::check(&block_db, &mut report, progress).map_err(fail)?;
         let log_db = guards::open(&folder.join("log"), CACHE_BYTES)?;
         log::check(&log_trees::stored(&log_db).map_err(fail)?, &mut report, progress);
         Ok(report)

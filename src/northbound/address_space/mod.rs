@@ -16,7 +16,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use opcua::types::{NodeId, ReferenceTypeId};
 
-pub(super) use attributes::standard;
+pub(super) use attributes::{TELLS_EVENTS, standard};
 pub(super) use node::{ConditionMethod, Live, Method, Namespace, Node, Owner, Part, ProgramMember, Property};
 pub(super) use references::{Kind, Reference, Target};
 pub(super) use values::Extents;

@@ -144,7 +144,7 @@ mod tests {
             ObjectTypeId::BaseEventType,
             "Severity",
             AttributeId::Value,
-            opcua::types::UAString::null(),
+            opcua::types::NumericRange::None,
         );
         let element = ContentFilterElement::from((FilterOperator::Equals, vec![severity, Operand::literal(500_u16)]));
         let where_clause = ContentFilter { elements: Some(vec![element; ELEMENTS_MAX]) };

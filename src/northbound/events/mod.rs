@@ -16,3 +16,4 @@ pub(super) use filter::{Clauses, loaders};
 pub(super) use methods::{call, is_refresh, refresh};
 pub(super) use table::{Field, FieldKind, of_condition as fields_of_condition};
 pub(super) use tree::{EventTypesForUser, SharedTypes};
+pub(super) use where_clause::Where;

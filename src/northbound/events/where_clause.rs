@@ -15,7 +15,7 @@ pub(super) const ELEMENTS_MAX: usize = 1_000;
 
 /// A clause that makes sense.
 #[derive(Debug)]
-pub(super) struct Where(Vec<Element>);
+pub(in crate::northbound) struct Where(Vec<Element>);
 
 #[derive(Debug)]
 struct Element {
@@ -33,15 +33,15 @@ enum Of {
 
 /// A field of the event.
 #[derive(Debug)]
-pub(super) struct Field {
-    pub(super) of_type: NodeId,
-    pub(super) path: Vec<QualifiedName>,
-    pub(super) attribute: AttributeId,
-    pub(super) range: NumericRange,
+pub(in crate::northbound) struct Field {
+    pub(in crate::northbound) of_type: NodeId,
+    pub(in crate::northbound) path: Vec<QualifiedName>,
+    pub(in crate::northbound) attribute: AttributeId,
+    pub(in crate::northbound) range: NumericRange,
 }
 
 /// What a clause asks of an event.
-pub(super) trait Asked {
+pub(in crate::northbound) trait Asked {
     /// A field; null where the event has none.
     fn field(&self, field: &Field) -> Variant;
     /// Whether its type is this one or a subtype.
@@ -50,7 +50,7 @@ pub(super) trait Asked {
 
 impl Where {
     /// Checks a clause; `None`: it makes no sense, or asks for what a filter of events must not (§7.7.3 Table 120).
-    pub(super) fn parse(filter: &ContentFilter) -> Option<Self> {
+    pub(in crate::northbound) fn parse(filter: &ContentFilter) -> Option<Self> {
         let elements = filter.elements.as_deref().unwrap_or_default();
         if elements.len() > ELEMENTS_MAX {
             return None;
@@ -66,7 +66,7 @@ impl Where {
     }
 
     /// Whether the event is wanted.
-    pub(super) fn wants(&self, event: &impl Asked) -> bool {
+    pub(in crate::northbound) fn wants(&self, event: &impl Asked) -> bool {
         let mut found: Vec<Variant> = vec![Variant::Empty; self.0.len()];
         for (at, element) in self.0.iter().enumerate().rev() {
             found[at] = element.value(event, &found);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn field(name: &str) -> Operand {
-        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::UAString::null())
+        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::NumericRange::None)
     }
 
     fn filter(elements: Vec<(FilterOperator, Vec<Operand>)>) -> ContentFilter {
@@ -329,7 +329,7 @@ mod tests {
         assert!(!wants(vec![(F::And, vec![one(), two()]), severe(), unknown()]));
         assert!(wants(vec![(F::Not, vec![one()]), quiet()]));
         let masked = (F::BitwiseAnd, vec![field("Severity"), Operand::literal(0x100_u32)]);
-        assert!(wants(vec![(F::Equals, vec![one(), Operand::literal(0x100_u64)]), masked]));
+        assert!(wants(vec![(F::Equals, vec![one(), Operand::literal(Variant::UInt64(0x100))]), masked]));
         let cast = (F::Cast, vec![field("Severity"), Operand::literal(NodeId::from(DataTypeId::String))]);
         assert!(wants(vec![(F::Equals, vec![one(), Operand::literal("500")]), cast]));
         assert!(wants(vec![]));

@@ -3,8 +3,8 @@
 use opcua::{
     server::node_manager::HistoryNode,
     types::{
-        BinaryEncodable, ContextOwned, DataValue, HistoryData, HistoryModifiedData, NumericRange, StatusCode,
-        TimestampsToReturn, Variant,
+        BinaryEncodable, ContextOwned, DataValue, HistoryData, HistoryEvent, HistoryModifiedData, NumericRange,
+        StatusCode, TimestampsToReturn, Variant,
     },
 };
 
@@ -40,6 +40,7 @@ enum Data {
     Samples(Encoded),
     Modified(HistoryModifiedData),
     Values(HistoryData),
+    Events(HistoryEvent),
 }
 
 impl Form {
@@ -76,7 +77,7 @@ impl Answer {
         // What will not fit need not be read; how long texts and arrays are is only known then.
         let mut limit = (PAGE as usize).min(len_max / VALUE_LEN).max(1);
         loop {
-            let (page, next) = cursor.clone().page(store, limit)?;
+            let (page, next) = cursor.clone().page(store, limit, len_max)?;
             let (is_empty, is_one) = (page.len() == 0, page.len() == 1);
             let len_max = if is_one { usize::MAX } else { len_max };
             match Data::new(page, form, len_max) {
@@ -94,6 +95,7 @@ impl Answer {
             Data::Samples(encoded) => node.set_result(encoded),
             Data::Modified(data) => node.set_result(data),
             Data::Values(data) => node.set_result(data),
+            Data::Events(data) => node.set_result(data),
         }
     }
 }
@@ -107,6 +109,10 @@ impl Data {
                 values.iter_mut().for_each(|value| form.apply(value));
                 let count = values.len();
                 fitting(HistoryData { data_values: Some(values) }, count, len_max).map(Self::Values)
+            }
+            Page::Events(events) => {
+                let count = events.len();
+                fitting(HistoryEvent { events: Some(events) }, count, len_max).map(Self::Events)
             }
             Page::Modified(records) => {
                 let mut values: Vec<DataValue> = records.iter().map(|record| ua::data_value(&record.sample)).collect();

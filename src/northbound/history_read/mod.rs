@@ -1,4 +1,4 @@
-//! HistoryRead (OPC 10000-11 §6.5). A request for one node becomes a [`Cursor`], a cursor gives pages and where to go on.
+//! HistoryRead (OPC 10000-11 §6.5) of values and events. A request for one node becomes a [`Cursor`], a cursor gives pages and where to go on.
 //! Reading the store blocks: that is done where it is allowed, one page per node of a request; it is encoded there too.
 //!
 //! Where the specification leaves a choice:
@@ -13,6 +13,7 @@ mod annotations;
 mod answer;
 mod at_time;
 mod encoded;
+mod events;
 mod extra;
 mod modified;
 mod places;
@@ -25,12 +26,13 @@ use std::sync::Arc;
 use opcua::{
     server::node_manager::{HistoryNode, RequestContext},
     types::{
-        DataValue, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadProcessedDetails, ReadRawModifiedDetails,
-        StatusCode, TimestampsToReturn,
+        DataValue, HistoryEventFieldList, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadProcessedDetails,
+        ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 use tracing::error;
 
+pub(super) use events::{EVENTS_MAX, events};
 pub(super) use places::Places;
 pub(super) use points::{POINTS_MAX, Points};
 
@@ -61,6 +63,7 @@ enum Cursor {
     AtTime(at_time::Cursor),
     Processed(processed::Cursor),
     Annotations(annotations::Cursor),
+    Events(events::Cursor),
 }
 
 /// What a page holds.
@@ -69,6 +72,8 @@ enum Page {
     Modified(Vec<Modified>),
     /// Values as they are to be sent.
     Values(Vec<DataValue>),
+    /// Their fields.
+    Events(Vec<HistoryEventFieldList>),
 }
 
 impl Cursor {
@@ -80,12 +85,18 @@ impl Cursor {
             (Self::AtTime(a), Self::AtTime(b)) => a.is_of(b),
             (Self::Processed(a), Self::Processed(b)) => a.is_of(b),
             (Self::Annotations(a), Self::Annotations(b)) => a.is_of(b),
+            (Self::Events(a), Self::Events(b)) => a.is_of(b),
             _ => false,
         }
     }
 
-    /// The next page of at most `limit` values, and where to go on.
-    fn page(self, store: &dyn HistoryStore, limit: usize) -> Result<(Page, Option<Self>), HistoryError> {
+    /// The next page of at most `limit` values, and where to go on. Of events it has no more than `len_max` bytes.
+    fn page(
+        self,
+        store: &dyn HistoryStore,
+        limit: usize,
+        len_max: usize,
+    ) -> Result<(Page, Option<Self>), HistoryError> {
         Ok(match self {
             Self::Raw(cursor) => {
                 let (samples, next) = cursor.page(store, limit)?;
@@ -107,6 +118,10 @@ impl Cursor {
                 let (values, next) = cursor.page(store, limit)?;
                 (Page::Values(values), next.map(Self::Annotations))
             }
+            Self::Events(cursor) => {
+                let (events, next) = cursor.page(store, (limit, len_max))?;
+                (Page::Events(events), next.map(Self::Events))
+            }
         })
     }
 }
@@ -117,6 +132,7 @@ impl Page {
             Self::Samples(samples) => samples.len(),
             Self::Modified(records) => records.len(),
             Self::Values(values) => values.len(),
+            Self::Events(events) => events.len(),
         }
     }
 }
@@ -324,7 +340,7 @@ fn times(given: Option<&[opcua::types::DateTime]>) -> Result<Arc<[Timestamp]>, S
     Ok(times)
 }
 
-/// Answers each node: where it is, what it may be asked, its next page, where it goes on.
+/// Answers each node that has a history of values.
 async fn serve(
     space: &AddressSpace,
     points: &Points,
@@ -333,12 +349,25 @@ async fn serve(
     stamps: TimestampsToReturn,
     begin: impl Fn(usize, Historian<'_>) -> Result<Cursor, StatusCode>,
 ) -> Result<(), StatusCode> {
+    let begin = |i: usize, node: &HistoryNode| begin(i, Historian::of(space, node)?);
+    serve_nodes(space, points, context, nodes, stamps, begin).await
+}
+
+/// Answers each node: what it may be asked, its next page, where it goes on.
+async fn serve_nodes(
+    space: &AddressSpace,
+    points: &Points,
+    context: &RequestContext,
+    nodes: &mut [&mut HistoryNode],
+    stamps: TimestampsToReturn,
+    begin: impl Fn(usize, &HistoryNode) -> Result<Cursor, StatusCode>,
+) -> Result<(), StatusCode> {
     let now = space.world.clock.now();
     let cursors: Vec<Result<Cursor, StatusCode>> = nodes
         .iter()
         .enumerate()
         .map(|(i, node)| {
-            let begin = begin(i, Historian::of(space, node)?)?;
+            let begin = begin(i, node)?;
             match node.continuation_point() {
                 None => Ok(begin),
                 Some(point) => {

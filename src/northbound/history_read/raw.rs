@@ -1,7 +1,7 @@
 //! Raw values (OPC 10000-11 §6.5.3). A request becomes a [`Query`], a query pages through the store with a [`Cursor`] that is
 //! bound to it.
 
-use opcua::types::{ReadRawModifiedDetails, StatusCode};
+use opcua::types::{ReadEventDetails, ReadRawModifiedDetails, StatusCode};
 
 use std::ops::Range;
 
@@ -57,6 +57,14 @@ impl Query {
             return Err(StatusCode::BadHistoryOperationInvalid);
         }
         Ok(Self { series, start, end, values_per_node: details.num_values_per_node, bounds: details.return_bounds })
+    }
+
+    /// The times of a request for events (§6.5.2), which are those of one for values; its series says nothing.
+    pub(super) fn of_events(details: &ReadEventDetails) -> Result<Self, StatusCode> {
+        let (start_time, end_time) = (details.start_time, details.end_time);
+        let num_values_per_node = details.num_values_per_node;
+        let times = ReadRawModifiedDetails { start_time, end_time, num_values_per_node, ..Default::default() };
+        Self::new(SeriesId(0), &times)
     }
 
     /// Newest first: no start, or a start after the end.

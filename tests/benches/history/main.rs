@@ -5,6 +5,7 @@
 //!   how many times better ours is. `100000 100` is the run of many series.
 //! - `year [KIND]`: a year of one series at 1 Hz, 365 daily summaries of it.
 //! - `open [SERIES] [SECONDS] [KIND]`: opening after kill -9 of a process that wrote so much. `open 10000 10000`: 100 M.
+//! - `events [COUNT] [TWINS]`: 1,000,000 events of 1,000 twins: how fast they are taken and found.
 //! - `sustained [SERIES] [DURATION_S] [KIND]`: the rate of each ten seconds, for 60 seconds of writing.
 //!
 //! KIND: plant, server, rare, noisy.
@@ -13,6 +14,7 @@ use std::{env, path::Path};
 
 use mix::{Load, Mix};
 
+mod events;
 mod historian;
 mod measure;
 mod mix;
@@ -31,6 +33,7 @@ fn main() {
     let series = numbers.next().unwrap_or(10_000);
     let mut seconds = |otherwise: u32| i64::from(numbers.next().unwrap_or(otherwise));
     match arguments.first().map(String::as_str) {
+        Some("events") => events::run(&arguments),
         Some("year") => modes::year(mix),
         Some("sustained") => modes::sustained(series, seconds(60) as f64, mix),
         Some("open") => {
