@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::{
     config::{Config, Store},
     control::Control,
+    event,
     history::{
         HistoryError, SharedStore,
         memory_store::MemoryStore,
@@ -124,6 +125,7 @@ impl App {
         let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
         let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), restored));
+        state.restore_conditions(conditions(Arc::clone(&history)).await?);
         let links: Arc<[_]> = config.plcs.into_iter().map(|plc| (plc, SharedLink::default())).collect();
         let outlets: Arc<[_]> = links.iter().map(|_| SharedOutlet::default()).collect();
         let job_tasks = TaskTracker::new();
@@ -345,6 +347,12 @@ async fn attend_drift(mut chores: mpsc::Receiver<ingest::DriftChore>, jobs: Arc<
         jobs.drift(chore).await;
     }
     "drift"
+}
+
+/// The newest event of each condition.
+async fn conditions(history: SharedStore) -> Result<Vec<event::Event>, AppError> {
+    let read = tokio::task::spawn_blocking(move || history.conditions()).await;
+    Ok(read.unwrap_or_else(|_| Ok(Vec::new()))?)
 }
 
 /// What each PLC is asked to watch.

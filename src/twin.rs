@@ -2,6 +2,7 @@
 //! ingest stage) and many readers (the server), a short lock per twin between them.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use crate::{
     aggregate,
     alarm::{Condition, ConditionKind, LimitSettings, limit_fields},
-    event::{EventType, Source},
+    event::{Event, EventType, Source},
     fit::FitReport,
     model::{Expression, Model},
     optimize::{Keep, Move},
@@ -723,6 +724,25 @@ impl TwinState {
             live.last_fit = last_fit;
         }
         state
+    }
+
+    /// Conditions as they stood when the program ended, by the newest event of each. Those of other ids are not there any more.
+    pub fn restore_conditions(&self, newest: impl IntoIterator<Item = Event>) {
+        let by_id = |event: Event| match event.field("ConditionId") {
+            Some(Value::String(id)) => Some((Arc::clone(id), event)),
+            _ => None,
+        };
+        let mut newest: HashMap<_, _> = newest.into_iter().filter_map(by_id).collect();
+        if newest.is_empty() {
+            return;
+        }
+        for twin in self.configured.ids() {
+            for condition in &mut self.write(twin).conditions {
+                if let Some(event) = newest.remove(&condition.kind().id) {
+                    condition.restore(Arc::new(event));
+                }
+            }
+        }
     }
 
     /// What is configured.

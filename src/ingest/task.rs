@@ -86,6 +86,10 @@ async fn hand_on(channels: &Channels, output: &mut Output) -> Result<(), mpsc::e
     for message in output.history.drain(..) {
         channels.history.send(message).await?;
     }
+    if !output.events.is_empty() {
+        let events = output.events.iter().map(|event| (**event).clone()).collect();
+        channels.history.send(HistoryMessage::Events(events)).await?;
+    }
     if !output.changed.is_empty() || !output.programs.is_empty() || !output.events.is_empty() {
         let (series, programs) = (std::mem::take(&mut output.changed), std::mem::take(&mut output.programs));
         let events = std::mem::take(&mut output.events);
