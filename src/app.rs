@@ -6,7 +6,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -21,7 +21,7 @@ use crate::{
         HistoryError, SharedStore,
         memory_store::MemoryStore,
         sled_store::{SledOptions, SledStore},
-        writer::{HistoryWriter, Watermark, WriterReport},
+        writer::{HistoryWriter, Watermark, WriterReport, WriterState},
     },
     ingest::{self, Ingest},
     jobs::Jobs,
@@ -254,6 +254,8 @@ impl App {
         stages.spawn(start_models(self.warm_starts, Arc::clone(&self.jobs)));
         stages.spawn(refill(self.refills, Arc::clone(&self.jobs)));
         stages.spawn(attend_drift(self.drift, Arc::clone(&self.jobs)));
+        let told = (Arc::clone(&self.jobs), Arc::clone(&self.clock), intake.clone());
+        stages.spawn(tell_history(self.writer.watermark(), told));
         let server = tokio::task::JoinSet::from_iter([self.server.run(serving.clone())]);
 
         let ended = tokio::select! {
@@ -347,6 +349,36 @@ async fn attend_drift(mut chores: mpsc::Receiver<ingest::DriftChore>, jobs: Arc<
         jobs.drift(chore).await;
     }
     "drift"
+}
+
+/// An event when history is paused, and when it stores again.
+async fn tell_history(
+    mut watermark: watch::Receiver<Watermark>,
+    (jobs, clock, stopping): (Arc<Jobs>, Arc<dyn Clock>, CancellationToken),
+) -> &'static str {
+    let mut known = watermark.borrow().state;
+    loop {
+        tokio::select! {
+            changed = watermark.changed() => if changed.is_err() { break },
+            () = stopping.cancelled() => break,
+        }
+        let now = *watermark.borrow_and_update();
+        if now.state == known {
+            continue;
+        }
+        known = now.state;
+        let (severity, message) = match known {
+            WriterState::Running => (300, "History stores again".to_owned()),
+            WriterState::DiskFull => (900, "History is paused: too little disk space is left; samples wait".to_owned()),
+            WriterState::Failing => (900, "History is paused: the store answers with errors; samples wait".to_owned()),
+            WriterState::Stopped => break,
+        };
+        let source = event::Source::new("History");
+        let event = event::Event::new(event::EventType::HistoryEvent, source, clock.now(), severity, message);
+        jobs.tell(event.with("State", status(now).state)).await;
+    }
+    stopping.cancelled().await;
+    "history state"
 }
 
 /// The newest event of each condition.

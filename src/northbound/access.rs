@@ -11,15 +11,20 @@ use opcua::{
     types::{Error, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType},
 };
 
-use super::{Role, address_space::ConditionMethod, ids, signatures};
+use super::{Role, address_space::ConditionMethod, audit::Sessions, ids, signatures};
+
+/// As the library names a user without a name.
+const ANONYMOUS: &str = "ANONYMOUS";
 
 /// Decides for the library; what is asked per node is decided in `address_space` from [`Access::role`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Access {
     /// What a user without a name may do; `None`: not even connect.
     pub(super) anonymous: Option<Role>,
     /// Index of the types' namespace, whose methods the library asks about.
     pub(super) types_namespace: u16,
+    /// Learns who came; absent in tests.
+    pub(super) sessions: Option<Sessions>,
 }
 
 impl Access {
@@ -52,10 +57,17 @@ pub(super) fn may_see_audit(role: Role) -> bool {
 
 #[async_trait]
 impl AuthManager for Access {
-    async fn authenticate_anonymous_token(&self, _: &ServerEndpoint) -> Result<(), Error> {
-        match self.anonymous {
-            Some(_) => Ok(()),
-            None => Err(Error::new(StatusCode::BadIdentityTokenRejected, "anonymous users are turned off")),
+    async fn authenticate_anonymous_token(&self, endpoint: &ServerEndpoint) -> Result<(), Error> {
+        let status = match self.anonymous {
+            Some(_) => StatusCode::Good,
+            None => StatusCode::BadIdentityTokenRejected,
+        };
+        if let Some(sessions) = &self.sessions {
+            sessions.activated(ANONYMOUS, endpoint, status).await;
+        }
+        match status.is_good() {
+            true => Ok(()),
+            false => Err(Error::new(status, "anonymous users are turned off")),
         }
     }
 
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn a_role_may_do_what_its_row_says_and_what_lesser_roles_may() {
         let may = |role, method| {
-            let access = Access { anonymous: Some(role), types_namespace: 3 };
+            let access = Access { anonymous: Some(role), types_namespace: 3, sessions: None };
             access.is_user_executable(&UserToken("ANONYMOUS".into()), &NodeId::new(3, method))
         };
         for (role, fit, set) in

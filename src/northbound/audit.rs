@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use opcua::{
-    server::node_manager::MethodCall,
+    server::{ServerEndpoint, node_manager::MethodCall},
     types::{Identifier, NodeId, StatusCode, Variant},
 };
 use tracing::info;
@@ -166,6 +166,27 @@ impl Trail {
             .with("MethodId", self.text(call.method_id()))
             .with("StatusCodeId", status)
             .with("InputArguments", Value::Array(Arc::new(Array { element_type: VARIANT, elements })))
+    }
+}
+
+/// Who came. The library asks who a user is when a session is activated; of the session itself it tells nothing.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    pub(super) jobs: Arc<Jobs>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Sessions {
+    pub(super) async fn activated(&self, user: &str, endpoint: &ServerEndpoint, status: StatusCode) {
+        let (policy, mode) = (&endpoint.security_policy, &endpoint.security_mode);
+        info!(target: "audit", user, policy, mode, %status, "session activated");
+        let message = format!("{user} activated a session with {policy}, {mode}: {status}");
+        let now = self.clock.now();
+        let event = Event::new(EventType::AuditActivateSessionEvent, Source::default(), now, severity(status), message)
+            .with("ActionTimeStamp", now)
+            .with("Status", status.is_good())
+            .with("ClientUserId", user);
+        self.jobs.tell(event).await;
     }
 }
 

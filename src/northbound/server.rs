@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::{
     Publisher, ServerConfig, World,
     access::Access,
+    audit::Sessions,
     certificates,
     core::{Decorate, server_values},
     events::{self, EventTypesForUser, SharedTypes},
@@ -94,7 +95,8 @@ impl Server {
         let types_namespace = nodesets.namespaces().position(|uri| uri == super::ids::TYPES_NAMESPACE).unwrap_or(0);
         // 0 is the standard's, 1 the server's own.
         let types_namespace = u16::try_from(types_namespace + 2).unwrap_or(u16::MAX);
-        let access = Arc::new(Access { anonymous: config.anonymous, types_namespace });
+        let sessions = Some(Sessions { jobs: Arc::clone(&world.jobs), clock: Arc::clone(&world.clock) });
+        let access = Arc::new(Access { anonymous: config.anonymous, types_namespace, sessions });
         let shared = SharedSpace::new(Arc::clone(&access), Points::new(config.continuation_point_timeout));
         let watches = Arc::new(Watches::default());
         let url = format!("opc.tcp://{}:{}", bracketed(&host), local.port());

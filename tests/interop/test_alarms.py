@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 import pytest
 from asyncua import ua
 
 from support import service as services
-from support.client import TWINS, by_id, child, children, connected, eventually, twins
+from support.client import TWINS, by_id, child, children, connected, eventually, now, text_of, twins
 from support.events import listening
 from support.methods import refusal_of
+from support.other_clients import run_steps
 from support.pki import PKI_FOLDER, trust
 from support.process import free_port
 
@@ -266,6 +268,22 @@ async def test_a_client_selects_by_source_severity_and_text(service):
         assert sources["like"] == ["Boiler2.Temperature", "Boiler1.Pressure"]
         event = next(event for event in listeners["name"].events if event.Severity == 700)
         assert (event.Severity, event.NoSuchField) == (700, None) and "above" in event.Message.Text
+
+
+async def test_node_opcua_listens_acknowledges_refreshes_and_reads_back(service, identity, tmp_path):
+    server, twin = f"ns=0;i={ua.ObjectIds.Server}", f"nsu={TWINS};s=Boiler1"
+    fields = ["SourceName", "Severity", "ActiveState.Id", "AckedState.Id", "Comment", "LimitState.CurrentState", "Retain"]
+    begin = now()
+    listened, = run_steps("node", service.url, tmp_path, identity, {"events": {
+        "node": server, "type": "ExclusiveLevelAlarmType", "fields": fields, "comment": "by node-opcua",
+        "write": {"node": f"nsu={TWINS};s=Boiler1.Temperature", "value": 95.0}, "alarm": f"nsu={TWINS};s=Boiler1.TemperatureLevelAlarm"}})
+    assert listened["acknowledged"] == "Good"
+    raised = ["Boiler1.Temperature", 700, True, False, "", "High", True]
+    acked = ["Boiler1.Temperature", 700, True, True, "by node-opcua", "High", True]
+    assert listened["events"][:3] == [raised, acked, acked]
+    past, = run_steps("node", service.url, tmp_path, identity, {"event_history": {
+        "node": twin, "fields": fields, "page": 1, "start": text_of(begin), "end": text_of(now() + timedelta(seconds=1))}})
+    assert [event for event in past if event[2] is not None] == [raised, acked]
 
 
 async def test_conditions_survive_a_restart(service):

@@ -7,7 +7,8 @@ import opcua from "node-opcua";
 
 const {
     AttributeIds, ClientMonitoredItemGroup, DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAClient,
-    SecurityPolicy, TimestampsToReturn, Variant, VariantArrayType,
+    SecurityPolicy, TimestampsToReturn, Variant, VariantArrayType, callConditionRefresh, coerceNodeId,
+    constructEventFilter, HistoryReadRequest, HistoryReadValueId, ofType, ReadEventDetails,
 } = opcua;
 
 const options = JSON.parse(process.argv[2]);
@@ -81,6 +82,51 @@ const steps = {
         await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
         await subscription.terminate();
         return received;
+    },
+    // Listens to events of a type with these fields; writes a value, acknowledges what came with a comment, and asks for a refresh.
+    async events({ node, type, fields, write, alarm, comment }) {
+        const subscription = await session.createSubscription2({
+            requestedPublishingInterval: 100, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10,
+            maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 0,
+        });
+        const filter = constructEventFilter(["EventId", ...fields], type && ofType(type));
+        const item = await subscription.monitor(
+            { nodeId: id(node), attributeId: AttributeIds.EventNotifier },
+            { filter, queueSize: 100, discardOldest: true, samplingInterval: 0 }, TimestampsToReturn.Both);
+        const received = [];
+        item.on("changed", (values) => Array.isArray(values) && received.push(values));
+        const until = async (number) => {
+            for (let i = 0; i < 200 && received.length < number; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+            if (received.length < number) throw new Error(`${received.length} of ${number} events`);
+        };
+        await session.write({
+            nodeId: id(write.node), attributeId: AttributeIds.Value,
+            value: { value: { dataType: DataType.Double, value: write.value } },
+        });
+        await until(1);
+        const status = await session.acknowledgeCondition(coerceNodeId(id(alarm)), received[0][0].value, comment);
+        await until(2);
+        await callConditionRefresh(session, subscription.subscriptionId);
+        await until(3);
+        await subscription.terminate();
+        return { acknowledged: status.name, events: received.map((values) => values.slice(1).map((value) => plain(value.value))) };
+    },
+    async event_history({ node, fields, start, end, page }) {
+        const filter = constructEventFilter(fields);
+        const events = [];
+        let continuationPoint;
+        do {
+            const details = new ReadEventDetails({ numValuesPerNode: page, startTime: new Date(start), endTime: new Date(end), filter });
+            const found = await session.historyRead(new HistoryReadRequest({
+                historyReadDetails: details, timestampsToReturn: TimestampsToReturn.Both, releaseContinuationPoints: false,
+                nodesToRead: [new HistoryReadValueId({ nodeId: coerceNodeId(id(node)), continuationPoint })],
+            }));
+            const [result] = found.results;
+            if (result.statusCode.isNotGood()) throw new Error(result.statusCode.toString());
+            events.push(...(result.historyData?.events ?? []).map((event) => event.eventFields.map((value) => plain(value.value))));
+            continuationPoint = result.continuationPoint;
+        } while (continuationPoint?.length);
+        return events;
     },
     async call({ object, method, inputs }) {
         const inputArguments = inputs.map(({ type, value }) => new Variant({
