@@ -273,6 +273,19 @@ fn the_live_matrix_knows_which_column_follows_which_and_what_is_unusual() {
     assert_eq!((joint.matrix(Method::Pearson, at(500.0)), joint.lags(at(500.0))), (None, None));
 }
 
+/// A gap is not bridged: what stands between a Bad sample and its neighbours is not known.
+#[test]
+fn nothing_is_read_off_across_a_bad_sample() {
+    let nan = f64::NAN;
+    let coarse = Trace { times: vec![0.5, 1.5, 2.5, 3.5, 4.5], values: vec![1.0, 2.0, nan, 4.0, 5.0], stepped: false };
+    let fine = Trace { times: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], values: vec![0.0, 1.0, nan, 3.0, 4.0, 5.0], stepped: false };
+    for (fine, count) in [(fine.clone(), 3), (Trace { stepped: true, ..fine }, 4)] {
+        let found = correlation::pearson(&coarse, &fine);
+        assert!(found.count == count && (found.coefficient - 1.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(correlation::spearman(&fine, &coarse).count, found.count);
+    }
+}
+
 /// What Correlate does over an hour at 250 Hz: a million samples each.
 #[test]
 fn a_million_samples_each_correlate_in_a_second() {
