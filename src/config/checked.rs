@@ -8,9 +8,9 @@ use super::{
     equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
-    optimize, statistics,
+    optimize,
     raw::{Document, Item, Source, Table},
-    variable,
+    statistics, variable,
 };
 use crate::{
     southbound::{PlcConfig, PlcId},

@@ -7,9 +7,7 @@ use opcua::types::{Identifier, NodeId};
 
 use super::{
     AddressSpace, Folder, Live, Method, Namespace, Node, Owner, Part, Property,
-    node::{
-        Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Store,
-    },
+    node::{Aggregation, Archive, FitMember, Link, ModelMember, ParameterMember, ProgramMember, ResultMember, Store},
 };
 use crate::{
     northbound::{ids, signatures},
