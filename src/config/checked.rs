@@ -8,9 +8,9 @@ use super::{
     alarm, equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
-    optimize, statistics,
+    optimize,
     raw::{Document, Item, Source, Table},
-    variable,
+    statistics, variable,
 };
 use crate::{
     southbound::{PlcConfig, PlcId},
@@ -105,7 +105,8 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let model_item = table.get("model");
     let model = model_item.as_ref().and_then(|item| model(context, item, &variables));
     let model_faulty = model_item.is_some() && model.is_none();
-    let (statistics, correlate) = statistics::of_type(table.table("statistics").as_ref(), &of_statistics, &mut variables);
+    let (statistics, correlate) =
+        statistics::of_type(table.table("statistics").as_ref(), &of_statistics, &mut variables);
     let optimize = table.get("optimize").and_then(|item| match &model {
         Some(spec) => optimize::settings(&item, spec, &variables),
         None if model_faulty => None, // what refers to it cannot be judged

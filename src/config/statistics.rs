@@ -68,7 +68,9 @@ pub(super) fn of_type(
     let of_variables: Vec<Said> = of_variables
         .iter()
         .zip(&*variables)
-        .map(|(item, variable)| item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default())
+        .map(|(item, variable)| {
+            item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default()
+        })
         .collect();
     for (variable, own) in variables.iter_mut().zip(of_variables) {
         variable.statistics = own.or(&of_type).settings();
@@ -84,7 +86,10 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
         item.fault_at_key("there are no statistics of this variable", "remove it, or make it a number or a Boolean");
     }
     if said.reference.is_some() && !variable.historize {
-        item.fault_at_key("a reference period is read from history, which this variable has not", "add historize = true");
+        item.fault_at_key(
+            "a reference period is read from history, which this variable has not",
+            "add historize = true",
+        );
     }
     Some(said)
 }
@@ -121,7 +126,9 @@ fn lot(item: &Item<'_>, variables: &[Variable]) -> Option<usize> {
 
 fn reference(item: &Item<'_>) -> Option<(Timestamp, Timestamp)> {
     let table = item.table()?;
-    let end_of = |key| table.required(key, "write reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }");
+    let end_of = |key| {
+        table.required(key, "write reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }")
+    };
     let (start, end) = (end_of("start"), end_of("end"));
     let (start, end) = (start.and_then(|item| item.instant()), end.and_then(|item| item.instant()));
     table.finish();

@@ -194,7 +194,8 @@ impl Counting {
     /// Windows whose time has come; from now on what comes of them is noted.
     pub(super) fn begin(&mut self, configured: &Arc<Twins>, now: Timestamp) -> Vec<Refill> {
         let is_due = |at: Timestamp| at <= now || at > now + FAR;
-        let mut series: Vec<SeriesId> = self.due.iter().filter(|(_, at)| is_due(**at)).map(|(series, _)| *series).collect();
+        let mut series: Vec<SeriesId> =
+            self.due.iter().filter(|(_, at)| is_due(**at)).map(|(series, _)| *series).collect();
         series.sort_unstable();
         let begin = |series: SeriesId| {
             self.due.remove(&series);

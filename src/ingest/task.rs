@@ -62,7 +62,8 @@ pub async fn run(mut ingest: Ingest, mut channels: Channels, clock: Arc<dyn Cloc
             return; // the writer has gone: app sees it end and says so
         }
         for refills in output.refills.drain(..) {
-            if let Err(TrySendError::Full(refills) | TrySendError::Closed(refills)) = channels.refills.try_send(refills) {
+            if let Err(TrySendError::Full(refills) | TrySendError::Closed(refills)) = channels.refills.try_send(refills)
+            {
                 ingest.give_up(&refills);
             }
         }

@@ -314,11 +314,15 @@ impl Jobs {
         self.blocking(move |jobs| {
             let times = jobs.resolve(twin, times);
             let traces = variables.iter().map(|v| jobs.trace(twin, *v, times)).collect::<Result<Vec<_>, _>>()?;
-            if traces.iter().all(|trace| trace.times.is_empty()) {
+            if traces.iter().all(|trace| trace.values.iter().all(|value| value.is_nan())) {
                 return Err(CallError::NoData("no usable sample of these variables in this time".into()));
             }
-            let pairs = traces.iter().flat_map(|a| traces.iter().map(|b| correlation::pearson(a, b)));
-            let pairs: Vec<_> = pairs.collect();
+            let n = traces.len();
+            let half = |i: usize| traces[..=i].iter().map(move |other| (i, other));
+            let half = (0..n).flat_map(half).map(|(i, other)| correlation::pearson(other, &traces[i]));
+            let half: Vec<_> = half.collect();
+            let pair = |(i, j): (usize, usize)| half[i.max(j) * (i.max(j) + 1) / 2 + i.min(j)];
+            let pairs: Vec<_> = (0..n * n).map(|place| pair((place / n, place % n))).collect();
             Ok(Correlation {
                 coefficients: pairs.iter().map(|p| p.coefficient).collect(),
                 p_values: pairs.iter().map(|p| p.p_value).collect(),
@@ -413,8 +417,9 @@ impl Jobs {
 
     fn trace(&self, twin: TwinId, variable: usize, times: (Timestamp, Timestamp)) -> Result<Trace, CallError> {
         let samples = experiment::read(self, twin, Facet::Variable(variable), times)?;
-        let usable = samples.iter().filter_map(|s| Some((s.source_timestamp.seconds_since(times.0), s.usable()?)));
-        let (times, values) = usable.unzip();
+        // What is not usable stands there as a hole: nothing is read off across it.
+        let point = |s: &Sample| (s.source_timestamp.seconds_since(times.0), s.usable().unwrap_or(f64::NAN));
+        let (times, values) = samples.iter().map(point).unzip();
         Ok(Trace { times, values, stepped: self.state.configured().type_of(twin).variables[variable].stepped })
     }
 

@@ -37,7 +37,10 @@ impl Jobs {
         let document = Document::new(self.clock.now(), RESET.to_vec());
         let kept = self.blocking(move |jobs| Ok(jobs.history.keep(&[(series, document)]))).await?;
         if let Err(error) = kept {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a reset of statistics will not outlive the program");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a reset of statistics will not outlive the program"
+            );
         }
         let (reply, done) = oneshot::channel();
         self.command(Command::ResetStatistics { twin, reply }).await?;
@@ -54,7 +57,10 @@ impl Jobs {
             });
             for (refill, refilled) in filled.await.unwrap_or_default() {
                 let refilled = refilled.map_err(|error| {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a window could not be filled from history");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a window could not be filled from history"
+                    );
                 });
                 let refilled = refilled.ok().map(Box::new);
                 let _ = self.command(Command::Refilled { refill, refilled }).await; // else it stops

@@ -294,9 +294,7 @@ impl Rolling {
 
     fn expire(&mut self, now: Timestamp) {
         let settings = self.settings;
-        let has_left = |start: Timestamp| {
-            matches!(settings.window, Window::Duration(seconds) if now.seconds_since(start) > seconds)
-        };
+        let has_left = |start: Timestamp| matches!(settings.window, Window::Duration(seconds) if now.seconds_since(start) > seconds);
         match &mut self.held {
             Held::Samples(samples) => {
                 while samples.front().is_some_and(|sample| has_left(sample.at())) {
@@ -415,9 +413,7 @@ impl Panes {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.closed.capacity() * size_of::<Pane>()
-            + self.points.capacity() * size_of::<Points>()
+        size_of::<Self>() + self.closed.capacity() * size_of::<Pane>() + self.points.capacity() * size_of::<Points>()
     }
 
     fn held(&self) -> u64 {

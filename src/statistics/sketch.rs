@@ -76,7 +76,11 @@ const fn shorten(x: f32) -> [u8; 3] {
     let [a, b, c, _] = x.to_bits().saturating_add(0x80).to_be_bytes();
     let [exponent_a, exponent_b, ..] = f32::INFINITY.to_be_bytes();
     // Rounded up to infinity: down again.
-    if a & 0x7f == exponent_a && b & 0x80 == exponent_b { [x.to_be_bytes()[0], x.to_be_bytes()[1], x.to_be_bytes()[2]] } else { [a, b, c] }
+    if a & 0x7f == exponent_a && b & 0x80 == exponent_b {
+        [x.to_be_bytes()[0], x.to_be_bytes()[1], x.to_be_bytes()[2]]
+    } else {
+        [a, b, c]
+    }
 }
 
 /// The values of the pane in progress, less its first.
@@ -97,15 +101,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub(super) const fn new(seed: u32) -> Self {
-        Self {
-            values: [0.0; BUFFER],
-            lens: [0; LEVELS],
-            shift: 0,
-            came: 0,
-            chosen: 0,
-            next: 0.0,
-            random: seed | 1,
-        }
+        Self { values: [0.0; BUFFER], lens: [0; LEVELS], shift: 0, came: 0, chosen: 0, next: 0.0, random: seed | 1 }
     }
 
     /// Empty, for the next pane.

@@ -100,7 +100,9 @@ impl States {
             if self.panes.back().is_none_or(|pane| from.seconds_since(pane.start) >= span) {
                 self.open(from);
             }
-            while let Some(end) = self.panes.back().map(|pane| pane.start.plus_seconds(span)).filter(|end| *end < to && *end > from) {
+            while let Some(end) =
+                self.panes.back().map(|pane| pane.start.plus_seconds(span)).filter(|end| *end < to && *end > from)
+            {
                 self.credit(state, end.seconds_since(from));
                 self.open(end);
                 from = end;
@@ -184,7 +186,10 @@ mod tests {
         assert_eq!((start, seconds), (at(9_407.0), vec![0.0, 600.0]));
         states.add(at(20_000.0), 1.0);
         let (start, seconds) = states.seconds(at(20_000.0)).unwrap();
-        assert!(start >= at(19_400.0) && (seconds[1] - at(20_000.0).seconds_since(start)).abs() < 1e-6, "{start} {seconds:?}");
+        assert!(
+            start >= at(19_400.0) && (seconds[1] - at(20_000.0).seconds_since(start)).abs() < 1e-6,
+            "{start} {seconds:?}"
+        );
     }
 
     #[test]

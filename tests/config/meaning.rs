@@ -84,6 +84,9 @@ fn the_example_means_what_it_says() {
     // The grid is that of the slower one.
     let correlate = CorrelateSettings { variables: vec![0, 1], step_s: 1.0, method: Method::Pearson };
     assert_eq!(heater.correlate, Some(correlate));
+    let windows = [temperature.statistics.window, heater.variables[1].statistics.window, heater.statistics.window];
+    assert_eq!(windows, [3600.0, 600.0, 600.0].map(Window::Duration), "its own, else the type's");
+    assert!(temperature.statistics.when.is_some() && temperature.statistics.lot.is_none());
     let model = heater.model.as_ref().unwrap();
     assert_eq!((&model.inputs[..], &model.outputs[..]), (&[1, 2][..], &[0][..]));
     assert_eq!(
@@ -103,6 +106,26 @@ fn the_example_means_what_it_says() {
     assert_eq!(first.sources[4], None, "an internal variable");
     assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
     assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
+}
+
+#[test]
+fn of_a_lot_everything_counts_unless_there_is_a_window() {
+    let window = |of_type: &str, own: &str| {
+        let text = format!(
+            "[twin_type.A.statistics]\n{of_type}\n[twin_type.A.variable]\nLot = {{}}\nV = {{ statistics = {{ {own} }} }}\n"
+        );
+        parse(&text).unwrap().twins.types[0].variables[1].statistics.clone()
+    };
+    let lot = "lot = \"Lot\"";
+    let since_reset = window(lot, "uncertain = false");
+    assert_eq!((since_reset.window, since_reset.lot, since_reset.uncertain), (Window::SinceReset, Some(0), false));
+    assert_eq!(window("", lot).window, Window::SinceReset);
+    assert_eq!(window("window = \"1h\"", lot).window, Window::Duration(3600.0));
+    assert_eq!(window(lot, "window_values = 9").window, Window::Values(9));
+    let period = window("reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }", "")
+        .reference
+        .unwrap();
+    assert_eq!(period.1.seconds_since(period.0), 86_400.0);
 }
 
 #[test]

@@ -32,8 +32,8 @@ use uatwin::{
     statistics::Window,
     time::{Clock, Timestamp},
     twin::{
-        Activation, DataType, Facet, FitSettings, Observer, OptimizeSettings, StatisticsSettings, Twin, TwinModel, TwinState, TwinType,
-        Twins, Variable,
+        Activation, DataType, Facet, FitSettings, Observer, OptimizeSettings, StatisticsSettings, Twin, TwinModel,
+        TwinState, TwinType, Twins, Variable,
     },
 };
 

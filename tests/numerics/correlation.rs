@@ -130,6 +130,9 @@ fn a_lag_is_found_with_its_sign() {
     assert_eq!(lagged(&trace(&[1.0; 50]), &a, 5.0, 1.0).best, None);
 }
 
+/// Stepped or not, and samples: seconds, and the value of a usable one.
+type Series = (bool, Vec<(f64, Option<f64>)>);
+
 /// The rule of the live matrix by its wording, with everything known.
 fn value_at(samples: &[(f64, Option<f64>)], stepped: bool, t: f64, step: f64) -> Option<f64> {
     let after = samples.partition_point(|(time, _)| *time <= t);
@@ -142,7 +145,7 @@ fn value_at(samples: &[(f64, Option<f64>)], stepped: bool, t: f64, step: f64) ->
     }
 }
 
-fn naive_rows(series: &[(bool, Vec<(f64, Option<f64>)>)], step: f64, until: f64) -> Vec<(f64, Vec<f64>)> {
+fn naive_rows(series: &[Series], step: f64, until: f64) -> Vec<(f64, Vec<f64>)> {
     let instants = (0..).map(|i| f64::from(i) * step).take_while(|t| *t <= until + 1e-9);
     let row = |t: f64| {
         let values = series.iter().map(|(stepped, samples)| value_at(samples, *stepped, t, step));
@@ -151,7 +154,7 @@ fn naive_rows(series: &[(bool, Vec<(f64, Option<f64>)>)], step: f64, until: f64)
     instants.filter_map(row).collect()
 }
 
-fn live(series: &[(bool, Vec<(f64, Option<f64>)>)], window: Window, step: f64) -> (Joint, f64) {
+fn live(series: &[Series], window: Window, step: f64) -> (Joint, f64) {
     let stepped: Vec<bool> = series.iter().map(|(stepped, _)| *stepped).collect();
     let mut joint = Joint::new(window, step, &stepped);
     let mut all: Vec<(f64, usize, Option<f64>)> = Vec::new();
@@ -170,7 +173,7 @@ fn equal(found: &Coefficient, known: &Coefficient) {
     assert!((a - b).abs() < 1e-6 || (a.is_nan() && b.is_nan()), "{found:?} {known:?}");
 }
 
-fn check_live(series: &[(bool, Vec<(f64, Option<f64>)>)], step: f64) {
+fn check_live(series: &[Series], step: f64) {
     let (joint, newest) = live(series, Window::Duration(1e6), step);
     let rows = naive_rows(series, step, ((newest / step + 1e-9).floor() - 10.0) * step);
     let Some(matrix) = joint.matrix(Method::Pearson, at(newest)) else {
@@ -271,6 +274,20 @@ fn the_live_matrix_knows_which_column_follows_which_and_what_is_unusual() {
     assert!(unusual.spe > unusual.spe_limit, "{unusual:?}");
     joint.reset();
     assert_eq!((joint.matrix(Method::Pearson, at(500.0)), joint.lags(at(500.0))), (None, None));
+}
+
+/// A gap is not bridged: what stands between a Bad sample and its neighbours is not known.
+#[test]
+fn nothing_is_read_off_across_a_bad_sample() {
+    let nan = f64::NAN;
+    let coarse = Trace { times: vec![0.5, 1.5, 2.5, 3.5, 4.5], values: vec![1.0, 2.0, nan, 4.0, 5.0], stepped: false };
+    let fine =
+        Trace { times: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], values: vec![0.0, 1.0, nan, 3.0, 4.0, 5.0], stepped: false };
+    for (fine, count) in [(fine.clone(), 3), (Trace { stepped: true, ..fine }, 4)] {
+        let found = correlation::pearson(&coarse, &fine);
+        assert!(found.count == count && (found.coefficient - 1.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(correlation::spearman(&fine, &coarse).count, found.count);
+    }
 }
 
 /// What Correlate does over an hour at 250 Hz: a million samples each.

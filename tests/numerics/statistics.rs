@@ -240,13 +240,16 @@ fn after_ten_million_updates_the_figures_are_those_from_scratch() {
             joined = true;
         }
         let summary = rolling.summary(at(ticks));
-        same_as_from_scratch(&summary, &entered, stepped, TOLERANCE).unwrap_or_else(|wrong| panic!("{window:?}: {wrong}"));
+        same_as_from_scratch(&summary, &entered, stepped, TOLERANCE)
+            .unwrap_or_else(|wrong| panic!("{window:?}: {wrong}"));
         match window {
             Window::Duration(seconds) => {
                 let covered = summary.end.seconds_since(summary.start);
                 assert!(covered <= seconds && covered >= seconds * 59.0 / 60.0 - 62.0, "{window:?} covers {covered} s");
             }
-            Window::Values(values) => assert!(summary.count <= values.into() && summary.count >= u64::from(values) * 59 / 60),
+            Window::Values(values) => {
+                assert!(summary.count <= values.into() && summary.count >= u64::from(values) * 59 / 60)
+            }
             Window::SinceReset => {}
         }
     }

@@ -7,6 +7,7 @@ mod jobs;
 mod program;
 mod revisions;
 mod setpoints;
+mod statistics;
 
 use std::{io, path::Path, sync::Arc};
 

@@ -40,7 +40,9 @@ pub(super) fn figure(live: &TwinLive, twin_type: &TwinType, member: Joint, now: 
     };
     let is_good = of.variables.iter().all(|v| live.sample(twin_type, Facet::Variable(*v)).status.is_good());
     match value {
-        Some(value) => Figure { value, status: if is_good { StatusCode::Good } else { StatusCode::UncertainSubNormal } },
+        Some(value) => {
+            Figure { value, status: if is_good { StatusCode::Good } else { StatusCode::UncertainSubNormal } }
+        }
         None => Figure::bad(StatusCode::BadNoData),
     }
 }

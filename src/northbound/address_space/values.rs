@@ -117,9 +117,7 @@ impl AddressSpace {
                 let live = self.world.state.read(twin);
                 super::figures::statistic(&self.summaries, (twin, &live), twin_type, v as usize, statistic, now)
             }
-            Part::Joint(member) => {
-                super::joint::figure(&self.world.state.read(twin), twin_type, member, now)
-            }
+            Part::Joint(member) => super::joint::figure(&self.world.state.read(twin), twin_type, member, now),
             Part::Rolling(Rolling::StartTime) => Figure::time(self.world.state.read(twin).statistics_since),
             Part::ModelMember(member) => super::figures::model(twin_type.model.as_ref(), member),
             Part::ParameterMember(p, member) => super::figures::parameter(

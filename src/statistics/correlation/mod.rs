@@ -2,7 +2,7 @@
 //! at once and live (`live`), and what a twin's row of values is against all rows before it (`principal`).
 //!
 //! Alignment of a pair: at the instants of the one with fewer samples, the other is read off between its two neighbours
-//! (straight line, or the earlier value where it is stepped), never beyond its ends. Series sampled together are thus
+//! (straight line, or the earlier value where it is stepped), never beyond its ends nor next to what is not usable. Series sampled together are thus
 //! compared sample by sample.
 
 mod lagged;
@@ -15,12 +15,12 @@ pub use principal::{Principal, Unusual};
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-/// A series' usable samples in time order: seconds and values.
+/// A series in time order: seconds and values.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// Ascending.
     pub times: Vec<f64>,
-    /// As many.
+    /// As many. NaN: not usable; nothing is read off between it and its neighbours.
     pub values: Vec<f64>,
     /// Whether a value holds until the next.
     pub stepped: bool,
@@ -94,7 +94,8 @@ fn aligned(a: &Trace, b: &Trace, lag: f64) -> (Vec<f64>, Vec<f64>) {
     }
     let mut at = 0;
     let pairs = a.times.iter().zip(&a.values);
-    pairs.filter_map(|(t, x)| Some((*x, read_off(b, *t + lag, &mut at)?))).unzip()
+    let pairs = pairs.filter_map(|(t, x)| Some((*x, read_off(b, *t + lag, &mut at)?)));
+    pairs.filter(|(x, y)| !x.is_nan() && !y.is_nan()).unzip()
 }
 
 /// 1 for the smallest; equal values share the mean of their ranks.
@@ -124,6 +125,7 @@ fn read_off(trace: &Trace, t: f64, at: &mut usize) -> Option<f64> {
     if trace.stepped {
         return Some(x);
     }
+    // NaN on either side stays NaN.
     Some(x + (trace.values[*at + 1] - x) * (t - before) / (after - before))
 }
 

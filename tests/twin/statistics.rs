@@ -1,0 +1,167 @@
+//! Statistics at the ingest stage: what enters, and windows that history fills while samples go on coming.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use uatwin::{
+    history::writer::HistoryMessage,
+    ingest::{Command, Ingest, Output, Refill, Refilled},
+    sample::{Sample, StatusCode, TwinId, Value},
+    southbound::Event,
+    statistics::{Rolling, Summary},
+    twin::{Facet, TwinState},
+};
+
+use crate::{at, twins};
+
+const CONFIG: &str = r#"
+[plc.line1]
+endpoint = "opc.tcp://localhost:4841"
+security_policy = "None"
+[twin_type.Press.variable]
+Force = { source = "nsu=urn:plc;s=F", statistics = { when = "Run > 0.5", uncertain = false } }
+Run = { source = "nsu=urn:plc;s=R", data_type = "Boolean" }
+Lot = { source = "nsu=urn:plc;s=L", data_type = "String" }
+Level = { source = "nsu=urn:plc;s=V", statistics = { lot = "Lot" } }
+[twin.P1]
+type = "Press"
+plc = "line1"
+"#;
+const TWIN: TwinId = TwinId(0);
+const FORCE: usize = 0;
+const RUN: usize = 1;
+const LOT: usize = 2;
+const LEVEL: usize = 3;
+
+struct Stage {
+    ingest: Ingest,
+    state: Arc<TwinState>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let state = Arc::new(TwinState::new(twins(CONFIG), at(0.0)));
+        let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state };
+        stage.ingest.begin(at(0.0), &(Box::new(|_| None) as uatwin::ingest::StoredUntil), &mut Output::default());
+        stage
+    }
+
+    fn set(&mut self, second: f64, variable: usize, value: Value) {
+        self.sample(second, variable, Sample { value, ..Sample::good(at(second), 0.0) });
+    }
+
+    fn sample(&mut self, second: f64, variable: usize, sample: Sample) {
+        let series = self.state.configured().series(TWIN, Facet::Variable(variable));
+        let event = Event::Samples { received: at(second), samples: vec![(series, sample)] };
+        self.ingest.on_event(at(second), event, &mut Output::default());
+    }
+
+    /// Windows that are to be filled by now; the writer is told to store everything first.
+    fn due(&mut self, second: f64) -> Vec<Refill> {
+        let mut output = Output::default();
+        self.ingest.tick(at(second), true, &mut output);
+        let flushes = output.history.iter().filter(|message| matches!(message, HistoryMessage::Flush(_))).count();
+        assert_eq!(flushes, output.refills.len());
+        output.refills.into_iter().flat_map(|refills| refills.of).collect()
+    }
+
+    fn fill(&mut self, refill: Refill, lot: Option<&str>, samples: &[(f64, f64)]) {
+        let mut rolling = self.state.configured().type_of(TWIN).variables[refill.variable].rolling();
+        samples.iter().for_each(|(second, y)| rolling.add(at(*second), *y));
+        let lot = lot.map(|lot| Value::String(lot.into()));
+        let refilled = Some(Box::new(Refilled { rolling, lot }));
+        self.ingest.on_command(at(0.0), Command::Refilled { refill, refilled }, &mut Output::default());
+    }
+
+    fn rolling(&self, variable: usize) -> Rolling {
+        self.state.read(TWIN).statistics[variable].clone().unwrap()
+    }
+
+    fn summary(&self, variable: usize) -> Summary {
+        let rolling = self.rolling(variable);
+        rolling.summary(rolling.newest())
+    }
+}
+
+fn of(refills: &[Refill], variable: usize) -> Refill {
+    *refills.iter().find(|refill| refill.variable == variable).unwrap()
+}
+
+#[test]
+fn only_what_meets_the_condition_and_is_good_enough_enters() {
+    let mut stage = Stage::new();
+    stage.set(1.0, FORCE, Value::Double(100.0)); // whether it runs is not known yet
+    for (second, runs) in [(10.0, true), (20.0, false), (30.0, true)] {
+        stage.set(second, RUN, Value::Boolean(runs));
+        stage.set(second + 1.0, FORCE, Value::Double(second));
+        stage.set(second + 2.0, FORCE, Value::Double(second));
+    }
+    let status = StatusCode::UncertainLastUsableValue;
+    stage.sample(33.0, FORCE, Sample { status, ..Sample::good(at(33.0), 9e9) });
+    let summary = stage.summary(FORCE);
+    assert_eq!((summary.count, summary.mean, summary.total), (4, 20.0, 40.0), "the pause is a hole");
+}
+
+#[test]
+fn what_comes_while_history_is_read_is_neither_lost_nor_counted_twice() {
+    let mut stage = Stage::new();
+    stage.set(1.0, LEVEL, Value::Double(1.0));
+    let due = stage.due(1.0);
+    assert_eq!(due.len(), 3, "a window of each number or Boolean, at the start: {due:?}");
+    stage.set(2.0, LEVEL, Value::Double(2.0));
+    stage.set(3.0, LEVEL, Value::Double(3.0));
+    // History had the first of them already.
+    stage.fill(of(&due, LEVEL), None, &[(-9.0, 7.0), (-8.0, 7.0), (1.0, 1.0), (2.0, 2.0)]);
+    stage.set(4.0, LEVEL, Value::Double(4.0));
+    let summary = stage.summary(LEVEL);
+    assert_eq!((summary.count, summary.mean, summary.start), (6, 4.0, at(-9.0)));
+    assert_eq!(stage.state.read(TWIN).statistics_since, at(-9.0));
+}
+
+#[test]
+fn late_samples_are_taken_in_from_history_a_moment_later() {
+    let mut stage = Stage::new();
+    stage.due(0.0);
+    stage.set(5.0, LEVEL, Value::Double(5.0));
+    let late = Sample { server_timestamp: at(6.0), ..Sample::good(at(3.0), 3.0) };
+    stage.sample(6.0, LEVEL, late);
+    assert_eq!(stage.due(6.5), []);
+    let due = stage.due(8.0);
+    assert_eq!(due.iter().map(|refill| refill.variable).collect::<Vec<_>>(), [LEVEL]);
+    let series = stage.state.configured().series(TWIN, Facet::Variable(FORCE));
+    let backfill = Event::Backfill { series, samples: vec![Sample::good(at(1.0), 1.0)] };
+    stage.ingest.on_event(at(9.0), backfill, &mut Output::default());
+    assert_eq!(stage.due(11.0).iter().map(|refill| refill.variable).collect::<Vec<_>>(), [FORCE]);
+}
+
+#[test]
+fn a_reset_and_a_new_lot_overtake_what_history_gives() {
+    let mut stage = Stage::new();
+    let due = stage.due(0.0);
+    let (reply, _) = oneshot::channel();
+    stage.ingest.on_command(at(1.0), Command::ResetStatistics { twin: TWIN, reply }, &mut Output::default());
+    assert_eq!(stage.state.read(TWIN).statistics_since, at(1.0));
+    stage.fill(of(&due, LEVEL), None, &[(-9.0, 7.0)]);
+    assert_eq!(stage.summary(LEVEL).count, 0);
+
+    let mut stage = Stage::new();
+    let due = stage.due(0.0);
+    stage.set(1.0, LOT, Value::String("B".into()));
+    stage.fill(of(&due, LEVEL), Some("A"), &[(-9.0, 7.0)]);
+    assert_eq!(stage.summary(LEVEL).count, 0, "history is of another lot");
+}
+
+#[test]
+fn a_lot_begins_with_its_first_sample_and_what_is_older_is_not_of_it() {
+    let mut stage = Stage::new();
+    let due = stage.due(0.0);
+    stage.fill(of(&due, LEVEL), Some("A"), &[(-9.0, 7.0), (-8.0, 7.0)]);
+    stage.set(1.0, LOT, Value::String("A".into()));
+    stage.set(2.0, LEVEL, Value::Double(7.0));
+    assert_eq!(stage.summary(LEVEL).count, 3, "the same lot goes on");
+    stage.set(5.0, LOT, Value::String("B".into()));
+    stage.set(4.0, LEVEL, Value::Double(100.0));
+    stage.set(5.5, LEVEL, Value::Double(1.0));
+    let summary = stage.summary(LEVEL);
+    assert_eq!((summary.count, summary.mean, summary.start), (1, 1.0, at(5.5)));
+}
