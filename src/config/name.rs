@@ -15,7 +15,7 @@ pub(super) enum Kind {
 const TWIN_RESERVED: [&str; 3] = ["Twins", "Connections", "History"];
 
 /// What TwinType declares, and what stands inside `Statistics` beside the variables.
-const VARIABLE_RESERVED: [&str; 20] = [
+const VARIABLE_RESERVED: [&str; 21] = [
     "Statistics",
     "Model",
     "Connection",
@@ -33,6 +33,7 @@ const VARIABLE_RESERVED: [&str; 20] = [
     "WindowNumberOfValues",
     "StartTime",
     "ResetStatistics",
+    "ResetCondition",
     "Correlation",
     "CorrelationVariables",
     "CorrelationCount",

@@ -3,11 +3,13 @@
 pub mod capability;
 pub mod correlation;
 mod pane;
+mod panes;
 mod rolling;
 mod sketch;
 mod states;
 
-pub use rolling::{PANES, Rolling, SAMPLES_MAX, Settings};
+pub use panes::{PANES, SAMPLES_MAX};
+pub use rolling::{Rolling, Settings};
 
 use crate::time::Timestamp;
 
