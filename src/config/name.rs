@@ -16,7 +16,7 @@ pub(super) enum Kind {
 const TWIN_RESERVED: [&str; 3] = ["Twins", "Connections", "History"];
 
 /// What TwinType declares, and what stands inside `Statistics` beside the variables.
-const VARIABLE_RESERVED: [&str; 27] = [
+const VARIABLE_RESERVED: [&str; 28] = [
     "Statistics",
     "Model",
     "Connection",
@@ -34,6 +34,7 @@ const VARIABLE_RESERVED: [&str; 27] = [
     "WindowNumberOfValues",
     "StartTime",
     "ResetStatistics",
+    "ResetCondition",
     "Correlation",
     "CorrelationVariables",
     "CorrelationCount",

@@ -57,6 +57,12 @@ struct Pending {
 
 /// More than that while history is read (six minutes at 10 Hz): the window goes on with what came live.
 const NOTED_MAX: usize = 4096;
+/// Windows filled at a time: of 100,000 at a start, what comes meanwhile of the others is read with the rest.
+const PENDING_MAX: usize = 4096;
+/// A late sample waits that long for others, and as much longer as the window holds samples to be read: filling takes a tenth of
+/// that.
+const LATE: Duration = Duration::from_millis(1500);
+const LATE_PER_SAMPLE: Duration = Duration::from_micros(10);
 /// Scheduled further ahead than this: the clock was set back.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -178,10 +184,17 @@ impl Counting {
         }
     }
 
-    /// A late sample: once for all that come in a while, for a long window costs a long read.
-    pub(super) fn came_late(&mut self, configured: &Twins, series: SeriesId, at: Timestamp) {
-        if !self.due.contains_key(&series) {
-            self.schedule(configured, series, at);
+    /// A late sample: it is in history, from where the window takes it in.
+    pub(super) fn came_late(
+        &mut self,
+        configured: &Twins,
+        series: SeriesId,
+        received: Timestamp,
+        rolling: Option<&Rolling>,
+    ) {
+        if let Some(rolling) = rolling.filter(|_| !self.due.contains_key(&series)) {
+            let samples = u32::try_from(rolling.samples_held()).unwrap_or(u32::MAX);
+            self.schedule(configured, series, received + LATE + LATE_PER_SAMPLE.saturating_mul(samples));
         }
     }
 
@@ -197,6 +210,7 @@ impl Counting {
         let mut series: Vec<SeriesId> =
             self.due.iter().filter(|(_, at)| is_due(**at)).map(|(series, _)| *series).collect();
         series.sort_unstable();
+        series.truncate(PENDING_MAX.saturating_sub(self.pending.len()));
         let begin = |series: SeriesId| {
             self.due.remove(&series);
             self.number = self.number.wrapping_add(1);

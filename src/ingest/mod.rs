@@ -256,8 +256,11 @@ impl Ingest {
         let configured = Arc::clone(self.state.configured());
         for twin in configured.ids() {
             self.record_parameters(twin, now, |_| true, output);
-            for v in 0..configured.type_of(twin).variables.len() {
-                self.counting.schedule(&configured, configured.series(twin, Facet::Variable(v)), now);
+            for (v, variable) in configured.type_of(twin).variables.iter().enumerate() {
+                let series = configured.series(twin, Facet::Variable(v));
+                if variable.has_statistics() && variable.historize && stored_until(series).is_some() {
+                    self.counting.schedule(&configured, series, now);
+                }
             }
         }
         self.relearn(output);
@@ -464,7 +467,7 @@ impl Ingest {
             let is_set_back = !server.is_null() && server + STEP_BACK < current.server_timestamp;
             if !is_set_back {
                 // History has it, the present goes on; statistics take it in from there.
-                self.counting.came_late(&configured, series, received + WARM_START_AFTER);
+                self.counting.came_late(&configured, series, received, live.statistics[variable].as_ref());
                 return;
             }
             self.counting.cancel(series);

@@ -11,7 +11,7 @@ use crate::{
     ingest::{Command, Refill, Refilled, Refills},
     model::Expression,
     sample::{Sample, SeriesId, TwinId, Value},
-    statistics::{Window, capability::Baseline},
+    statistics::{Rolling, Settings, Window, capability::Baseline},
     time::Timestamp,
     twin::{Facet, StatisticsSettings},
 };
@@ -78,7 +78,12 @@ impl Jobs {
         let lot = settings.lot.map(|lot| lot_of(store, series(lot))).transpose()?.flatten();
         let begun = lot.as_ref().map_or(Timestamp::NULL, |(since, _)| *since);
         if let Some((start, end)) = settings.reference {
-            rolling.reference = Some(self.baseline(twin, refill.variable, start..end + TICK)?);
+            let known =
+                self.state.read(twin).statistics[refill.variable].as_ref().and_then(|rolling| rolling.reference);
+            rolling.reference = match known {
+                Some(known) if known.mean.is_finite() => Some(known),
+                _ => Some(self.baseline(twin, refill.variable, start..end + TICK)?),
+            };
         }
         let begun = begun.max(reset_of(store, series(0))?);
         let from = first_of(store, own, settings, begun..self.clock.now())?;
@@ -99,10 +104,7 @@ impl Jobs {
         let series = |v: usize| configured.series(twin, Facet::Variable(v));
         let variable_of = &configured.type_of(twin).variables[variable];
         let settings = &variable_of.statistics;
-        let mut all = crate::statistics::Rolling::new(crate::statistics::Settings {
-            window: Window::SinceReset,
-            ..variable_of.rolling().settings()
-        });
+        let mut all = Rolling::new(Settings { window: Window::SinceReset, ..variable_of.rolling().settings() });
         let store = self.history.as_ref();
         let mut condition = settings.when.as_ref().map(|when| Condition::new(store, when, &series, times.start));
         let end = times.end;

@@ -5,11 +5,13 @@ pub mod control;
 pub mod correlation;
 pub mod drift;
 mod pane;
+mod panes;
 mod rolling;
 mod sketch;
 mod states;
 
-pub use rolling::{PANES, Rolling, SAMPLES_MAX, Settings};
+pub use panes::{PANES, SAMPLES_MAX};
+pub use rolling::{Rolling, Settings};
 
 use crate::time::Timestamp;
 

@@ -13,17 +13,12 @@ use super::{
     Summary, Window,
     capability::Baseline,
     pane::Pane,
-    sketch::{self, Buffer, Points},
+    panes::{Panes, Point, SAMPLES_MAX},
+    sketch,
     states::States,
 };
 use crate::time::Timestamp;
 
-/// Panes of a full window.
-pub const PANES: u32 = 60;
-/// Most samples that are kept as they are: as many as take the memory of panes and sketches.
-pub const SAMPLES_MAX: usize = 606;
-/// The golden ratio's fraction: its multiples fill [0, 1) evenly, whenever one stops.
-const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// Of the percentiles.
 const SHARES: [f64; 3] = [0.05, 0.5, 0.95];
 
@@ -38,42 +33,6 @@ pub struct Settings {
     pub numeric: bool,
     /// States of a discrete variable; 0: it is none.
     pub states: usize,
-}
-
-/// One sample, 16 bytes.
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    /// Twice the ticks, plus one where nothing interrupts it and the sample before.
-    stamp: i64,
-    y: f64,
-}
-
-impl Point {
-    fn new(at: Timestamp, y: f64, joined: bool) -> Self {
-        // Year 16202 is as far as half an i64 goes; what claims to be later is held to be of then.
-        Self { stamp: (at.ticks().clamp(i64::MIN / 2, i64::MAX / 2) << 1) | i64::from(joined), y }
-    }
-
-    const fn at(self) -> Timestamp {
-        Timestamp::from_ticks(self.stamp >> 1)
-    }
-
-    const fn joined(self) -> bool {
-        self.stamp & 1 == 1
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Panes {
-    closed: VecDeque<Pane>,
-    /// Of each.
-    points: VecDeque<Points>,
-    open: Pane,
-    buffer: Buffer,
-    /// Panes closed so far, for offsets.
-    number: u32,
-    /// Samples per pane where that is what closes one.
-    quota: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -227,6 +186,15 @@ impl Rolling {
         }
     }
 
+    /// Samples that it is made of, those too that have left since the last was taken in.
+    #[must_use]
+    pub fn samples_held(&self) -> u64 {
+        match &self.held {
+            Held::Samples(samples) => samples.len() as u64,
+            Held::Panes(panes) => panes.held(),
+        }
+    }
+
     /// Until when a summary as of now stays as it is, if nothing changes: the moment at which the oldest leaves.
     #[must_use]
     pub fn unchanged_until(&self, summary: &Summary) -> Timestamp {
@@ -332,95 +300,6 @@ impl Rolling {
     }
 }
 
-impl Panes {
-    /// As if they had been panes from the first sample on. `None`: there is none.
-    fn of(settings: Settings, samples: &VecDeque<Point>) -> Option<Self> {
-        let mut samples = samples.iter();
-        let first = samples.next()?;
-        let quota = match settings.window {
-            Window::Values(values) => values.div_ceil(PANES),
-            Window::SinceReset => u32::try_from(SAMPLES_MAX).unwrap_or(PANES) / PANES,
-            Window::Duration(_) => u32::MAX,
-        };
-        let mut panes = Self {
-            closed: VecDeque::with_capacity(PANES as usize),
-            points: VecDeque::with_capacity(PANES as usize),
-            open: Pane::new(first.at(), first.y, first.joined()),
-            buffer: Buffer::new(0x9e37_79b9),
-            number: 0,
-            quota,
-        };
-        panes.buffer.add(0.0);
-        samples.for_each(|sample| panes.add(settings, sample.at(), sample.y, sample.joined()));
-        Some(panes)
-    }
-
-    fn add(&mut self, settings: Settings, at: Timestamp, y: f64, joined: bool) {
-        let is_full = match settings.window {
-            Window::Duration(seconds) => at.seconds_since(self.open.start) >= seconds / f64::from(PANES),
-            Window::Values(_) | Window::SinceReset => self.open.count >= self.quota,
-        };
-        if is_full {
-            self.close(settings, at);
-            self.open = Pane::new(at, y, joined);
-        } else {
-            self.open.add(at, y, joined, settings.stepped);
-        }
-        self.buffer.add(y - self.open.first);
-    }
-
-    /// Closes the open pane; what has left the window at `now` makes room first.
-    fn close(&mut self, settings: Settings, now: Timestamp) {
-        if let Window::Duration(seconds) = settings.window {
-            while self.closed.front().is_some_and(|pane| now.seconds_since(pane.start) > seconds) {
-                self.drop_oldest();
-            }
-        }
-        if self.closed.len() == PANES as usize {
-            self.drop_oldest();
-        }
-        let offset = self.offset();
-        self.closed.push_back(self.open);
-        self.points.push_back(self.buffer.close(offset));
-        self.buffer.clear();
-        if settings.window == Window::SinceReset && self.closed.len() == PANES as usize {
-            self.coarsen(settings.stepped);
-        }
-    }
-
-    fn drop_oldest(&mut self) -> Option<Pane> {
-        self.points.pop_front();
-        self.closed.pop_front()
-    }
-
-    fn offset(&mut self) -> f64 {
-        self.number = self.number.wrapping_add(1);
-        (f64::from(self.number) * GOLDEN).fract()
-    }
-
-    /// Of two neighbours one, twice as large: where nothing leaves, panes grow with what they hold.
-    fn coarsen(&mut self, stepped: bool) {
-        for _ in 0..self.closed.len() / 2 {
-            let offset = self.offset();
-            let (Some(earlier), Some(later)) = (self.closed.pop_front(), self.closed.pop_front()) else { return };
-            let (Some(points), Some(more)) = (self.points.pop_front(), self.points.pop_front()) else { return };
-            self.points.push_back(Points::merged((&earlier, &points), (&later, &more), offset));
-            let mut pane = earlier;
-            pane.merge(&later, stepped);
-            self.closed.push_back(pane);
-        }
-        self.quota = self.quota.saturating_mul(2);
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.closed.capacity() * size_of::<Pane>() + self.points.capacity() * size_of::<Points>()
-    }
-
-    fn held(&self) -> u64 {
-        self.closed.iter().map(|pane| u64::from(pane.count)).sum::<u64>() + u64::from(self.open.count)
-    }
-}
-
 /// Two-sided, of r = 0; NaN where all values are alike.
 fn p_value(xy: f64, xx: f64, yy: f64, freedom: f64) -> f64 {
     let r = (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0);
@@ -483,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_window_takes_no_more_memory_than_it_says() {
-        assert_eq!((size_of::<Pane>(), size_of::<Point>(), size_of::<Points>()), (128, 16, 27));
+        assert_eq!((size_of::<Pane>(), size_of::<Point>()), (128, 16));
         for window in [Window::Duration(600.0), Window::Values(20_000), Window::SinceReset] {
             let mut rolling = rolling(window, false);
             for i in 0..100_000 {

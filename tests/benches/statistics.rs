@@ -3,6 +3,9 @@
 //! samples themselves). Baseline: the same samples as texts, of which there are no statistics.
 //! Run: `cargo bench --bench statistics [-- VARIABLES SECONDS]`. The budget is 50 % of a core, 12.9 KiB a variable in all
 //! (100,000 in 1.2 GiB).
+//!
+//! Result (2 cores shared with other work, 10,000 variables, 20 s): without statistics 2.3 % of a core; windows of two minutes 14.2 %,
+//! 1.2 µs a sample, all figures of a variable read in 27 µs, 9,956 bytes a window; of one minute 9.0 %, 0.7 µs, 39 µs, 9,824 bytes.
 
 #![allow(clippy::unwrap_used)]
 

@@ -100,7 +100,7 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (variable, "[twin.a]\ntype = \"A\"\nwas = \"b\"\n[twin.b]\ntype = \"A\"", "4:7", "still a twin `b`"),
         (variable, "alarm = { severity = 1001 }", "2:22", "1 to 1000"),
         (variable, "[twin_type.A.statistics]\nwindow = \"1m\"\nwindow_values = 3", "4:1", "keep one of"),
-        (variable, "statistics = { window = \"1m\", window_values = 3 }", "2:32", "keep one of"),
+        (variable, "statistics = { window = \"1m\", window_values = 3 }", "2:31", "keep one of"),
         (variable, "statistics = { when = \"W > 1\" }", "2:24", "`W`"),
         (variable, "statistics = { lot = \"W\" }", "2:22", "no variable `W`"),
         (

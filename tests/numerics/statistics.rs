@@ -196,7 +196,8 @@ fn same_as_from_scratch(summary: &Summary, entered: &[Entered], stepped: bool, t
         }
         let ((found, _), (right, scale)) = (figure(summary, name), figure(&expected, name));
         let both_nan = found.is_nan() && right.is_nan();
-        if !both_nan && !((found - right).abs() <= tolerance * right.abs().max(scale)) {
+        let is_near = (found - right).abs() <= tolerance * right.abs().max(scale);
+        if !both_nan && !is_near {
             return Err(format!("{name} of {}: {found}, not {right}", window.len()));
         }
     }
@@ -308,8 +309,11 @@ proptest! {
     }
 }
 
-/// What an operator's plant may feed a percentile: name and value at i of n.
-const SERIES: [(&str, fn(u64, u64) -> f64); 10] = [
+/// The value at i of n.
+type Series = fn(u64, u64) -> f64;
+
+/// What a plant may feed a percentile.
+const SERIES: [(&str, Series); 10] = [
     ("uniform", |i, _| noise(i)),
     ("normal", |i, _| (0..12).map(|k| noise(12 * i + k)).sum::<f64>() - 6.0),
     ("ascending", |i, _| i as f64),

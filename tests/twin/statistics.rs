@@ -42,7 +42,11 @@ impl Stage {
     fn new() -> Self {
         let state = Arc::new(TwinState::new(twins(CONFIG), at(0.0)));
         let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state };
-        stage.ingest.begin(at(0.0), &(Box::new(|_| None) as uatwin::ingest::StoredUntil), &mut Output::default());
+        stage.ingest.begin(
+            at(0.0),
+            &(Box::new(|_| Some(at(-7.0))) as uatwin::ingest::StoredUntil),
+            &mut Output::default(),
+        );
         stage
     }
 
