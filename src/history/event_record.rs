@@ -95,7 +95,7 @@ pub(super) fn root(node: &str) -> &str {
 }
 
 /// Fields that hold the string of a node.
-const NODES: [&str; 2] = ["ConditionId", "InputNode"];
+const NODES: [&str; 4] = ["ConditionId", "InputNode", "UpdatedNode", "MethodId"];
 
 /// As it is told after a twin was renamed: its nodes are the new twin's. Its message says what was true then.
 pub(super) fn rename(event: &mut Event, new: &str) {

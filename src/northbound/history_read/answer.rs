@@ -33,7 +33,7 @@ pub(super) struct Form {
 pub(super) struct Answer {
     data: Data,
     is_empty: bool,
-    pub(super) next: Option<Cursor>,
+    next: Option<Cursor>,
 }
 
 enum Data {
@@ -87,8 +87,8 @@ impl Answer {
         }
     }
 
-    /// Puts it into the node, all but where it goes on.
-    pub(super) fn give(self, node: &mut HistoryNode) {
+    /// Puts it into the node, and gives where it goes on. An empty page that goes on is not all: Good_NoData would say so.
+    pub(super) fn give(self, node: &mut HistoryNode) -> Option<Cursor> {
         let is_all_of_nothing = self.is_empty && self.next.is_none();
         node.set_status(if is_all_of_nothing { StatusCode::GoodNoData } else { StatusCode::Good });
         match self.data {
@@ -97,6 +97,7 @@ impl Answer {
             Data::Values(data) => node.set_result(data),
             Data::Events(data) => node.set_result(data),
         }
+        self.next
     }
 }
 

@@ -391,9 +391,8 @@ async fn serve_nodes(
                 error!(%cause, node = %node.node_id(), "history could not be read");
                 node.set_status(StatusCode::BadInternalError);
             }
-            Ok(Ok(mut answer)) => {
-                let next = answer.next.take();
-                answer.give(node);
+            Ok(Ok(answer)) => {
+                let next = answer.give(node);
                 node.set_next_continuation_point(next.map(|cursor| points.keep(context.session_id, cursor, now)));
             }
         }
