@@ -7,7 +7,7 @@ use opcua::{
     server::{ServerEndpoint, node_manager::MethodCall},
     types::{Identifier, NodeId, StatusCode, Variant},
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::address_space::{AddressSpace, ConditionMethod};
 use crate::{
@@ -120,7 +120,10 @@ impl Trail {
 
     /// One value written by a client.
     pub(super) async fn written(&self, user: &str, node: &NodeId, (old, new): (Value, Value), status: StatusCode) {
-        info!(target: "audit", %node, user, %status, ?new, "written");
+        match status.is_good() {
+            true => debug!(target: "audit", %node, user, ?new, "written"),
+            false => info!(target: "audit", %node, user, %status, ?new, "not written"),
+        }
         let message = format!("{} was written by {user}: {status}", self.text(node));
         let event = self
             .entry(EventType::AuditWriteUpdateEvent, node, (user, status), message)

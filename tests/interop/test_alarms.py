@@ -278,7 +278,7 @@ async def test_node_opcua_listens_acknowledges_refreshes_and_reads_back(service,
         "node": server, "type": "ExclusiveLevelAlarmType", "fields": fields, "comment": "by node-opcua",
         "write": {"node": f"nsu={TWINS};s=Boiler1.Temperature", "value": 95.0}, "alarm": f"nsu={TWINS};s=Boiler1.TemperatureLevelAlarm"}})
     assert listened["acknowledged"] == "Good"
-    raised = ["Boiler1.Temperature", 700, True, False, "", "High", True]
+    raised = ["Boiler1.Temperature", 700, True, False, None, "High", True]
     acked = ["Boiler1.Temperature", 700, True, True, "by node-opcua", "High", True]
     assert listened["events"][:3] == [raised, acked, acked]
     past, = run_steps("node", service.url, tmp_path, identity, {"event_history": {

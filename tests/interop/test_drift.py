@@ -44,6 +44,8 @@ T = "(Power - T)/tau"
 [twin_type.Bench.model.output.Temperature]
 expr = "T"
 sigma = {SIGMA}
+[twin_type.Bench.model.live]
+period = "10ms"
 [twin_type.Bench.model.fit]
 window = "1m"
 [twin_type.Bench.drift]
