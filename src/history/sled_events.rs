@@ -14,7 +14,9 @@
 //! The record is written before the index refers to it, and the index of a batch changes in one step: after a crash there is
 //! at most a record that nothing refers to, which is lost space. A damaged record is left out and logged once.
 //!
-//! Measured (`cargo bench --bench history -- events`): see `tests/benches/history/events.rs`.
+//! `cargo bench --bench history -- events 200000 1000`, each a condition's, so far only unoptimised and beside four builds on
+//! two cores: 3,200 events/s with a flush per thousand, 1.6 KB each on the disk; the newest 100 of one of 1,000 twins in 6 ms
+//! just after opening, in 1 ms then; of all in 4 ms; opened in 0.6 s; 100,000 past retention gone in 11 s.
 
 use std::{
     collections::{HashMap, HashSet},

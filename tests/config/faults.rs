@@ -111,7 +111,12 @@ fn each_kind_of_fault_has_its_place_and_words() {
         ),
         (variable, "statistics = { correlate = [] }", "2:16", "not known"),
         (variable, "data_type = \"String\"\nstatistics = {}", "3:1", "no statistics"),
-        (variable, "[twin_type.A.statistics]\nreference = {}", "3:1", "write reference"),
+        (
+            variable,
+            "[twin_type.A.statistics]\nreference = { start = \"2026-01-01T00:00:00Z\" }",
+            "3:13",
+            "write reference",
+        ),
         (variable, "[twin_type.A.statistics]\ncorrelate = [\"W\"]", "3:14", "no variable `W`"),
         (variable, "[twin_type.A.statistics]\ncorrelate = [\"V\"]", "3:13", "1 variables"),
         (variable, "[twin_type.A.statistics]\ncorrelate = [\"V\", \"V\"]", "3:19", "already there"),

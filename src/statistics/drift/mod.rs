@@ -1,5 +1,6 @@
 //! Whether a twin has moved away from its device: a test on the residual y − ŷ, one at a time, with a stated rate of false
-//! alarms. A residual costs some ns and no memory; the detector is about 1 KB, and can be stored.
+//! alarms. A residual costs some 50 ns; the detector is 1 KB, and 1 KB more while it learns, and can be
+//! stored.
 //!
 //! Residuals are gathered into blocks (of a minute, and of 30 residuals at least), and of each block two figures are taken:
 //! the mean ("level") and the correlation of neighbours about it ("whiteness", by Fisher's transformation). Correlation that is
@@ -25,7 +26,7 @@
 //! | normal, rounded to steps of 3σ | 13 | 6 |
 //! | AR(1), ρ = 0.9995, under white noise seven times as large | 7 | 4 |
 //!
-//! At one a year, which is 27.4 in 10,000 days (100 twins, 100 days each): white 10, AR(1) with ρ = 0.5 8.
+//! At one a year, which is 13.7 in 5,000 days (50 twins, 100 days each): white 5, AR(1) with ρ = 0.9 5.
 //!
 //! A parameter of the heater `thermal_one_body` (C/k = 1000 s, σ = 0.2 K, power switched every ten minutes) changed by a tenth,
 //! at one false alarm a year, four runs each; minutes until the alarm:

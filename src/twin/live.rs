@@ -1,0 +1,227 @@
+//! How each twin stands now. One writer, the ingest stage, and many readers, a short lock per twin between them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use super::{Facet, TwinType, Twins, Variable};
+use crate::{
+    alarm::Condition,
+    event::Event,
+    fit::FitReport,
+    program::Program,
+    sample::{Sample, StatusCode, TwinId, Value},
+    statistics::{Rolling, correlation::Joint},
+    time::Timestamp,
+};
+
+/// The parameters in force.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// Their revision.
+    pub revision: u32,
+    /// By parameter.
+    pub values: Box<[f64]>,
+    /// The fit that found them.
+    pub basis: Option<Arc<FitReport>>,
+}
+
+/// How the last fit of a twin stands.
+#[derive(Clone, Debug, Default)]
+pub struct LastFit {
+    /// Where it is.
+    pub state: FitState,
+    /// What to know about it, in a sentence or two.
+    pub message: String,
+    /// Start of the data it used.
+    pub start: Timestamp,
+    /// End of the data it used.
+    pub end: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How long it took, seconds.
+    pub duration_s: f64,
+    /// In force when it ended.
+    pub revision: u32,
+    /// Its figures, once there are any.
+    pub report: Option<Arc<FitReport>>,
+}
+
+/// Where a fit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FitState {
+    /// There was none.
+    #[default]
+    None,
+    /// At work.
+    Running,
+    /// Done; whether its parameters are in force, the message says.
+    Completed,
+    /// Could not be done; the message says why.
+    Failed,
+    /// Ended by CancelFit or shutdown.
+    Cancelled,
+}
+
+impl FitState {
+    /// As the node and the method show it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Running => "Running",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// One twin's present.
+#[derive(Debug)]
+pub struct TwinLive {
+    /// Latest sample per series of the twin, in facet order.
+    samples: Box<[Sample]>,
+    /// Per variable; `None`: neither numeric nor discrete.
+    pub statistics: Box<[Option<Rolling>]>,
+    /// Of those that the matrix is of, in its order.
+    pub joint: Option<Joint>,
+    /// When their collection began: at the last reset, at the lot's begin, or as far back as history filled them.
+    pub statistics_since: Timestamp,
+    /// Of the parameters in force; 1 is the config's.
+    pub revision: u32,
+    /// Parameters in force, by parameter.
+    pub parameters: Box<[f64]>,
+    /// The report behind the parameters in force, where a fit made them.
+    pub basis: Option<Arc<FitReport>>,
+    /// The last fit, in force or not.
+    pub last_fit: LastFit,
+    /// The same as a program (OPC 10000-10), from the start of the server on.
+    pub program: Program,
+    /// In the order of [`TwinType::conditions`].
+    pub conditions: Box<[Condition]>,
+}
+
+/// Every twin's present. (Not called "state": that is x.)
+#[derive(Debug)]
+pub struct TwinState {
+    configured: Arc<Twins>,
+    live: Box<[RwLock<TwinLive>]>,
+}
+
+impl TwinState {
+    /// Before the first sample: Bad_WaitingForInitialData everywhere, parameters as configured.
+    #[must_use]
+    pub fn new(configured: Arc<Twins>, now: Timestamp) -> Self {
+        let live = configured.ids().map(|id| RwLock::new(TwinLive::new(&configured, id, now))).collect();
+        Self { configured, live }
+    }
+
+    /// The same, with the parameters that were in force when the program ended.
+    #[must_use]
+    pub fn restored(
+        configured: Arc<Twins>,
+        now: Timestamp,
+        restored: impl IntoIterator<Item = (TwinId, InForce, LastFit)>,
+    ) -> Self {
+        let state = Self::new(configured, now);
+        for (twin, in_force, last_fit) in restored {
+            let mut live = state.write(twin);
+            live.put_in_force(in_force);
+            live.last_fit = last_fit;
+        }
+        state
+    }
+
+    /// Conditions as they stood when the program ended, by the newest event of each. Those of other ids are not there any more.
+    pub fn restore_conditions(&self, newest: impl IntoIterator<Item = Event>) {
+        let by_id = |event: Event| match event.field("ConditionId") {
+            Some(Value::String(id)) => Some((Arc::clone(id), event)),
+            _ => None,
+        };
+        let mut newest: HashMap<_, _> = newest.into_iter().filter_map(by_id).collect();
+        if newest.is_empty() {
+            return;
+        }
+        for twin in self.configured.ids() {
+            for condition in &mut self.write(twin).conditions {
+                if let Some(event) = newest.remove(&condition.kind().id) {
+                    condition.restore(Arc::new(event));
+                }
+            }
+        }
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub const fn configured(&self) -> &Arc<Twins> {
+        &self.configured
+    }
+
+    /// For readers; keep it short.
+    ///
+    /// # Panics
+    /// Never: a writer that panicked leaves values that are still values, so poison is ignored.
+    pub fn read(&self, twin: TwinId) -> RwLockReadGuard<'_, TwinLive> {
+        self.live[twin.index()].read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// For the ingest stage alone.
+    pub fn write(&self, twin: TwinId) -> RwLockWriteGuard<'_, TwinLive> {
+        self.live[twin.index()].write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The latest sample of a series.
+    #[must_use]
+    pub fn sample(&self, twin: TwinId, facet: Facet) -> Sample {
+        self.read(twin).samples[self.configured.type_of(twin).facet_index(facet)].clone()
+    }
+}
+
+impl TwinLive {
+    fn new(configured: &Twins, id: TwinId, now: Timestamp) -> Self {
+        let (twin, twin_type) = (configured.twin(id), configured.type_of(id));
+        let waiting = Sample::bad(now, StatusCode::BadWaitingForInitialData);
+        let mut samples = vec![waiting; twin_type.series_len()];
+        for (p, value) in twin.parameters.iter().enumerate() {
+            samples[twin_type.facet_index(Facet::Parameter(p))] =
+                Sample { value: Value::Double(*value), ..Sample::good(now, *value) };
+        }
+        let rolling = |v: &Variable| v.has_statistics().then(|| v.rolling());
+        Self {
+            samples: samples.into(),
+            statistics: twin_type.variables.iter().map(rolling).collect(),
+            joint: twin_type.joint(),
+            statistics_since: now,
+            revision: 1,
+            parameters: twin.parameters.clone().into(),
+            basis: None,
+            last_fit: LastFit::default(),
+            program: Program::default(),
+            conditions: twin_type
+                .conditions()
+                .into_iter()
+                .map(|condition| Condition::new(Arc::new(twin_type.condition_kind(&twin.name, condition)), now))
+                .collect(),
+        }
+    }
+
+    /// The parameters from now on; gives those before.
+    pub fn put_in_force(&mut self, InForce { revision, values, basis }: InForce) -> Box<[f64]> {
+        self.revision = revision;
+        self.basis = basis;
+        std::mem::replace(&mut self.parameters, values)
+    }
+
+    /// The latest sample of a facet.
+    #[must_use]
+    pub fn sample(&self, twin_type: &TwinType, facet: Facet) -> &Sample {
+        &self.samples[twin_type.facet_index(facet)]
+    }
+
+    /// Replaces it.
+    pub fn set_sample(&mut self, twin_type: &TwinType, facet: Facet, sample: Sample) {
+        self.samples[twin_type.facet_index(facet)] = sample;
+    }
+}
