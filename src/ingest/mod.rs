@@ -4,6 +4,7 @@
 //! Full: awaits (backpressure up to the sources, which drop and count). Ends when its input closes.
 
 mod alarms;
+mod command;
 mod counting;
 mod drift;
 mod gap;
@@ -11,6 +12,7 @@ mod live_model;
 mod task;
 mod tell;
 
+pub use command::{Command, Output};
 pub use counting::{Refill, Refilled, Refills};
 pub use drift::DriftChore;
 pub use live_model::Standing;
@@ -19,135 +21,19 @@ pub use tell::{doubles, strings, with_figures};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
 use crate::{
-    alarm::Ask as ConditionAsk,
-    event::{self, EventIds},
+    event::EventIds,
     history::writer::HistoryMessage,
     preprocess::Chain,
-    program::{Ask, Program, ProgramState},
+    program::ProgramState,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcConfig, PlcId, SharedLink},
-    statistics::drift::Drift,
     time::Timestamp,
-    twin::{Facet, FitState, InForce, LastFit, TwinState},
+    twin::{Facet, FitState, InForce, TwinState},
 };
 use counting::Counting;
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
-
-/// What others ask of the stage, besides samples.
-#[derive(Debug)]
-pub enum Command {
-    /// Put parameters in force, which are on record; answers when they are.
-    Parameters {
-        /// Whose.
-        twin: TwinId,
-        /// What.
-        in_force: InForce,
-        /// Where the model stands under them, if that was simulated: state x at an instant.
-        state: Option<(Timestamp, Vec<f64>)>,
-        /// Who asked for it.
-        by: String,
-        /// Told that it is done.
-        reply: oneshot::Sender<()>,
-    },
-    /// The live model goes on from here.
-    Restart {
-        /// Whose.
-        twin: TwinId,
-        /// Instant of `state`.
-        at: Timestamp,
-        /// x.
-        state: Vec<f64>,
-    },
-    /// Where the live model stands; answers `None` while it does not run.
-    Standing {
-        /// Whose.
-        twin: TwinId,
-        /// Gets it.
-        reply: oneshot::Sender<Option<Standing>>,
-    },
-    /// How the twin's last fit stands; its program follows.
-    LastFit(TwinId, Box<LastFit>),
-    /// How much of the running fit is done, percent.
-    Progress(TwinId, f64),
-    /// What a client asks of the twin's program, where nothing runs that would have to be ended first; answers whether the
-    /// program's state allows it.
-    Program {
-        /// Whose.
-        twin: TwinId,
-        /// What.
-        ask: Ask,
-        /// Told whether it is done.
-        reply: oneshot::Sender<bool>,
-    },
-    /// A client wrote an internal variable.
-    Write {
-        /// Whose.
-        twin: TwinId,
-        /// Which.
-        variable: usize,
-        /// What.
-        sample: Sample,
-    },
-    /// What a client asks of a condition.
-    Condition {
-        /// Whose.
-        twin: TwinId,
-        /// Which, in the order of the type's.
-        condition: usize,
-        /// What.
-        ask: ConditionAsk,
-        /// Who.
-        user: String,
-        /// Told what came of it.
-        reply: oneshot::Sender<Result<(), StatusCode>>,
-    },
-    /// Tests for drift that have gone through what history holds.
-    Learned {
-        /// Whose.
-        twin: TwinId,
-        /// By output.
-        tests: Box<[Drift]>,
-    },
-    /// Something to tell that happened elsewhere.
-    Tell(Box<event::Event>),
-    /// Empty the windows of a twin's statistics.
-    ResetStatistics {
-        /// Whose.
-        twin: TwinId,
-        /// Told that it is done.
-        reply: oneshot::Sender<()>,
-    },
-    /// What history gave of a window that [`Output::refills`] asked for; `None`: it could not be read.
-    Refilled {
-        /// Which.
-        refill: Refill,
-        /// The window.
-        refilled: Option<Box<Refilled>>,
-    },
-}
-
-/// What a step of the stage produced.
-#[derive(Debug, Default)]
-pub struct Output {
-    /// For the history writer, in order.
-    pub history: Vec<HistoryMessage>,
-    /// Series whose live value changed.
-    pub changed: Vec<SeriesId>,
-    /// Programs after each of their changes, in order.
-    pub programs: Vec<(TwinId, Program)>,
-    /// What happened, in order; to be kept and to be told.
-    pub events: Vec<Arc<event::Event>>,
-    /// Twins whose live model should be started from history.
-    pub warm_starts: Vec<TwinId>,
-    /// Windows that should be filled from history.
-    pub refills: Vec<Refills>,
-    /// What drift asks for.
-    pub drift: Vec<DriftChore>,
-}
 
 /// What stood in history when the program started.
 pub type StoredUntil = Box<dyn Fn(SeriesId) -> Option<Timestamp> + Send>;

@@ -81,6 +81,10 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
         "http://opcfoundation.org/UA-Profile/Server/HistoricalDataDelete2022",
         "http://opcfoundation.org/UA-Profile/Server/HistoricalAnnotation2022",
         "http://opcfoundation.org/UA-Profile/Server/Methods2022",
+        "http://opcfoundation.org/UA-Profile/Server/StandardEventSubscription2022",
+        "http://opcfoundation.org/UA-Profile/Server/BaseHistoricalEvent2022",
+        "http://opcfoundation.org/UA-Profile/Server/ACBaseCondition2022",
+        "http://opcfoundation.org/UA-Profile/Server/ACAckAlarm2022",
     ];
     let flags = no.map(|id| (id, false)).into_iter().chain(yes.map(|id| (id, true)));
     let mut values: HashMap<NodeId, Variant> = flags.map(|(id, flag)| (id.into(), Variant::Boolean(flag))).collect();
