@@ -21,6 +21,8 @@ pub use tell::{doubles, strings, with_figures};
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use tokio::sync::oneshot;
+
 use crate::{
     event::EventIds,
     history::writer::HistoryMessage,
