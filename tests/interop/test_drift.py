@@ -9,7 +9,7 @@ import pytest
 from asyncua import ua
 
 from support import service as services
-from support.client import TWINS, by_id, child, connected, eventually, twins
+from support.client import TWINS, by_id, child, connected, eventually, recent_history, twins
 from support.events import listening, type_of
 from support.pki import PKI_FOLDER, trust
 from support.process import free_port
@@ -51,7 +51,7 @@ window = "1m"
 [twin_type.Bench.drift]
 false_alarms_per_year = 20000
 block = "1s"
-learn = "20s"
+learn = "60s"
 severity = 650
 refit = {{ window = "20s", improve = 0.05, at_most_every = "1h" }}
 [twin.Bench1]
@@ -94,6 +94,13 @@ def service(tmp_path, identity):
         service.stop()
 
 
+async def learned(twin):
+    """When there are residuals for seventy blocks: sixty to learn from, and some more without an alarm."""
+    async def enough():
+        return len(await recent_history(await child(twin, "Temperature/Residual"))) > 70 * 32
+    await eventually(enough, 240, every_s=2)
+
+
 async def test_a_worn_device_is_found_fitted_again_and_then_as_its_model_says(service):
     async with connected(service.url) as client:
         twin = (await twins(client))["Bench1"]
@@ -104,7 +111,7 @@ async def test_a_worn_device_is_found_fitted_again_and_then_as_its_model_says(se
         async with listening(client, twin, kinds) as (listener, _):
             running = asyncio.create_task(device.run(twin))
             try:
-                await asyncio.sleep(35)  # 20 s to learn from, and some more without an alarm
+                await learned(twin)
                 assert listener.events == []
                 device.tau = TAU_WORN_S
                 active = await listener.until(lambda event: event.EventType == drift, 60)
@@ -137,7 +144,7 @@ async def test_an_alarm_that_stands_outlives_a_restart(service):
         twin = (await twins(client))["Bench1"]
         running = asyncio.create_task(device.run(twin))
         alarm = await by_id(client, TWINS, "Bench1.DriftAlarm")
-        await asyncio.sleep(25)
+        await learned(twin)
         device.tau = TAU_WORN_S
 
         async def active():
