@@ -21,6 +21,7 @@ use crate::{
     southbound::{NodeAddress, PlcId},
     statistics::{
         Rolling, Settings, Window,
+        control::ChartSettings,
         correlation::{Joint, Method},
         drift::Design,
     },
@@ -152,6 +153,8 @@ pub struct StatisticsSettings {
     pub lot: Option<usize>,
     /// The period that control limits come from; `None`: the window.
     pub reference: Option<(Timestamp, Timestamp)>,
+    /// Control charts against that period; `None`: none. Only of a numeric variable that has history, and a reference.
+    pub chart: Option<ChartSettings>,
 }
 
 /// What a twin's live correlation matrix is of: `correlate` of `[twin_type.T.statistics]`.
@@ -175,7 +178,7 @@ impl CorrelateSettings {
 
 impl Default for StatisticsSettings {
     fn default() -> Self {
-        Self { window: Window::default(), uncertain: true, when: None, lot: None, reference: None }
+        Self { window: Window::default(), uncertain: true, when: None, lot: None, reference: None, chart: None }
     }
 }
 
@@ -219,6 +222,7 @@ impl Variable {
             numeric: self.is_numeric(),
             states: self.states_len(),
         })
+        .charted(self.statistics.chart)
     }
 
     /// Whether statistics and models can use it.

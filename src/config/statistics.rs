@@ -7,6 +7,7 @@ use super::{
 use crate::{
     statistics::{
         Window,
+        control::{ChartSettings, RuleSet},
         correlation::{COLUMNS_MAX, Method},
     },
     time::Timestamp,
@@ -24,6 +25,7 @@ struct Said {
     when: Option<crate::model::Expression>,
     lot: Option<usize>,
     reference: Option<(Timestamp, Timestamp)>,
+    chart: Option<ChartSettings>,
 }
 
 impl Said {
@@ -35,6 +37,7 @@ impl Said {
             when: self.when.or_else(|| other.when.clone()),
             lot: self.lot.or(other.lot),
             reference: self.reference.or(other.reference),
+            chart: self.chart.or(other.chart),
         }
     }
 
@@ -47,6 +50,7 @@ impl Said {
             when: self.when,
             lot: self.lot,
             reference: self.reference,
+            chart: self.chart,
         }
     }
 }
@@ -54,26 +58,36 @@ impl Said {
 /// Settings of a type; its variables, each with what it says itself, get theirs.
 pub(super) fn of_type(
     table: Option<&Table<'_>>,
-    of_variables: &[Option<Item<'_>>],
+    of_variables_items: &[Option<Item<'_>>],
     variables: &mut [Variable],
 ) -> (StatisticsSettings, Option<CorrelateSettings>) {
-    let mut correlated = None;
+    let (mut correlated, mut chart) = (None, None);
     let of_type = table.map(|table| {
+        chart = table.get("chart");
         correlated = correlate(table, variables);
         let said = said(table, variables);
         table.finish();
         said
     });
     let of_type = of_type.unwrap_or_default();
-    let of_variables: Vec<Said> = of_variables
+    let of_variables: Vec<Said> = of_variables_items
         .iter()
         .zip(&*variables)
         .map(|(item, variable)| {
             item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default()
         })
         .collect();
-    for (variable, own) in variables.iter_mut().zip(of_variables) {
+    for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(of_variables_items) {
+        let own_chart = own.chart.is_some();
         variable.statistics = own.or(&of_type).settings();
+        let item = if own_chart { item.as_ref().and_then(|item| item.table()?.get("chart")) } else { chart.clone() };
+        if !is_charted(variable, own_chart, item.as_ref()) {
+            let lacks_reference = variable.is_numeric() && variable.historize && variable.statistics.chart.is_some();
+            if lacks_reference && !own_chart {
+                chart = None; // one fault is enough
+            }
+            variable.statistics.chart = None;
+        }
     }
     (of_type.settings(), correlated)
 }
@@ -94,6 +108,58 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
     Some(said)
 }
 
+/// Whether charts are made of a variable that some are configured for; faults where they are its own and cannot be. `item`: what
+/// configures them.
+fn is_charted(variable: &Variable, own: bool, item: Option<&Item<'_>>) -> bool {
+    let Some(item) = item.filter(|_| variable.statistics.chart.is_some()) else { return false };
+    if !variable.is_numeric() {
+        if own {
+            item.fault_at_key("there are no control charts of what is no number", "remove it");
+        }
+        return false;
+    }
+    if !variable.historize {
+        if own {
+            item.fault_at_key(
+                "a chart's reference period is read from history, which this variable has not",
+                "add historize = true",
+            );
+        }
+        return false;
+    }
+    if variable.statistics.reference.is_none() {
+        item.fault_at_key(
+            format!("a chart has its centre and its limits from a reference period, and `{}` has none", variable.name),
+            "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }: a time when all was well",
+        );
+        return false;
+    }
+    true
+}
+
+/// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.
+const ARL: std::ops::RangeInclusive<f64> = 2.0..=1e9;
+
+/// `None`: after faults.
+fn chart(item: &Item<'_>) -> Option<ChartSettings> {
+    let table = item.table()?;
+    let words = [("western_electric", RuleSet::WesternElectric), ("nelson", RuleSet::Nelson)];
+    let rules = table.get("rules").map_or(Some(RuleSet::default()), |item| item.choice(&words));
+    let number = |key, default, allowed| table.get(key).map_or(Some(default), |item| item.number_in(allowed));
+    // One false alarm in 370 is Shewhart's; half of σ is for a shift by one σ; Montgomery, §9.2.2: 0.05 ≤ λ ≤ 0.25.
+    let (arl, k, lambda) = (number("arl", 370.0, ARL), number("k", 0.5, 0.1..=3.0), number("lambda", 0.2, 0.01..=1.0));
+    table.finish();
+    let (rules, arl, k, lambda) = (rules?, arl?, k?, lambda?);
+    let chart = ChartSettings::new(rules, arl, k, lambda);
+    if chart.is_none() {
+        item.fault(
+            format!("no limit gives k = {k} and lambda = {lambda} a false alarm in only {arl} samples"),
+            "give a longer arl, or a smaller k",
+        );
+    }
+    chart
+}
+
 fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
     let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     Said {
@@ -102,6 +168,7 @@ fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
         when: table.get("when").and_then(|item| condition(&item, &names)),
         lot: table.get("lot").and_then(|item| lot(&item, variables)),
         reference: table.get("reference").and_then(|item| reference(&item)),
+        chart: table.get("chart").and_then(|item| chart(&item)),
     }
 }
 

@@ -274,7 +274,12 @@ mod tests {
     }
 
     fn field(name: &str) -> Operand {
-        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::NumericRange::None)
+        Operand::simple_attribute(
+            ObjectTypeId::BaseEventType,
+            name,
+            AttributeId::Value,
+            opcua::types::NumericRange::None,
+        )
     }
 
     fn filter(elements: Vec<(FilterOperator, Vec<Operand>)>) -> ContentFilter {
