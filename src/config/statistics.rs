@@ -58,7 +58,7 @@ impl Said {
 /// Settings of a type; its variables, each with what it says itself, get theirs.
 pub(super) fn of_type(
     table: Option<&Table<'_>>,
-    of_variables_items: &[Option<Item<'_>>],
+    items: &[Option<Item<'_>>],
     variables: &mut [Variable],
 ) -> (StatisticsSettings, Option<CorrelateSettings>) {
     let (mut correlated, mut chart) = (None, None);
@@ -70,24 +70,23 @@ pub(super) fn of_type(
         said
     });
     let of_type = of_type.unwrap_or_default();
-    let of_variables: Vec<Said> = of_variables_items
+    let of_variables: Vec<Said> = items
         .iter()
         .zip(&*variables)
         .map(|(item, variable)| {
             item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default()
         })
         .collect();
-    for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(of_variables_items) {
-        let own_chart = own.chart.is_some();
+    for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(items) {
+        let own_chart = own.chart.and(item.as_ref()).and_then(|item| item.table()?.get("chart"));
         variable.statistics = own.or(&of_type).settings();
-        let item = if own_chart { item.as_ref().and_then(|item| item.table()?.get("chart")) } else { chart.clone() };
-        if !is_charted(variable, own_chart, item.as_ref()) {
-            let lacks_reference = variable.is_numeric() && variable.historize && variable.statistics.chart.is_some();
-            if lacks_reference && !own_chart {
-                chart = None; // one fault is enough
-            }
-            variable.statistics.chart = None;
-        }
+        let Some((why, message, remedy)) = unchartable(variable).filter(|_| variable.statistics.chart.is_some()) else {
+            continue;
+        };
+        variable.statistics.chart = None;
+        // What is said of all variables of a type is meant for those that can have charts.
+        let item = if why == Why::NoReference { own_chart.or_else(|| chart.take()) } else { own_chart };
+        item.iter().for_each(|item| item.fault_at_key(&message, remedy));
     }
     (of_type.settings(), correlated)
 }
@@ -108,33 +107,28 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
     Some(said)
 }
 
-/// Whether charts are made of a variable that some are configured for; faults where they are its own and cannot be. `item`: what
-/// configures them.
-fn is_charted(variable: &Variable, own: bool, item: Option<&Item<'_>>) -> bool {
-    let Some(item) = item.filter(|_| variable.statistics.chart.is_some()) else { return false };
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    NoNumber,
+    NoHistory,
+    NoReference,
+}
+
+/// Why there can be no control charts of a variable, and what helps; `None`: there can.
+fn unchartable(variable: &Variable) -> Option<(Why, String, &'static str)> {
     if !variable.is_numeric() {
-        if own {
-            item.fault_at_key("there are no control charts of what is no number", "remove it");
-        }
-        return false;
+        return Some((Why::NoNumber, "there are no control charts of what is no number".to_owned(), "remove it"));
     }
     if !variable.historize {
-        if own {
-            item.fault_at_key(
-                "a chart's reference period is read from history, which this variable has not",
-                "add historize = true",
-            );
-        }
-        return false;
+        let message = "a chart's reference period is read from history, which this variable has not".to_owned();
+        return Some((Why::NoHistory, message, "add historize = true"));
     }
-    if variable.statistics.reference.is_none() {
-        item.fault_at_key(
-            format!("a chart has its centre and its limits from a reference period, and `{}` has none", variable.name),
-            "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }: a time when all was well",
-        );
-        return false;
+    if variable.statistics.reference.is_some() {
+        return None;
     }
-    true
+    let message = format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name);
+    let remedy = "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well";
+    Some((Why::NoReference, message, remedy))
 }
 
 /// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.

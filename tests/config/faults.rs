@@ -116,7 +116,12 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (variable, "statistics = { chart = { lambda = 1.5 } }", "2:35", "0.01 to 1"),
         (variable, "statistics = { chart = { rules = \"western\" } }", "2:34", "western_electric"),
         (variable, "statistics = { chart = { arl = 100, k = 3 } }", "2:24", "longer arl"),
-        (variable, "statistics = { chart = { h = 4 } }", "2:26", "not known"),
+        (
+            variable,
+            "statistics = { reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, chart = { h = 4 } }",
+            "2:104",
+            "not known",
+        ),
         (variable, "data_type = \"Boolean\"\nstatistics = { chart = {} }", "3:16", "no number"),
         (variable, "historize = false\nstatistics = { chart = {} }", "3:16", "historize = true"),
         (variable, "statistics = { correlate = [] }", "2:16", "not known"),
