@@ -74,7 +74,7 @@ const FAR: Duration = Duration::from_secs(3600);
 /// How long after a reference period what it holds is looked for, and again where it held nothing.
 const REFERENCE_AFTER: Duration = Duration::from_secs(5);
 const REFERENCE_AGAIN: Duration = Duration::from_secs(60);
-/// Reference periods looked after in a tick: each reads its variable's window too.
+/// Reference periods asked for in a tick: each is read with its variable's window.
 const REFERENCES_MAX: usize = 64;
 
 /// State of the stage that belongs to statistics.
@@ -225,11 +225,11 @@ impl Counting {
         now: Timestamp,
         is_known: impl Fn(TwinId, usize) -> bool,
     ) {
-        for _ in 0..REFERENCES_MAX {
-            let Some(Reverse((_, series))) = self.references.peek().copied().filter(|Reverse((at, _))| *at <= now)
-            else {
-                return;
-            };
+        let mut left = REFERENCES_MAX;
+        let is_over = |of: &Reverse<(Timestamp, SeriesId)>| of.0.0 <= now;
+        while left > 0
+            && let Some(Reverse((_, series))) = self.references.peek().copied().filter(is_over)
+        {
             self.references.pop();
             let (twin, Facet::Variable(variable)) = configured.locate(series) else { continue };
             if is_known(twin, variable) {
@@ -237,6 +237,7 @@ impl Counting {
             }
             if !self.due.contains_key(&series) && !self.pending.contains_key(&series) {
                 self.schedule(configured, series, now);
+                left -= 1;
             }
             self.references.push(Reverse((now + REFERENCE_AGAIN, series)));
         }

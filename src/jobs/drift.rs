@@ -37,11 +37,7 @@ impl Jobs {
                     let _ = self.command(Command::Learned { twin, tests }).await; // else it stops
                 }
                 Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(error)) => warn!(
-                    twin = self.name(twin),
-                    error = &error as &dyn std::error::Error,
-                    "drift is tested from now on only"
-                ),
+                Ok(Err(error)) => warn!(twin = self.name(twin), error = &error as &dyn std::error::Error, "drift is tested from now on only"),
             },
             DriftChore::Refit(twin) => {
                 let jobs = Arc::clone(self);

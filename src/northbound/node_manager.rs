@@ -29,8 +29,8 @@ use opcua::{
         },
     },
     types::{
-        AttributeId, MonitoringMode, NodeClass, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails, ReadEventDetails,
-        ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+        AttributeId, MonitoringMode, NodeClass, NodeId, ReadAnnotationDataDetails, ReadAtTimeDetails,
+        ReadEventDetails, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
     },
 };
 

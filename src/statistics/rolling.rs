@@ -53,7 +53,7 @@ pub struct Rolling {
     newest: Timestamp,
     /// Goes up with every change.
     version: u32,
-    /// Of the control limits; `None`: the window itself.
+    /// Of the control limits, `None`: the window itself; and of the charts, `None`: not yet known.
     pub reference: Option<Baseline>,
     /// Control charts of what enters, once there is a reference.
     chart: Option<Box<Chart>>,

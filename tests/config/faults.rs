@@ -98,7 +98,7 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (variable, "was = \"V\"", "2:7", "still a variable `V`"),
         (variable, "was = \"W\"\n[twin_type.A.variable.U]\nwas = \"W\"", "4:7", "`V` has the history of `W` already"),
         (variable, "[twin.a]\ntype = \"A\"\nwas = \"b\"\n[twin.b]\ntype = \"A\"", "4:7", "still a twin `b`"),
-        (variable, "alarm = { severity = 1001 }", "2:22", "1 to 1000"),
+        (variable, "alarm = { high = 9, severity = 1001 }", "2:32", "1 to 1000"),
         (variable, "[twin_type.A.statistics]\nwindow = \"1m\"\nwindow_values = 3", "4:1", "keep one of"),
         (variable, "statistics = { window = \"1m\", window_values = 3 }", "2:31", "keep one of"),
         (variable, "statistics = { when = \"W > 1\" }", "2:24", "`W`"),

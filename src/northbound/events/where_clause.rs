@@ -274,12 +274,7 @@ mod tests {
     }
 
     fn field(name: &str) -> Operand {
-        Operand::simple_attribute(
-            ObjectTypeId::BaseEventType,
-            name,
-            AttributeId::Value,
-            opcua::types::NumericRange::None,
-        )
+        Operand::simple_attribute(ObjectTypeId::BaseEventType, name, AttributeId::Value, opcua::types::NumericRange::None)
     }
 
     fn filter(elements: Vec<(FilterOperator, Vec<Operand>)>) -> ContentFilter {
