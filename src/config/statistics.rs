@@ -80,13 +80,25 @@ pub(super) fn of_type(
     for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(items) {
         let own_chart = own.chart.and(item.as_ref()).and_then(|item| item.table()?.get("chart"));
         variable.statistics = own.or(&of_type).settings();
-        let Some((why, message, remedy)) = unchartable(variable).filter(|_| variable.statistics.chart.is_some()) else {
+        let unchartable = unchartable(variable);
+        let statistics = &mut variable.statistics;
+        if statistics.chart.is_none() {
             continue;
-        };
-        variable.statistics.chart = None;
-        // What is said of all variables of a type is meant for those that can have charts.
-        let item = if why == Why::NoReference { own_chart.or_else(|| chart.take()) } else { own_chart };
-        item.iter().for_each(|item| item.fault_at_key(&message, remedy));
+        }
+        if let Some((message, remedy)) = unchartable {
+            // What is said of all variables of a type is meant for those that can have charts.
+            statistics.chart = None;
+            own_chart.iter().for_each(|item| item.fault_at_key(message, remedy));
+        } else if statistics.reference.is_none() {
+            statistics.chart = None;
+            // One fault is enough for a type.
+            own_chart.or_else(|| chart.take()).iter().for_each(|item| {
+                item.fault_at_key(
+                    format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name),
+                    "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well",
+                );
+            });
+        }
     }
     (of_type.settings(), correlated)
 }
@@ -107,28 +119,16 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
     Some(said)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    NoNumber,
-    NoHistory,
-    NoReference,
-}
-
 /// Why there can be no control charts of a variable, and what helps; `None`: there can.
-fn unchartable(variable: &Variable) -> Option<(Why, String, &'static str)> {
+fn unchartable(variable: &Variable) -> Option<(&'static str, &'static str)> {
     if !variable.is_numeric() {
-        return Some((Why::NoNumber, "there are no control charts of what is no number".to_owned(), "remove it"));
+        return Some(("there are no control charts of what is no number", "remove it"));
     }
     if !variable.historize {
-        let message = "a chart's reference period is read from history, which this variable has not".to_owned();
-        return Some((Why::NoHistory, message, "add historize = true"));
+        let message = "a chart's reference period is read from history, which this variable has not";
+        return Some((message, "add historize = true"));
     }
-    if variable.statistics.reference.is_some() {
-        return None;
-    }
-    let message = format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name);
-    let remedy = "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well";
-    Some((Why::NoReference, message, remedy))
+    None
 }
 
 /// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.
