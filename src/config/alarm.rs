@@ -31,7 +31,7 @@ pub(super) fn limits(item: &Item<'_>, is_number: bool) -> Option<LimitSettings> 
     }
     let given: Vec<(&str, f64)> =
         keys.iter().zip(limits).filter_map(|((key, _), limit)| Some((*key, limit?))).collect();
-    for pair in given.windows(2).filter(|pair| pair[0].1 >= pair[1].1) {
+    if let Some(pair) = given.windows(2).find(|pair| pair[0].1 >= pair[1].1) {
         item.fault(
             format!("{} = {} is not below {} = {}", pair[0].0, pair[0].1, pair[1].0, pair[1].1),
             "limits ascend from low_low to high_high",
