@@ -59,7 +59,10 @@ pub(super) fn drift(item: &Item<'_>, model: Option<&TwinModel>, model_faulty: bo
         false_alarms_per_year: false_alarms_per_year / f64::from(outputs),
         block_s: block.as_secs_f64(),
         learn_blocks: whole(blocks, 60.0..=10_000.0).unwrap_or_else(|| {
-            item.fault(format!("{blocks} blocks to learn from"), "let learn be 60 to 10,000 times as long as block: a change is lost in less");
+            item.fault(
+                format!("{blocks} blocks to learn from"),
+                "let learn be 60 to 10,000 times as long as block: a change is lost in less",
+            );
             60
         }),
         ..Settings::default()

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     statistics::{
         Window,
+        control::{ChartSettings, RuleSet},
         correlation::{COLUMNS_MAX, Method},
     },
     time::Timestamp,
@@ -24,6 +25,7 @@ struct Said {
     when: Option<crate::model::Expression>,
     lot: Option<usize>,
     reference: Option<(Timestamp, Timestamp)>,
+    chart: Option<ChartSettings>,
 }
 
 impl Said {
@@ -35,6 +37,7 @@ impl Said {
             when: self.when.or_else(|| other.when.clone()),
             lot: self.lot.or(other.lot),
             reference: self.reference.or(other.reference),
+            chart: self.chart.or(other.chart),
         }
     }
 
@@ -47,6 +50,7 @@ impl Said {
             when: self.when,
             lot: self.lot,
             reference: self.reference,
+            chart: self.chart,
         }
     }
 }
@@ -54,26 +58,47 @@ impl Said {
 /// Settings of a type; its variables, each with what it says itself, get theirs.
 pub(super) fn of_type(
     table: Option<&Table<'_>>,
-    of_variables: &[Option<Item<'_>>],
+    items: &[Option<Item<'_>>],
     variables: &mut [Variable],
 ) -> (StatisticsSettings, Option<CorrelateSettings>) {
-    let mut correlated = None;
+    let (mut correlated, mut chart) = (None, None);
     let of_type = table.map(|table| {
+        chart = table.get("chart");
         correlated = correlate(table, variables);
         let said = said(table, variables);
         table.finish();
         said
     });
     let of_type = of_type.unwrap_or_default();
-    let of_variables: Vec<Said> = of_variables
+    let of_variables: Vec<Said> = items
         .iter()
         .zip(&*variables)
         .map(|(item, variable)| {
             item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default()
         })
         .collect();
-    for (variable, own) in variables.iter_mut().zip(of_variables) {
+    for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(items) {
+        let own_chart = own.chart.and(item.as_ref()).and_then(|item| item.table()?.get("chart"));
         variable.statistics = own.or(&of_type).settings();
+        let unchartable = unchartable(variable);
+        let statistics = &mut variable.statistics;
+        if statistics.chart.is_none() {
+            continue;
+        }
+        if let Some((message, remedy)) = unchartable {
+            // What is said of all variables of a type is meant for those that can have charts.
+            statistics.chart = None;
+            own_chart.iter().for_each(|item| item.fault_at_key(message, remedy));
+        } else if statistics.reference.is_none() {
+            statistics.chart = None;
+            // One fault is enough for a type.
+            own_chart.or_else(|| chart.take()).iter().for_each(|item| {
+                item.fault_at_key(
+                    format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name),
+                    "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well",
+                );
+            });
+        }
     }
     (of_type.settings(), correlated)
 }
@@ -94,6 +119,41 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
     Some(said)
 }
 
+/// Why there can be no control charts of a variable, and what helps; `None`: there can.
+fn unchartable(variable: &Variable) -> Option<(&'static str, &'static str)> {
+    if !variable.is_numeric() {
+        return Some(("there are no control charts of what is no number", "remove it"));
+    }
+    if !variable.historize {
+        let message = "a chart's reference period is read from history, which this variable has not";
+        return Some((message, "add historize = true"));
+    }
+    None
+}
+
+/// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.
+const ARL: std::ops::RangeInclusive<f64> = 2.0..=1e9;
+
+/// `None`: after faults.
+fn chart(item: &Item<'_>) -> Option<ChartSettings> {
+    let table = item.table()?;
+    let words = [("western_electric", RuleSet::WesternElectric), ("nelson", RuleSet::Nelson)];
+    let rules = table.get("rules").map_or(Some(RuleSet::default()), |item| item.choice(&words));
+    let number = |key, default, allowed| table.get(key).map_or(Some(default), |item| item.number_in(allowed));
+    // One false alarm in 370 is Shewhart's; half of σ is for a shift by one σ; Montgomery, §9.2.2: 0.05 ≤ λ ≤ 0.25.
+    let (arl, k, lambda) = (number("arl", 370.0, ARL), number("k", 0.5, 0.1..=3.0), number("lambda", 0.2, 0.01..=1.0));
+    table.finish();
+    let (rules, arl, k, lambda) = (rules?, arl?, k?, lambda?);
+    let chart = ChartSettings::new(rules, arl, k, lambda);
+    if chart.is_none() {
+        item.fault(
+            format!("no limit gives k = {k} and lambda = {lambda} a false alarm in only {arl} samples"),
+            "give a longer arl, or a smaller k",
+        );
+    }
+    chart
+}
+
 fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
     let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     Said {
@@ -102,6 +162,7 @@ fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
         when: table.get("when").and_then(|item| condition(&item, &names)),
         lot: table.get("lot").and_then(|item| lot(&item, variables)),
         reference: table.get("reference").and_then(|item| reference(&item)),
+        chart: table.get("chart").and_then(|item| chart(&item)),
     }
 }
 

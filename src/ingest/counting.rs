@@ -1,7 +1,12 @@
 //! Which samples enter a variable's statistics, and when their window is filled from history: at the start, and when samples came
 //! late. Whatever comes while history is read is noted, so that it is neither lost nor counted twice.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -66,6 +71,12 @@ const LATE_PER_SAMPLE: Duration = Duration::from_micros(10);
 /// Scheduled further ahead than this: the clock was set back.
 const FAR: Duration = Duration::from_secs(3600);
 
+/// How long after a reference period what it holds is looked for, and again where it held nothing.
+const REFERENCE_AFTER: Duration = Duration::from_secs(5);
+const REFERENCE_AGAIN: Duration = Duration::from_secs(60);
+/// Reference periods asked for in a tick: each is read with its variable's window.
+const REFERENCES_MAX: usize = 64;
+
 /// State of the stage that belongs to statistics.
 #[derive(Debug)]
 pub(super) struct Counting {
@@ -77,6 +88,8 @@ pub(super) struct Counting {
     due: HashMap<SeriesId, Timestamp>,
     pending: HashMap<SeriesId, Pending>,
     number: u32,
+    /// Variables whose reference period is not read yet as far as is known, and when to look.
+    references: BinaryHeap<Reverse<(Timestamp, SeriesId)>>,
     /// Values of a type's variables, for conditions.
     values: Vec<f64>,
 }
@@ -94,6 +107,7 @@ impl Counting {
             due: HashMap::new(),
             pending: HashMap::new(),
             number: 0,
+            references: references(configured),
             values: Vec::new(),
         }
     }
@@ -204,6 +218,31 @@ impl Counting {
         self.pending.remove(&series);
     }
 
+    /// Asks for the windows of those whose reference period is over and has not been read: it is read along.
+    pub(super) fn want_references(
+        &mut self,
+        configured: &Twins,
+        now: Timestamp,
+        is_known: impl Fn(TwinId, usize) -> bool,
+    ) {
+        let mut left = REFERENCES_MAX;
+        let is_over = |of: &Reverse<(Timestamp, SeriesId)>| of.0.0 <= now;
+        while left > 0
+            && let Some(Reverse((_, series))) = self.references.peek().copied().filter(is_over)
+        {
+            self.references.pop();
+            let (twin, Facet::Variable(variable)) = configured.locate(series) else { continue };
+            if is_known(twin, variable) {
+                continue; // for good: neither a reset nor a lot forgets it
+            }
+            if !self.due.contains_key(&series) && !self.pending.contains_key(&series) {
+                self.schedule(configured, series, now);
+                left -= 1;
+            }
+            self.references.push(Reverse((now + REFERENCE_AGAIN, series)));
+        }
+    }
+
     /// Windows whose time has come; from now on what comes of them is noted.
     pub(super) fn begin(&mut self, configured: &Arc<Twins>, now: Timestamp) -> Vec<Refill> {
         let is_due = |at: Timestamp| at <= now || at > now + FAR;
@@ -272,4 +311,18 @@ impl Counting {
         live.joint.iter_mut().for_each(Joint::reset);
         live.statistics_since = now;
     }
+}
+
+/// When the reference period of each variable that has one can be read.
+fn references(configured: &Twins) -> BinaryHeap<Reverse<(Timestamp, SeriesId)>> {
+    let of_twin = |twin: TwinId| {
+        let variables = configured.type_of(twin).variables.iter().enumerate();
+        variables.filter(|(_, variable)| variable.is_numeric() && variable.historize).filter_map(
+            move |(v, variable)| {
+                let (_, end) = variable.statistics.reference?;
+                Some(Reverse((end + REFERENCE_AFTER, configured.series(twin, Facet::Variable(v)))))
+            },
+        )
+    };
+    configured.ids().flat_map(of_twin).collect()
 }

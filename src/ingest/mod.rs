@@ -241,6 +241,11 @@ impl Ingest {
                 output.warm_starts.push(TwinId(u32::try_from(index).unwrap_or(u32::MAX)));
             }
         }
+        let is_known = |twin: TwinId, variable: usize| {
+            let reference = self.state.read(twin).statistics[variable].as_ref().and_then(|rolling| rolling.reference);
+            reference.is_some_and(|reference| reference.moving_range.is_finite())
+        };
+        self.counting.want_references(self.state.configured(), now, is_known);
         let refills = self.counting.begin(self.state.configured(), now);
         if !refills.is_empty() {
             let (reply, stored) = oneshot::channel();

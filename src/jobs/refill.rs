@@ -78,10 +78,12 @@ impl Jobs {
         let lot = settings.lot.map(|lot| lot_of(store, series(lot))).transpose()?.flatten();
         let begun = lot.as_ref().map_or(Timestamp::NULL, |(since, _)| *since);
         if let Some((start, end)) = settings.reference {
+            // A period that is not over is not read: its figures would stay those of its beginning.
             let known =
                 self.state.read(twin).statistics[refill.variable].as_ref().and_then(|rolling| rolling.reference);
             rolling.reference = match known {
-                Some(known) if known.mean.is_finite() => Some(known),
+                Some(known) if known.moving_range.is_finite() => Some(known),
+                _ if self.clock.now() <= end => None,
                 _ => Some(self.baseline(twin, refill.variable, start..end + TICK)?),
             };
         }

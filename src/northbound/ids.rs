@@ -252,6 +252,26 @@ pub const STATISTICS_HOTELLING_T2_LIMIT: u32 = 3077;
 pub const STATISTICS_SPE: u32 = 3078;
 /// `SpeLimit` of `TwinStatisticsType`.
 pub const STATISTICS_SPE_LIMIT: u32 = 3079;
+/// `ChartAverageRunLength` of `VariableStatisticsType`.
+pub const STATISTIC_CHART_AVERAGE_RUN_LENGTH: u32 = 3080;
+/// `ControlRuleNames` of `VariableStatisticsType`.
+pub const STATISTIC_CONTROL_RULE_NAMES: u32 = 3081;
+/// `ControlRules` of `VariableStatisticsType`.
+pub const STATISTIC_CONTROL_RULES: u32 = 3082;
+/// `CusumHigh` of `VariableStatisticsType`.
+pub const STATISTIC_CUSUM_HIGH: u32 = 3083;
+/// `CusumLimit` of `VariableStatisticsType`.
+pub const STATISTIC_CUSUM_LIMIT: u32 = 3084;
+/// `CusumLow` of `VariableStatisticsType`.
+pub const STATISTIC_CUSUM_LOW: u32 = 3085;
+/// `Ewma` of `VariableStatisticsType`.
+pub const STATISTIC_EWMA: u32 = 3086;
+/// `EwmaLimitLower` of `VariableStatisticsType`.
+pub const STATISTIC_EWMA_LIMIT_LOWER: u32 = 3087;
+/// `EwmaLimitUpper` of `VariableStatisticsType`.
+pub const STATISTIC_EWMA_LIMIT_UPPER: u32 = 3088;
+/// `InControl` of `VariableStatisticsType`.
+pub const STATISTIC_IN_CONTROL: u32 = 3089;
 
 // Members of TwinModelType and FitResultType.
 
@@ -585,6 +605,16 @@ mod tests {
         (TYPES, STATISTICS_HOTELLING_T2_LIMIT, NodeClass::Variable, TYPES, "HotellingT2Limit"),
         (TYPES, STATISTICS_SPE, NodeClass::Variable, TYPES, "Spe"),
         (TYPES, STATISTICS_SPE_LIMIT, NodeClass::Variable, TYPES, "SpeLimit"),
+        (TYPES, STATISTIC_CHART_AVERAGE_RUN_LENGTH, NodeClass::Variable, TYPES, "ChartAverageRunLength"),
+        (TYPES, STATISTIC_CONTROL_RULE_NAMES, NodeClass::Variable, TYPES, "ControlRuleNames"),
+        (TYPES, STATISTIC_CONTROL_RULES, NodeClass::Variable, TYPES, "ControlRules"),
+        (TYPES, STATISTIC_CUSUM_HIGH, NodeClass::Variable, TYPES, "CusumHigh"),
+        (TYPES, STATISTIC_CUSUM_LIMIT, NodeClass::Variable, TYPES, "CusumLimit"),
+        (TYPES, STATISTIC_CUSUM_LOW, NodeClass::Variable, TYPES, "CusumLow"),
+        (TYPES, STATISTIC_EWMA, NodeClass::Variable, TYPES, "Ewma"),
+        (TYPES, STATISTIC_EWMA_LIMIT_LOWER, NodeClass::Variable, TYPES, "EwmaLimitLower"),
+        (TYPES, STATISTIC_EWMA_LIMIT_UPPER, NodeClass::Variable, TYPES, "EwmaLimitUpper"),
+        (TYPES, STATISTIC_IN_CONTROL, NodeClass::Variable, TYPES, "InControl"),
         (TYPES, MODEL_EQUATIONS, NodeClass::Variable, TYPES, "Equations"),
         (TYPES, MODEL_INPUTS, NodeClass::Object, TYPES, "Inputs"),
         (TYPES, MODEL_KIND, NodeClass::Variable, TYPES, "Kind"),

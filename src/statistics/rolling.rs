@@ -12,6 +12,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use super::{
     Summary, Window,
     capability::Baseline,
+    control::{Chart, ChartSettings, Reading},
     pane::Pane,
     panes::{Panes, Point, SAMPLES_MAX},
     sketch,
@@ -52,8 +53,10 @@ pub struct Rolling {
     newest: Timestamp,
     /// Goes up with every change.
     version: u32,
-    /// Of the control limits; `None`: the window itself.
+    /// Of the control limits, `None`: the window itself; and of the charts, `None`: not yet known.
     pub reference: Option<Baseline>,
+    /// Control charts of what enters, once there is a reference.
+    chart: Option<Box<Chart>>,
 }
 
 impl Rolling {
@@ -68,7 +71,14 @@ impl Rolling {
             newest: Timestamp::NULL,
             version: 0,
             reference: None,
+            chart: None,
         }
+    }
+
+    /// With control charts, against the reference.
+    #[must_use]
+    pub fn charted(self, chart: Option<ChartSettings>) -> Self {
+        Self { chart: chart.map(|settings| Box::new(Chart::new(settings))), ..self }
     }
 
     /// What it was made for.
@@ -91,6 +101,9 @@ impl Rolling {
         if !self.settings.numeric {
             return;
         }
+        if let (Some(chart), Some(reference)) = (&mut self.chart, &self.reference) {
+            chart.add(reference, y);
+        }
         match &mut self.held {
             Held::Samples(samples) => {
                 if samples.len() == samples.capacity() {
@@ -106,6 +119,9 @@ impl Rolling {
     /// A Bad or missing sample, or one that does not count: time passes without a value, and the integral has a hole.
     pub fn interrupt(&mut self, at: Timestamp) {
         self.joined = false;
+        if let Some(chart) = &mut self.chart {
+            chart.interrupt();
+        }
         if let Some(states) = &mut self.states {
             self.version = self.version.wrapping_add(1);
             states.interrupt(at);
@@ -121,7 +137,9 @@ impl Rolling {
     pub fn restart(&mut self, at: Timestamp) {
         let newest = Timestamp::from_ticks(at.ticks().saturating_sub(1));
         let version = self.version.wrapping_add(1);
-        *self = Self { version, newest, reference: self.reference, ..Self::new(self.settings) };
+        let mut chart = self.chart.take();
+        chart.iter_mut().for_each(|chart| chart.restart());
+        *self = Self { version, newest, reference: self.reference, chart, ..Self::new(self.settings) };
     }
 
     /// Takes the place of another: what was worked out of that does not hold for this.
@@ -141,6 +159,12 @@ impl Rolling {
         self.version
     }
 
+    /// What its charts say of the newest sample; `None`: there is no chart, no reference or no sample.
+    #[must_use]
+    pub fn chart(&self) -> Option<Reading> {
+        self.chart.as_ref()?.reading()
+    }
+
     /// Bytes on the heap.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -148,7 +172,8 @@ impl Rolling {
             Held::Samples(samples) => samples.capacity() * size_of::<Point>(),
             Held::Panes(panes) => panes.bytes(),
         };
-        held + self.states.as_ref().map_or(0, |states| size_of::<States>() + states.bytes())
+        let charts = self.chart.as_ref().map_or(0, |_| size_of::<Chart>());
+        held + charts + self.states.as_ref().map_or(0, |states| size_of::<States>() + states.bytes())
     }
 
     /// The figures as of `now`: what has left the window by then does not count.

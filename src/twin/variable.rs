@@ -8,7 +8,7 @@ use crate::{
     model::Expression,
     preprocess::FilterSpec,
     sample::{Sample, Value},
-    statistics::{Rolling, Settings, Window, correlation::Method},
+    statistics::{Rolling, Settings, Window, control::ChartSettings, correlation::Method},
     time::Timestamp,
 };
 
@@ -137,6 +137,8 @@ pub struct StatisticsSettings {
     pub lot: Option<usize>,
     /// The period that control limits come from; `None`: the window.
     pub reference: Option<(Timestamp, Timestamp)>,
+    /// Control charts against that period; `None`: none. Only of a numeric variable that has history, and a reference.
+    pub chart: Option<ChartSettings>,
 }
 
 /// What a twin's live correlation matrix is of: `correlate` of `[twin_type.T.statistics]`.
@@ -160,7 +162,7 @@ impl CorrelateSettings {
 
 impl Default for StatisticsSettings {
     fn default() -> Self {
-        Self { window: Window::default(), uncertain: true, when: None, lot: None, reference: None }
+        Self { window: Window::default(), uncertain: true, when: None, lot: None, reference: None, chart: None }
     }
 }
 
@@ -204,6 +206,7 @@ impl Variable {
             numeric: self.is_numeric(),
             states: self.states_len(),
         })
+        .charted(self.statistics.chart)
     }
 
     /// Whether statistics and models can use it.

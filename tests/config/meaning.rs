@@ -8,7 +8,7 @@ use uatwin::{
     preprocess::{FilterSpec, OutOfRange},
     sample::TwinId,
     southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
-    statistics::{Window, correlation::Method},
+    statistics::{Window, control::RuleSet, correlation::Method},
     twin::{Activation, CorrelateSettings, DataType},
 };
 
@@ -126,6 +126,30 @@ fn of_a_lot_everything_counts_unless_there_is_a_window() {
         .reference
         .unwrap();
     assert_eq!(period.1.seconds_since(period.0), 86_400.0);
+}
+
+#[test]
+fn charts_are_of_what_is_a_number_and_has_history_and_a_reference() {
+    let period =
+        |year: u32| format!("reference = {{ start = \"{year}-01-01T00:00:00Z\", end = \"{year}-02-01T00:00:00Z\" }}");
+    let text = format!(
+        "[twin_type.A.statistics]\n{}\nchart = {{ arl = 500 }}\n[twin_type.A.variable]\nV = {{}}\nOn = {{ data_type = \"Boolean\" }}\n\
+         Passing = {{ historize = false }}\nOwn = {{ statistics = {{ {}, chart = {{ rules = \"nelson\", k = 1, lambda = 1 }} }} }}\n",
+        period(2025),
+        period(2026)
+    );
+    let twins = parse(&text).unwrap().twins;
+    let chart = |v: usize| twins.types[0].variables[v].statistics.chart;
+    let of_type = chart(0).unwrap();
+    assert_eq!(
+        (of_type.rules, of_type.arl0, of_type.cusum.k, of_type.ewma.lambda),
+        (RuleSet::WesternElectric, 500.0, 0.5, 0.2)
+    );
+    assert_eq!((chart(1), chart(2)), (None, None));
+    let own = chart(3).unwrap();
+    assert_eq!((own.rules, own.arl0, own.cusum.k), (RuleSet::Nelson, 370.0, 1.0));
+    // Of single samples the limits are Shewhart's.
+    assert!((own.ewma.width - 3.0).abs() < 1e-3, "{}", own.ewma.width);
 }
 
 #[test]

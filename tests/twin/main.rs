@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
+mod charts;
 mod ingest;
 mod jobs;
 mod program;

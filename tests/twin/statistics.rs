@@ -8,7 +8,7 @@ use uatwin::{
     ingest::{Command, Ingest, Output, Refill, Refilled},
     sample::{Sample, StatusCode, TwinId, Value},
     southbound::Event,
-    statistics::{Rolling, Summary},
+    statistics::{Rolling, Summary, capability::Baseline},
     twin::{Facet, TwinState},
 };
 
@@ -33,14 +33,18 @@ const RUN: usize = 1;
 const LOT: usize = 2;
 const LEVEL: usize = 3;
 
-struct Stage {
+pub(crate) struct Stage {
     ingest: Ingest,
-    state: Arc<TwinState>,
+    pub(crate) state: Arc<TwinState>,
 }
 
 impl Stage {
     fn new() -> Self {
-        let state = Arc::new(TwinState::new(twins(CONFIG), at(0.0)));
+        Self::of(CONFIG)
+    }
+
+    pub(crate) fn of(config: &str) -> Self {
+        let state = Arc::new(TwinState::new(twins(config), at(0.0)));
         let mut stage = Self { ingest: Ingest::new(Arc::clone(&state), 1), state };
         stage.ingest.begin(
             at(0.0),
@@ -50,18 +54,18 @@ impl Stage {
         stage
     }
 
-    fn set(&mut self, second: f64, variable: usize, value: Value) {
+    pub(crate) fn set(&mut self, second: f64, variable: usize, value: Value) {
         self.sample(second, variable, Sample { value, ..Sample::good(at(second), 0.0) });
     }
 
-    fn sample(&mut self, second: f64, variable: usize, sample: Sample) {
+    pub(crate) fn sample(&mut self, second: f64, variable: usize, sample: Sample) {
         let series = self.state.configured().series(TWIN, Facet::Variable(variable));
         let event = Event::Samples { received: at(second), samples: vec![(series, sample)] };
         self.ingest.on_event(at(second), event, &mut Output::default());
     }
 
     /// Windows that are to be filled by now; the writer is told to store everything first.
-    fn due(&mut self, second: f64) -> Vec<Refill> {
+    pub(crate) fn due(&mut self, second: f64) -> Vec<Refill> {
         let mut output = Output::default();
         self.ingest.tick(at(second), true, &mut output);
         let flushes = output.history.iter().filter(|message| matches!(message, HistoryMessage::Flush(_))).count();
@@ -70,15 +74,31 @@ impl Stage {
     }
 
     fn fill(&mut self, refill: Refill, lot: Option<&str>, samples: &[(f64, f64)]) {
+        self.fill_with(refill, lot, samples, None);
+    }
+
+    pub(crate) fn fill_with(
+        &mut self,
+        refill: Refill,
+        lot: Option<&str>,
+        samples: &[(f64, f64)],
+        reference: Option<Baseline>,
+    ) {
         let mut rolling = self.state.configured().type_of(TWIN).variables[refill.variable].rolling();
+        rolling.reference = reference;
         samples.iter().for_each(|(second, y)| rolling.add(at(*second), *y));
         let lot = lot.map(|lot| Value::String(lot.into()));
         let refilled = Some(Box::new(Refilled { rolling, lot }));
         self.ingest.on_command(at(0.0), Command::Refilled { refill, refilled }, &mut Output::default());
     }
 
-    fn rolling(&self, variable: usize) -> Rolling {
+    pub(crate) fn rolling(&self, variable: usize) -> Rolling {
         self.state.read(TWIN).statistics[variable].clone().unwrap()
+    }
+
+    pub(crate) fn reset(&mut self, second: f64) {
+        let (reply, _) = oneshot::channel();
+        self.ingest.on_command(at(second), Command::ResetStatistics { twin: TWIN, reply }, &mut Output::default());
     }
 
     fn summary(&self, variable: usize) -> Summary {
@@ -142,8 +162,7 @@ fn late_samples_are_taken_in_from_history_a_moment_later() {
 fn a_reset_and_a_new_lot_overtake_what_history_gives() {
     let mut stage = Stage::new();
     let due = stage.due(0.0);
-    let (reply, _) = oneshot::channel();
-    stage.ingest.on_command(at(1.0), Command::ResetStatistics { twin: TWIN, reply }, &mut Output::default());
+    stage.reset(1.0);
     assert_eq!(stage.state.read(TWIN).statistics_since, at(1.0));
     stage.fill(of(&due, LEVEL), None, &[(-9.0, 7.0)]);
     assert_eq!(stage.summary(LEVEL).count, 0);

@@ -14,6 +14,7 @@ use crate::{
     statistics::{
         Rolling, Summary, Window,
         capability::{self, Baseline},
+        control::Reading,
     },
     time::Timestamp,
     twin::{Facet, FitState, LastFit, StatisticsSettings, Twin, TwinLive, TwinModel, TwinType, Variable},
@@ -75,6 +76,10 @@ pub(super) fn statistic(
     match statistic {
         Statistic::WindowDuration | Statistic::WindowNumberOfValues => return window(variable.statistics.window),
         Statistic::ResetCondition => return reset_condition(twin_type, &variable.statistics),
+        Statistic::ChartAverageRunLength => {
+            let chart = variable.statistics.chart.map(|chart| Variant::Double(chart.arl0));
+            return Figure::good(chart.unwrap_or(Variant::Empty));
+        }
         _ => {}
     }
     let of = live.sample(twin_type, Facet::Variable(v)).status;
@@ -88,6 +93,9 @@ pub(super) fn statistic(
         Statistic::StartTime if !variable.is_numeric() => {
             let start = in_states().map(|(start, _)| start);
             (start.is_none(), start.and_then(ua::given).map(Variant::from))
+        }
+        _ if statistic.is_charted() => {
+            (summary.count == 0, rolling.chart().and_then(|chart| charted(&chart, statistic)))
         }
         _ => (summary.count == 0, figure(&summary, rolling, variable, statistic)),
     };
@@ -153,10 +161,28 @@ fn figure(summary: &Summary, rolling: &Rolling, variable: &Variable, statistic: 
         Statistic::Ppk => capability(summary.variance_sample.sqrt()).centred,
         Statistic::ControlLimitLower => control_limits().0,
         Statistic::ControlLimitUpper => control_limits().1,
-        Statistic::TimeInState
-        | Statistic::WindowDuration
-        | Statistic::WindowNumberOfValues
-        | Statistic::ResetCondition => return None, // not of the summary
+        _ => return None, // not of the summary
+    };
+    x.is_finite().then_some(Variant::Double(x))
+}
+
+/// What a control chart says of the newest sample. Rules by Nelson's numbers: bit i − 1 is rule i.
+fn charted(chart: &Reading, statistic: Statistic) -> Option<Variant> {
+    let x = match statistic {
+        Statistic::ControlRules => {
+            return Some(Variant::UInt32(chart.broken().fold(0, |bits, rule| bits | 1 << (rule.number() - 1))));
+        }
+        Statistic::ControlRuleNames => {
+            return Some(chart.broken().map(|rule| rule.name().to_owned()).collect::<Vec<_>>().into());
+        }
+        Statistic::InControl => return Some(Variant::Boolean(chart.in_control())),
+        Statistic::Ewma => chart.ewma,
+        Statistic::EwmaLimitLower => chart.ewma_limits.0,
+        Statistic::EwmaLimitUpper => chart.ewma_limits.1,
+        Statistic::CusumHigh => chart.cusum.0,
+        Statistic::CusumLow => chart.cusum.1,
+        Statistic::CusumLimit => chart.cusum_limit,
+        _ => return None, // not of the charts
     };
     x.is_finite().then_some(Variant::Double(x))
 }

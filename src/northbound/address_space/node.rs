@@ -134,6 +134,16 @@ members!(
     Ppk = "Ppk" Types component Double -1,
     ControlLimitLower = "ControlLimitLower" Types component Double -1,
     ControlLimitUpper = "ControlLimitUpper" Types component Double -1,
+    ControlRules = "ControlRules" Types component UInt32 -1,
+    ControlRuleNames = "ControlRuleNames" Types component String 1,
+    Ewma = "Ewma" Types component Double -1,
+    EwmaLimitLower = "EwmaLimitLower" Types component Double -1,
+    EwmaLimitUpper = "EwmaLimitUpper" Types component Double -1,
+    CusumHigh = "CusumHigh" Types component Double -1,
+    CusumLow = "CusumLow" Types component Double -1,
+    CusumLimit = "CusumLimit" Types component Double -1,
+    InControl = "InControl" Types component Boolean -1,
+    ChartAverageRunLength = "ChartAverageRunLength" Types property Double -1,
     TimeInState = "TimeInState" Types component Double 1,
     StartTime = "StartTime" Types component UtcTime -1,
     EndTime = "EndTime" Types component UtcTime -1,
@@ -399,6 +409,23 @@ impl Statistic {
         matches!(self, Self::Count)
     }
 
+    /// What is there only where control charts are.
+    pub(crate) const fn is_charted(self) -> bool {
+        matches!(
+            self,
+            Self::ControlRules
+                | Self::ControlRuleNames
+                | Self::Ewma
+                | Self::EwmaLimitLower
+                | Self::EwmaLimitUpper
+                | Self::CusumHigh
+                | Self::CusumLow
+                | Self::CusumLimit
+                | Self::InControl
+                | Self::ChartAverageRunLength
+        )
+    }
+
     /// Whether it is in the variable's unit, or in one made of that.
     pub(crate) const fn has_unit(self) -> bool {
         !matches!(
@@ -411,6 +438,13 @@ impl Statistic {
                 | Self::Cpk
                 | Self::Pp
                 | Self::Ppk
+                | Self::ControlRules
+                | Self::ControlRuleNames
+                | Self::CusumHigh
+                | Self::CusumLow
+                | Self::CusumLimit
+                | Self::InControl
+                | Self::ChartAverageRunLength
                 | Self::TimeInState
                 | Self::StartTime
                 | Self::EndTime
@@ -432,6 +466,7 @@ impl Statistic {
             Self::WindowNumberOfValues => has_own_window && matches!(own.window, Window::Values(_)),
             Self::ResetCondition => own.lot.is_some() && own.lot != of_type.lot,
             _ if !variable.is_numeric() => false,
+            _ if self.is_charted() => own.chart.is_some(),
             Self::Cp | Self::Pp => is_wide,
             Self::Cpk | Self::Ppk => variable.limits.is_some(),
             _ => true,

@@ -2,11 +2,13 @@
 //! with their average run lengths (ARL) for independent normal samples. A sample costs O(1) and no memory; a design (limit
 //! for a wanted ARL) from some milliseconds to a second, once.
 
+mod chart;
 mod cusum;
 mod ewma;
 mod quadrature;
 mod runs;
 
+pub use chart::{Chart, ChartSettings, Reading, RuleSet};
 pub use cusum::{Cusum, Side, Sum, Sums};
 pub use ewma::{Average, Ewma, EwmaLimits};
 pub use runs::{Flags, Rule, Runs};

@@ -53,6 +53,37 @@ impl Rule {
         Self::EightBeyond,
     ];
 
+    /// Nelson's number, from 1 to 8. Western Electric's stand under that of the same pattern: 1, 5, 6, and 2 for eight in a row.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::BeyondThreeSigma => 1,
+            Self::EightInARow | Self::NineInARow => 2,
+            Self::SixTrending => 3,
+            Self::FourteenAlternating => 4,
+            Self::TwoOfThree => 5,
+            Self::FourOfFive => 6,
+            Self::FifteenWithin => 7,
+            Self::EightBeyond => 8,
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeyondThreeSigma => "one beyond 3 sigma",
+            Self::TwoOfThree => "two of three beyond 2 sigma",
+            Self::FourOfFive => "four of five beyond 1 sigma",
+            Self::EightInARow => "eight in a row on one side",
+            Self::NineInARow => "nine in a row on one side",
+            Self::SixTrending => "six in a row rising or falling",
+            Self::FourteenAlternating => "fourteen in a row up and down",
+            Self::FifteenWithin => "fifteen in a row within 1 sigma",
+            Self::EightBeyond => "eight in a row beyond 1 sigma",
+        }
+    }
+
     const fn bit(self) -> u16 {
         1 << self as u16
     }
