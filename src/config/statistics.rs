@@ -80,25 +80,7 @@ pub(super) fn of_type(
     for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(items) {
         let own_chart = own.chart.and(item.as_ref()).and_then(|item| item.table()?.get("chart"));
         variable.statistics = own.or(&of_type).settings();
-        let unchartable = unchartable(variable);
-        let statistics = &mut variable.statistics;
-        if statistics.chart.is_none() {
-            continue;
-        }
-        if let Some((message, remedy)) = unchartable {
-            // What is said of all variables of a type is meant for those that can have charts.
-            statistics.chart = None;
-            own_chart.iter().for_each(|item| item.fault_at_key(message, remedy));
-        } else if statistics.reference.is_none() {
-            statistics.chart = None;
-            // One fault is enough for a type.
-            own_chart.or_else(|| chart.take()).iter().for_each(|item| {
-                item.fault_at_key(
-                    format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name),
-                    "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well",
-                );
-            });
-        }
+        check_chart(variable, own_chart, &mut chart);
     }
     (of_type.settings(), correlated)
 }
@@ -119,16 +101,28 @@ fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> 
     Some(said)
 }
 
-/// Why there can be no control charts of a variable, and what helps; `None`: there can.
-fn unchartable(variable: &Variable) -> Option<(&'static str, &'static str)> {
-    if !variable.is_numeric() {
-        return Some(("there are no control charts of what is no number", "remove it"));
-    }
-    if !variable.historize {
+/// Takes the charts from a variable that can have none. `own` and `of_type`: what asks for them; what a type says of all its
+/// variables is meant for those that can have charts, and is a fault once.
+fn check_chart(variable: &mut Variable, own: Option<Item<'_>>, of_type: &mut Option<Item<'_>>) {
+    let fault = if variable.statistics.chart.is_none() {
+        None
+    } else if !variable.is_numeric() {
+        Some((own, "there are no control charts of what is no number".to_owned(), "remove it"))
+    } else if !variable.historize {
         let message = "a chart's reference period is read from history, which this variable has not";
-        return Some((message, "add historize = true"));
+        Some((own, message.to_owned(), "add historize = true"))
+    } else if variable.statistics.reference.is_none() {
+        let message =
+            format!("a chart has its centre and sigma from a reference period, and `{}` has none", variable.name);
+        let remedy = "add reference = { start = \"2026-01-01T00:00:00Z\", end = \"2026-01-02T00:00:00Z\" }, a time when all was well";
+        Some((own.or_else(|| of_type.take()), message, remedy))
+    } else {
+        None
+    };
+    if let Some((item, message, remedy)) = fault {
+        variable.statistics.chart = None;
+        item.iter().for_each(|item| item.fault_at_key(message.as_str(), remedy));
     }
-    None
 }
 
 /// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.
