@@ -1,5 +1,7 @@
 //! `[twin_type.T.statistics]`, and `statistics` of its variables.
 
+use std::cell::RefCell;
+
 use super::{
     equations::condition,
     raw::{Item, Table},
@@ -62,10 +64,11 @@ pub(super) fn of_type(
     variables: &mut [Variable],
 ) -> (StatisticsSettings, Option<CorrelateSettings>) {
     let (mut correlated, mut chart) = (None, None);
+    let designs = Designs::default();
     let of_type = table.map(|table| {
         chart = table.get("chart");
         correlated = correlate(table, variables);
-        let said = said(table, variables);
+        let said = said(table, variables, &designs);
         table.finish();
         said
     });
@@ -74,7 +77,7 @@ pub(super) fn of_type(
         .iter()
         .zip(&*variables)
         .map(|(item, variable)| {
-            item.as_ref().and_then(|item| of_variable(item, variable, variables)).unwrap_or_default()
+            item.as_ref().and_then(|item| of_variable(item, variable, variables, &designs)).unwrap_or_default()
         })
         .collect();
     for ((variable, own), item) in variables.iter_mut().zip(of_variables).zip(items) {
@@ -85,9 +88,9 @@ pub(super) fn of_type(
     (of_type.settings(), correlated)
 }
 
-fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable]) -> Option<Said> {
+fn of_variable(item: &Item<'_>, variable: &Variable, variables: &[Variable], designs: &Designs) -> Option<Said> {
     let table = item.table()?;
-    let said = said(&table, variables);
+    let said = said(&table, variables, designs);
     table.finish();
     if !variable.has_statistics() {
         item.fault_at_key("there are no statistics of this variable", "remove it, or make it a number or a Boolean");
@@ -125,11 +128,27 @@ fn check_chart(variable: &mut Variable, own: Option<Item<'_>>, of_type: &mut Opt
     }
 }
 
+/// What the charts of a type's variables were designed to: each costs some 20 ms, and they are mostly alike.
+#[derive(Default)]
+struct Designs(RefCell<Vec<([f64; 3], Option<ChartSettings>)>>);
+
+impl Designs {
+    fn of(&self, arl: f64, k: f64, lambda: f64) -> Option<ChartSettings> {
+        let (mut known, asked) = (self.0.borrow_mut(), [arl, k, lambda]);
+        if let Some((_, chart)) = known.iter().find(|(of, _)| *of == asked) {
+            return *chart;
+        }
+        let chart = ChartSettings::new(RuleSet::default(), arl, k, lambda);
+        known.push((asked, chart));
+        chart
+    }
+}
+
 /// Run lengths that are taken: from no chart at all to a false alarm in years at 1 Hz.
 const ARL: std::ops::RangeInclusive<f64> = 2.0..=1e9;
 
 /// `None`: after faults.
-fn chart(item: &Item<'_>) -> Option<ChartSettings> {
+fn chart(item: &Item<'_>, designs: &Designs) -> Option<ChartSettings> {
     let table = item.table()?;
     let words = [("western_electric", RuleSet::WesternElectric), ("nelson", RuleSet::Nelson)];
     let rules = table.get("rules").map_or(Some(RuleSet::default()), |item| item.choice(&words));
@@ -138,7 +157,7 @@ fn chart(item: &Item<'_>) -> Option<ChartSettings> {
     let (arl, k, lambda) = (number("arl", 370.0, ARL), number("k", 0.5, 0.1..=3.0), number("lambda", 0.2, 0.01..=1.0));
     table.finish();
     let (rules, arl, k, lambda) = (rules?, arl?, k?, lambda?);
-    let chart = ChartSettings::new(rules, arl, k, lambda);
+    let chart = designs.of(arl, k, lambda).map(|chart| ChartSettings { rules, ..chart });
     if chart.is_none() {
         item.fault(
             format!("no limit gives k = {k} and lambda = {lambda} a false alarm in only {arl} samples"),
@@ -148,7 +167,7 @@ fn chart(item: &Item<'_>) -> Option<ChartSettings> {
     chart
 }
 
-fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
+fn said(table: &Table<'_>, variables: &[Variable], designs: &Designs) -> Said {
     let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     Said {
         window: window(table),
@@ -156,7 +175,7 @@ fn said(table: &Table<'_>, variables: &[Variable]) -> Said {
         when: table.get("when").and_then(|item| condition(&item, &names)),
         lot: table.get("lot").and_then(|item| lot(&item, variables)),
         reference: table.get("reference").and_then(|item| reference(&item)),
-        chart: table.get("chart").and_then(|item| chart(&item)),
+        chart: table.get("chart").and_then(|item| chart(&item, designs)),
     }
 }
 
