@@ -303,7 +303,7 @@ async fn the_server_says_what_it_can_do_with_history() {
     let client = fixture.connect().await;
     for (id, expected) in [
         (V::HistoryServerCapabilities_AccessHistoryDataCapability, true),
-        (V::HistoryServerCapabilities_AccessHistoryEventsCapability, false),
+        (V::HistoryServerCapabilities_AccessHistoryEventsCapability, true),
         (V::HistoryServerCapabilities_InsertDataCapability, true),
         (V::HistoryServerCapabilities_ReplaceDataCapability, true),
         (V::HistoryServerCapabilities_UpdateDataCapability, true),
