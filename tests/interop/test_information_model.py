@@ -105,7 +105,7 @@ async def test_the_server_says_what_it_can_do(demo):
         assert profiles and all(profile.startswith("http://opcfoundation.org/UA-Profile/") for profile in profiles)
         history = await children(await child(capabilities, "HistoryServerCapabilities"))
         assert await history["AccessHistoryDataCapability"].read_value() is True
-        assert await history["AccessHistoryEventsCapability"].read_value() is False
+        assert await history["AccessHistoryEventsCapability"].read_value() is True
         assert await history["MaxReturnDataValues"].read_value() >= 1000
         for update in ("InsertDataCapability", "DeleteRawCapability"):
             assert isinstance(await history[update].read_value(), bool)
