@@ -48,7 +48,7 @@ pub(super) fn body(number: u64, event: &Event) -> Option<Vec<u8>> {
     Some(body)
 }
 
-/// The inverse of [`write`].
+/// The inverse of [`write()`].
 ///
 /// # Errors
 /// What is damaged; [`RecordError::UnknownType`] of an event that a newer program has written.

@@ -157,7 +157,7 @@ pub struct Twin {
     pub name: String,
     /// For its Description.
     pub description: String,
-    /// Index into [`Twins::types`].
+    /// Index into [`Twins::types`](super::Twins::types).
     pub type_index: usize,
     /// Where its samples come from; `None`: only internal variables.
     pub plc: Option<PlcId>,
