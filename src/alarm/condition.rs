@@ -337,6 +337,8 @@ impl Condition {
             self.user = user.to_string();
         }
         (self.severity, self.message) = (event.severity, event.message.clone());
+        let own: Vec<FieldName> = self.fields().into_iter().map(|(name, _)| name).collect();
+        self.told = event.fields.iter().filter(|(name, _)| !own.contains(name)).cloned().collect();
         self.answerable = vec![event.id];
         self.last = Some(event);
     }

@@ -2,6 +2,8 @@
 //! stage that knows says so, and sends the event that a condition makes of itself.
 
 mod condition;
+#[cfg(test)]
+mod condition_tests;
 mod limit;
 
 pub use condition::{Activity, Ask, Condition, ConditionKind, limit_fields};

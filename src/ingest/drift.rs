@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Ingest, Output};
 use crate::{
     alarm::{Activity, Condition},
-    sample::{Sample, TwinId},
+    sample::{Sample, TwinId, Value},
     statistics::drift::{Drift, Part, Standing, Verdict},
     time::Timestamp,
     twin::{ConditionOf, DriftSettings, TwinState, TwinType},
@@ -132,14 +132,26 @@ impl Ingest {
     pub(super) fn ask_for_fits(&mut self, now: Timestamp, output: &mut Output) {
         for (index, watched) in self.drift.iter_mut().enumerate() {
             let Some(watched) = watched else { continue };
-            let (Some(refit), Some((_, standing))) = (watched.settings.refit, watched.drifting()) else { continue };
-            let has_data = now.saturating_since(standing.since) >= refit.window;
+            let (Some(refit), Some(_)) = (watched.settings.refit, watched.drifting()) else { continue };
+            let twin = TwinId(u32::try_from(index).unwrap_or(u32::MAX));
+            // As it was found: the sums go on, and may begin anew while the alarm stands.
+            let since = changed_since(&self.state.read(twin).conditions[watched.condition]);
+            let has_data = since.is_some_and(|since| now.saturating_since(since) >= refit.window);
             let may_again = watched.asked.is_none_or(|asked| now.saturating_since(asked) >= refit.at_most_every);
             if has_data && may_again {
                 watched.asked = Some(now);
-                output.drift.push(DriftChore::Refit(TwinId(u32::try_from(index).unwrap_or(u32::MAX))));
+                output.drift.push(DriftChore::Refit(twin));
             }
         }
+    }
+}
+
+/// When the change began of which an alarm tells; `None`: it does not stand.
+#[must_use]
+pub fn changed_since(condition: &Condition) -> Option<Timestamp> {
+    match condition.last().filter(|_| condition.is_active())?.field("ChangedSince") {
+        Some(Value::DateTime(at)) => Some(*at),
+        _ => None,
     }
 }
 

@@ -14,7 +14,7 @@ mod tell;
 
 pub use command::{Command, Output};
 pub use counting::{Refill, Refilled, Refills};
-pub use drift::DriftChore;
+pub use drift::{DriftChore, changed_since};
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
 pub use tell::{doubles, strings, with_figures};

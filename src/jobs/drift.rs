@@ -9,8 +9,8 @@ use super::{CallError, Caller, FitOutcome, Jobs, fit_job::Guard};
 use crate::{
     event::{Event, EventType, Source},
     history::{Direction, HistoryError},
-    ingest::{Command, DriftChore, with_figures},
-    sample::{TwinId, Value},
+    ingest::{Command, DriftChore, changed_since, with_figures},
+    sample::TwinId,
     statistics::drift::Drift,
     time::Timestamp,
     twin::{DriftSettings, Facet, FitState, RefitSettings},
@@ -87,10 +87,7 @@ impl Jobs {
     fn changed_since(&self, twin: TwinId) -> Option<Timestamp> {
         let live = self.state.read(twin);
         let drift = live.conditions.iter().find(|condition| condition.kind().event_type == EventType::DriftAlarm)?;
-        match drift.last().filter(|_| drift.is_active())?.field("ChangedSince") {
-            Some(Value::DateTime(at)) => Some(*at),
-            _ => None,
-        }
+        changed_since(drift)
     }
 
     /// When the revision in force came into force, as far as events tell.
