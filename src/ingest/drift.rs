@@ -104,11 +104,14 @@ impl Ingest {
         }
     }
 
-    /// Tests that have gone through what history holds. The condition is as it was told until they find something else.
+    /// Tests that have gone through what history holds. An alarm that stood when the program ended stands until another
+    /// revision is in force or somebody enables it anew, whatever they find: in blocks cut otherwise a change may be lost.
     pub(super) fn learned(&mut self, twin: TwinId, tests: Box<[Drift]>, now: Timestamp, output: &mut Output) {
         let Some(watched) = &mut self.drift[twin.index()] else { return };
         watched.tests = tests;
-        self.look_again_at_drift(twin, now, output);
+        if watched.drifting().is_some() {
+            self.look_again_at_drift(twin, now, output);
+        }
     }
 
     /// Says how things are now.
@@ -132,7 +135,7 @@ impl Ingest {
     pub(super) fn ask_for_fits(&mut self, now: Timestamp, output: &mut Output) {
         for (index, watched) in self.drift.iter_mut().enumerate() {
             let Some(watched) = watched else { continue };
-            let (Some(refit), Some(_)) = (watched.settings.refit, watched.drifting()) else { continue };
+            let Some(refit) = watched.settings.refit else { continue };
             let twin = TwinId(u32::try_from(index).unwrap_or(u32::MAX));
             // As it was found: the sums go on, and may begin anew while the alarm stands.
             let since = changed_since(&self.state.read(twin).conditions[watched.condition]);
