@@ -122,8 +122,8 @@ pub struct Jobs {
     /// By PLC.
     outlets: Arc<[SharedOutlet]>,
     clock: Arc<dyn Clock>,
-    /// Where models stood when the program ended.
-    stood: HashMap<TwinId, (Timestamp, Vec<f64>)>,
+    /// Where models stood when the program ended; not under parameters that came in force since.
+    stood: Mutex<HashMap<TwinId, (Timestamp, Vec<f64>)>>,
     /// Owned by app.rs, which waits for it.
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
@@ -160,7 +160,7 @@ impl Jobs {
             commands,
             outlets,
             clock,
-            stood,
+            stood: Mutex::new(stood),
             tasks,
             slots: Arc::new(Semaphore::new(FIT_SLOTS)),
             running: Mutex::default(),
@@ -295,6 +295,7 @@ impl Jobs {
         state: Option<(Timestamp, Vec<f64>)>,
         by: &str,
     ) -> Result<(), CallError> {
+        self.stood.lock().unwrap_or_else(PoisonError::into_inner).remove(&twin);
         let (reply, answer) = oneshot::channel();
         let command = Command::Parameters { twin, in_force, state, by: by.to_owned(), reply };
         self.commands.blocking_send(command).map_err(|_| stopping())?;
@@ -385,7 +386,8 @@ impl Jobs {
             let spec = jobs.model(twin)?;
             let theta = jobs.state.read(twin).parameters.to_vec();
             let (window, _) = jobs.resolve(twin, (Timestamp::NULL, Timestamp::NULL));
-            if let Some((at, x)) = jobs.stood.get(&twin).cloned().filter(|(at, _)| *at > window) {
+            let stood = jobs.stood.lock().unwrap_or_else(PoisonError::into_inner).get(&twin).cloned();
+            if let Some((at, x)) = stood.filter(|(at, _)| *at > window) {
                 let since = Recorded::read(&jobs, twin, (at, Timestamp::NULL));
                 // Nothing measured since: there it stands.
                 return since.map_or(Ok((at, x.clone())), |since| since.final_state_from(&spec, &theta, at, &x));
