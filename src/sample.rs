@@ -107,6 +107,26 @@ impl Value {
         })
     }
 
+    /// English words.
+    #[must_use]
+    pub fn english(words: &str) -> Self {
+        Self::LocalizedText(Arc::new(("en".to_owned(), words.to_owned())))
+    }
+
+    /// An array of Doubles.
+    #[must_use]
+    pub fn doubles(values: impl IntoIterator<Item = f64>) -> Self {
+        let elements = values.into_iter().map(Self::Double).collect();
+        Self::Array(Arc::new(Array { element_type: 11, elements }))
+    }
+
+    /// An array of Strings.
+    #[must_use]
+    pub fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let elements = texts.into_iter().map(Self::from).collect();
+        Self::Array(Arc::new(Array { element_type: 12, elements }))
+    }
+
     /// Whether there is no value.
     #[must_use]
     pub const fn is_null(&self) -> bool {

@@ -292,7 +292,7 @@ impl Condition {
         fields.state("EnabledState", ["Disabled", "Enabled"], &self.enabled);
         fields.since("Quality", &self.quality, self.quality.value);
         fields.since("LastSeverity", &self.last_severity, self.last_severity.value);
-        fields.since("Comment", &self.comment, text(&self.comment.value));
+        fields.since("Comment", &self.comment, Value::english(&self.comment.value));
         fields.put("ClientUserId", self.user.as_str());
         fields.state("AckedState", ["Unacknowledged", "Acknowledged"], &self.acked);
         fields.state("ConfirmedState", ["Unconfirmed", "Confirmed"], &self.confirmed);
@@ -347,10 +347,6 @@ impl Condition {
 /// ProcessConditionClassType (OPC 10000-9 §5.9.4).
 const PROCESS_CONDITION_CLASS: &str = "i=11164";
 
-fn text(text: &str) -> Value {
-    Value::LocalizedText(Arc::new(("en".to_owned(), text.to_owned())))
-}
-
 /// Fields as they are put together.
 struct Fields(Vec<(FieldName, Value)>);
 
@@ -360,7 +356,7 @@ impl Fields {
     }
 
     fn text(&mut self, name: impl Into<FieldName>, words: &str) {
-        self.0.push((name.into(), text(words)));
+        self.0.push((name.into(), Value::english(words)));
     }
 
     /// A ConditionVariableType: with the time of its last change.

@@ -113,7 +113,7 @@ fn a_key_that_is_none_costs_no_record() {
 
 /// What the log is told.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Said(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Said {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

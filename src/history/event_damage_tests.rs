@@ -1,14 +1,12 @@
 //! What a damaged event costs: itself, left out and logged once, and nothing else. And what a verification and a backup make
 //! of events.
 
-use std::{
-    ops::ControlFlow,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{ops::ControlFlow, path::Path};
 
 use super::{
-    Direction, HistoryStore, event_record,
+    Direction, HistoryStore,
+    edit_damage_tests::Said,
+    event_record,
     record::{self, RecordError},
     sled_events::{ALL, Entry, key, parse},
     sled_store::{SledOptions, SledStore},
@@ -88,20 +86,6 @@ fn a_damaged_event_costs_only_itself() {
     store.expire(at(7)).unwrap();
     assert_eq!((read(&store, "", Direction::Forward), read(&store, "Heater1", Direction::Forward)), (vec![7], vec![7]));
     assert_eq!(tree.get(slot).unwrap(), None, "its room is given back");
-}
-
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Said {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Puts an event in the place of 6 whose type no program knows yet.

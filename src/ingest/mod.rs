@@ -17,7 +17,7 @@ pub use counting::{Refill, Refilled, Refills};
 pub use drift::{DriftChore, changed_since};
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
-pub use tell::{doubles, strings, with_figures};
+pub use tell::with_figures;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

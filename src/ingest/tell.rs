@@ -7,7 +7,7 @@ use crate::{
     event::{Event, EventType, Source},
     fit::FitReport,
     program::{Program, ProgramState},
-    sample::{Array, TwinId, Value},
+    sample::{TwinId, Value},
     southbound::PlcId,
     time::Timestamp,
     twin::{FitState, LastFit},
@@ -17,24 +17,6 @@ use crate::{
 const ROUTINE: u16 = 100;
 const NOTABLE: u16 = 300;
 const SERIOUS: u16 = 700;
-
-/// Built-in types of array elements (OPC 10000-6 Table 1).
-const DOUBLE: u8 = 11;
-const STRING: u8 = 12;
-
-/// Numbers as a field.
-pub fn doubles(values: impl IntoIterator<Item = f64>) -> Value {
-    array(DOUBLE, values.into_iter().map(Value::Double))
-}
-
-/// Texts as a field.
-pub fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> Value {
-    array(STRING, texts.into_iter().map(Value::from))
-}
-
-fn array(element_type: u8, elements: impl Iterator<Item = Value>) -> Value {
-    Value::Array(Arc::new(Array { element_type, elements: elements.collect() }))
-}
 
 impl Ingest {
     /// An event goes out.
@@ -107,9 +89,9 @@ impl Ingest {
         let event = Event::new(EventType::RevisionEvent, Source::new(name), now, ROUTINE, message)
             .with("Revision", revision)
             .with("PreviousRevision", previous)
-            .with("Names", strings(names))
-            .with("OldValues", doubles(changed().map(|p| before[p])))
-            .with("Values", doubles(changed().map(|p| values[p])))
+            .with("Names", Value::strings(names))
+            .with("OldValues", Value::doubles(changed().map(|p| before[p])))
+            .with("Values", Value::doubles(changed().map(|p| values[p])))
             .with("By", by);
         self.tell(event, now, output);
     }
@@ -124,12 +106,12 @@ impl Ingest {
         let (label, number, id) = transition.standard();
         let message = format!("{name} has gone from {from} to {to}");
         let event = Event::new(EventType::ProgramTransitionEvent, Source::new(&name), at, ROUTINE, message)
-            .with("Transition", text(&label))
+            .with("Transition", Value::english(&label))
             .with("Transition/Id", format!("i={id}"))
             .with("Transition/Number", number)
-            .with("FromState", text(from))
+            .with("FromState", Value::english(from))
             .with("FromState/Id", format!("i={from_id}"))
-            .with("ToState", text(to))
+            .with("ToState", Value::english(to))
             .with("ToState/Id", format!("i={to_id}"));
         self.tell(event, now, output);
     }
@@ -141,13 +123,9 @@ pub fn with_figures(event: Event, state: FitState, revision: u32, report: Option
     let event = event.with("State", state.as_str()).with("Revision", revision);
     let Some(report) = report else { return event };
     event
-        .with("Names", strings(report.names.iter().map(String::as_str)))
-        .with("Values", doubles(report.values.iter().copied()))
-        .with("StandardErrors", doubles(report.standard_errors.iter().copied()))
+        .with("Names", Value::strings(report.names.iter().map(String::as_str)))
+        .with("Values", Value::doubles(report.values.iter().copied()))
+        .with("StandardErrors", Value::doubles(report.standard_errors.iter().copied()))
         .with("Rmse", report.rmse)
         .with("RSquared", report.r_squared)
-}
-
-fn text(words: &str) -> Value {
-    Value::LocalizedText(Arc::new(("en".to_owned(), words.to_owned())))
 }

@@ -14,9 +14,9 @@ use tracing::{info, warn};
 use super::{CallError, Jobs, prediction};
 use crate::{
     event::{Event, EventType, Source},
-    ingest::{Standing, doubles, strings},
+    ingest::Standing,
     optimize::{self, Keep, Kept, OptimizeError, SetPoints, Task},
-    sample::{Sample, StatusCode, TwinId},
+    sample::{Sample, StatusCode, TwinId, Value},
     simulate::Signal,
     twin::{Facet, OptimizeSettings, TwinModel},
 };
@@ -262,8 +262,8 @@ impl Jobs {
     ) {
         let source = Source::new(self.name(twin));
         let event = Event::new(EventType::SetpointEvent, source, self.clock.now(), severity, message)
-            .with("Names", strings(moved.iter().map(|step| step.name.as_str())))
-            .with("Values", doubles(moved.iter().map(value)))
+            .with("Names", Value::strings(moved.iter().map(|step| step.name.as_str())))
+            .with("Values", Value::doubles(moved.iter().map(value)))
             .with("By", by);
         self.tell(event).await;
     }

@@ -340,17 +340,7 @@ impl Watches {
     fn sweep(&self, subscriptions: &SubscriptionCache) {
         let mut table = self.lock();
         let Table { live, slow, owners } = &mut *table;
-        // Sessions are numbered in order: a transferred subscription is in a later one.
-        let last = owners.values().copied().max().unwrap_or(0).saturating_add(256);
-        owners.retain(|subscription, session| {
-            let is_alive = |session: &u32| {
-                subscriptions.get_session_subscriptions(*session).is_some_and(|all| {
-                    all.lock().get(*subscription).is_some_and(|found| found.state() != SubscriptionState::Closed)
-                })
-            };
-            let found = if is_alive(session) { Some(*session) } else { (*session..last).find(is_alive) };
-            found.map(|found| *session = found).is_some()
-        });
+        follow(owners, subscriptions);
         live.retain(|_, watches| {
             watches.retain(|watch| owners.contains_key(&watch.handle.subscription_id));
             !watches.is_empty()
@@ -363,6 +353,21 @@ impl Watches {
             live.values().map(Vec::len).sum::<usize>() + slow.values().map(|slow| slow.watches.len()).sum::<usize>();
         self.watched.store(left, Ordering::Relaxed);
     }
+}
+
+/// Brings the sessions of subscriptions up to date, and forgets subscriptions that are gone (B8).
+pub(super) fn follow(sessions: &mut HashMap<u32, u32>, subscriptions: &SubscriptionCache) {
+    // Sessions are numbered in order: a transferred subscription is in a later one.
+    let last = sessions.values().copied().max().unwrap_or(0).saturating_add(256);
+    sessions.retain(|subscription, session| {
+        let is_there = |session: &u32| {
+            subscriptions.get_session_subscriptions(*session).is_some_and(|all| {
+                all.lock().get(*subscription).is_some_and(|found| found.state() != SubscriptionState::Closed)
+            })
+        };
+        let found = if is_there(session) { Some(*session) } else { (*session..last).find(is_there) };
+        found.map(|found| *session = found).is_some()
+    });
 }
 
 /// What became of a monitored item.

@@ -9,31 +9,19 @@ from asyncua import ua
 
 from support import service as services
 from support.client import TWINS, by_id, child, children, connected, eventually, now, text_of, twins
-from support.events import listening
+from support.events import Listener, listening
 from support.methods import refusal_of
 from support.other_clients import run_steps
-from support.pki import PKI_FOLDER, trust
-from support.process import free_port
 
 ALARM = ua.ObjectIds.ExclusiveLevelAlarmType
 
 
-def config(port, anonymous):
-    return f"""
-[server]
-name = "Alarms"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{PKI_FOLDER}"
-[server.security]
-policies = ["None", "Basic256Sha256"]
-anonymous = "{anonymous}"
+TYPES = """
 [twin_type.Boiler.variable.Temperature]
 unit = "°C"
-alarm = {{ high_high = 100, high = 90, low = 10, deadband = 2, severity = 700 }}
+alarm = { high_high = 100, high = 90, low = 10, deadband = 2, severity = 700 }
 [twin_type.Boiler.variable.Pressure]
-alarm = {{ high = 5, delay = "1s" }}
+alarm = { high = 5, delay = "1s" }
 [twin.Boiler1]
 type = "Boiler"
 [twin.Boiler2]
@@ -42,11 +30,7 @@ type = "Boiler"
 
 
 def run(folder, identity, anonymous="engineer"):
-    port = free_port()
-    trust(folder / PKI_FOLDER, identity)
-    path = folder / "alarms.toml"
-    path.write_text(config(port, anonymous))
-    return services.Service(folder, folder / PKI_FOLDER, ["run", "--config", path], port)
+    return services.of_types(folder, identity, "Alarms", TYPES, anonymous)
 
 
 @pytest.fixture
@@ -222,6 +206,25 @@ async def test_a_refresh_brings_what_matters_between_its_marks(service, client_i
             call = refresh.call_method(ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh),
                                        ua.Variant(subscription.subscription_id, ua.VariantType.UInt32))
             assert await refusal_of(call) == "BadUserAccessDenied"
+
+
+async def test_a_refresh_of_one_item_brings_it_to_that_item_alone(service):
+    async with connected(service.url) as client:
+        await write((await twins(client))["Boiler1"], "Temperature", 95.0)
+        refresh = client.get_node(ua.ObjectIds.ConditionType)
+        listener = Listener()
+        subscription = await client.create_subscription(100, listener)
+        items = [await subscription.subscribe_events(client.nodes.server, kind) for kind in (ALARM, ua.ObjectIds.BaseEventType)]
+
+        def of_item(item):
+            return refresh.call_method(ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh2),
+                                       ua.Variant(subscription.subscription_id, ua.VariantType.UInt32), ua.Variant(item, ua.VariantType.UInt32))
+        await of_item(items[0])  # its filter lets the alarm through, and the marks not
+        await listener.until(lambda event: event.EventType == ua.NodeId(ALARM))
+        await asyncio.sleep(0.5)
+        assert len([event for event in listener.events if event.EventType == ua.NodeId(ALARM)]) == 1
+        assert await refusal_of(of_item(4_000_000)) == "BadMonitoredItemIdInvalid"
+        await subscription.delete()
 
 
 async def test_a_client_selects_by_source_severity_and_text(service):

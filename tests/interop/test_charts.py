@@ -9,11 +9,10 @@ import pytest
 from asyncua import ua
 from scipy.special import ndtr
 
+from support import service as services
 from support.client import TWINS, TYPES, by_id, call, children, connected, eventually, now
 from support.history import insert, ms_of
-from support.pki import PKI_FOLDER, trust
-from support.process import PROGRAM, Process, free_port
-from support.service import Service
+from support.process import PROGRAM, Process
 
 CHARTS = {"ControlRules": ua.ObjectIds.UInt32, "ControlRuleNames": ua.ObjectIds.String, "Ewma": ua.ObjectIds.Double,
           "EwmaLimitLower": ua.ObjectIds.Double, "EwmaLimitUpper": ua.ObjectIds.Double, "CusumHigh": ua.ObjectIds.Double,
@@ -22,17 +21,7 @@ CHARTS = {"ControlRules": ua.ObjectIds.UInt32, "ControlRuleNames": ua.ObjectIds.
 D2 = 1.128
 BAD, UNCERTAIN = ua.StatusCodes.BadSensorFailure, ua.StatusCodes.UncertainLastUsableValue
 
-CONFIG = """
-[server]
-name = "Charts"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{pki}"
-[server.security]
-policies = ["None", "Basic256Sha256"]
-anonymous = "engineer"
-
+TYPES_TEXT = """
 [twin_type.Press.statistics]
 window = "2h"
 reference = {{ start = "{start}", end = "{end}" }}
@@ -64,13 +53,9 @@ def yesterday():
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, identity, yesterday):
-    folder, port = tmp_path_factory.mktemp("charts"), free_port()
-    config = folder / "uatwin.toml"
-    config.write_text(CONFIG.format(port=port, pki=PKI_FOLDER, start=yesterday.strftime(STAMP),
-                                    end=(yesterday + timedelta(seconds=299)).strftime(STAMP),
-                                    soon=(now() + timedelta(seconds=20)).strftime(STAMP)))
-    trust(folder / PKI_FOLDER, identity)
-    service = Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+    types = TYPES_TEXT.format(start=yesterday.strftime(STAMP), end=(yesterday + timedelta(seconds=299)).strftime(STAMP),
+                              soon=(now() + timedelta(seconds=20)).strftime(STAMP))
+    service = services.of_types(tmp_path_factory.mktemp("charts"), identity, "Charts", types)
     yield service
     service.process.kill()
 

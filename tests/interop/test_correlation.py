@@ -8,10 +8,10 @@ import pytest
 import scipy.stats
 from asyncua import ua
 
+from support import service as services
 from support.client import TWINS, by_id, call, child, children, connected, eventually, history, now
-from support.pki import PKI_FOLDER, trust
+from support.pki import PKI_FOLDER
 from support.process import PROGRAM, Process, free_port
-from support.service import Service
 
 NAMES = ["Warm", "Power", "Flow"]
 STEP = timedelta(seconds=2)
@@ -20,16 +20,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 BAD = ua.StatusCodes.BadSensorFailure
 
 CONFIG = """
-[server]
-name = "Correlation"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{pki}"
-[server.security]
-policies = ["None", "Basic256Sha256"]
-anonymous = "engineer"
-
 [twin_type.Oven.statistics]
 window = "2h"
 correlate = ["Warm", "Power", "Flow"]
@@ -63,11 +53,7 @@ type = "Plain"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, identity):
-    folder, port = tmp_path_factory.mktemp("correlation"), free_port()
-    config = folder / "uatwin.toml"
-    config.write_text(CONFIG.format(port=port, pki=PKI_FOLDER))
-    trust(folder / PKI_FOLDER, identity)
-    service = Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+    service = services.of_types(tmp_path_factory.mktemp("correlation"), identity, "Correlation", CONFIG)
     yield service
     service.process.kill()
 
@@ -229,7 +215,8 @@ async def by_type(client):
 
 
 def test_faults_are_said_at_their_place(tmp_path):
-    faulty = CONFIG.format(port=free_port(), pki=PKI_FOLDER).replace('"Power", "Flow"]', '"Power", "Flaw"]', 1).replace('"2s"', '"2"', 1)
+    faulty = services.HEAD.format(name="Faulty", port=free_port(), pki=PKI_FOLDER, anonymous="off") + CONFIG
+    faulty = faulty.replace('"Power", "Flow"]', '"Power", "Flaw"]', 1).replace('"2s"', '"2"', 1)
     (tmp_path / "uatwin.toml").write_text(faulty)
     lines = faulty.splitlines()
     check = Process([PROGRAM, "check", "--config", tmp_path / "uatwin.toml"], tmp_path, "check")

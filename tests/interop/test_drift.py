@@ -11,25 +11,13 @@ from asyncua import ua
 from support import service as services
 from support.client import TWINS, by_id, child, connected, eventually, recent_history, twins
 from support.events import listening, type_of
-from support.pki import PKI_FOLDER, trust
-from support.process import free_port
 
 TAU_S, TAU_WORN_S = 10.0, 6.0
 SIGMA = 0.2
 HZ = 40
 
 
-def config(port):
-    return f"""
-[server]
-name = "Drift"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{PKI_FOLDER}"
-[server.security]
-policies = ["None"]
-anonymous = "engineer"
+TYPES = f"""
 [twin_type.Bench.variable.Temperature]
 [twin_type.Bench.variable.Power]
 stepped = true
@@ -84,11 +72,7 @@ class Device:
 
 @pytest.fixture
 def service(tmp_path, identity):
-    port = free_port()
-    trust(tmp_path / PKI_FOLDER, identity)
-    path = tmp_path / "drift.toml"
-    path.write_text(config(port))
-    service = services.Service(tmp_path, tmp_path / PKI_FOLDER, ["run", "--config", path], port)
+    service = services.of_types(tmp_path, identity, "Drift", TYPES)
     yield service
     if service.process.running():
         service.stop()

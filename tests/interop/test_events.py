@@ -83,6 +83,14 @@ async def test_the_audit_trail_tells_writes_calls_and_changes_of_history(service
             assert inserted.UpdatedNode == power.nodeid and inserted.Status is True
 
 
+async def test_the_audit_trail_tells_who_comes(service):
+    async with connected(service.url) as client:
+        async with listening(client, types=ua.ObjectIds.AuditActivateSessionEventType) as (listener, _):
+            async with connected(service.url):
+                event = (await listener.count(1))[0]
+            assert event.SourceName == "Server" and event.Status is True and "ANONYMOUS" in event.Message.Text
+
+
 async def test_who_may_not_is_told_of(tmp_path, identity):
     """To those who may see it: in history, for an operator's session has no ear for it."""
     service = bench.run(tmp_path, identity, "operator")

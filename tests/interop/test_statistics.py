@@ -8,10 +8,8 @@ import pytest
 import scipy.stats
 from asyncua import ua
 
+from support import service as services
 from support.client import by_id, call, child, children, connected, eventually, history, now, TWINS, TYPES
-from support.pki import PKI_FOLDER, trust
-from support.process import free_port
-from support.service import Service
 
 MOMENTS = {"Mean", "VariancePopulation", "VarianceSample", "StandardDeviationPopulation", "StandardDeviationSample", "Minimum", "Maximum",
            "Count", "Total", "Percentile05", "Percentile50", "Percentile95", "Slope", "SlopePValue", "Skewness", "Kurtosis",
@@ -20,17 +18,7 @@ CAPABILITY = {"Cp", "Cpk", "Pp", "Ppk"}
 TICK = timedelta(microseconds=1)
 LOWER, UPPER, D2 = -2.0, 3.0, 1.128
 
-CONFIG = """
-[server]
-name = "Statistics"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{pki}"
-[server.security]
-policies = ["None", "Basic256Sha256"]
-anonymous = "engineer"
-
+TYPES_TEXT = """
 [twin_type.Press.statistics]
 window = "2h"
 [twin_type.Press.variable.Force]
@@ -71,13 +59,10 @@ def began():
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, identity, began):
-    folder, port = tmp_path_factory.mktemp("statistics"), free_port()
-    config = folder / "uatwin.toml"
     stamp = "%Y-%m-%dT%H:%M:%SZ"
-    config.write_text(CONFIG.format(port=port, pki=PKI_FOLDER, lower=LOWER, upper=UPPER, ref_start=began.strftime(stamp),
-                                    ref_end=(began + timedelta(seconds=99)).strftime(stamp)))
-    trust(folder / PKI_FOLDER, identity)
-    service = Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+    types = TYPES_TEXT.format(lower=LOWER, upper=UPPER, ref_start=began.strftime(stamp),
+                              ref_end=(began + timedelta(seconds=99)).strftime(stamp))
+    service = services.of_types(tmp_path_factory.mktemp("statistics"), identity, "Statistics", types)
     yield service
     service.process.kill()
 

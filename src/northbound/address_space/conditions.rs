@@ -1,6 +1,6 @@
 //! The nodes of a condition: one per field of its events (OPC 10000-9 §4.3), and its methods.
 
-use opcua::types::{ObjectTypeId, Variant};
+use opcua::types::Variant;
 
 use super::{AddressSpace, Owner, Part, node::Member, values::Figure};
 use crate::{
@@ -15,7 +15,6 @@ pub(super) struct ConditionTable {
     /// BrowseName.
     pub(super) name: String,
     pub(super) of: ConditionOf,
-    pub(super) event_type: EventType,
     fields: Box<[&'static Field]>,
 }
 
@@ -30,7 +29,7 @@ impl ConditionTable {
             ConditionOf::Drift => true,
         };
         let fields = events::fields_of_condition(event_type).filter(is_there).collect();
-        Self { name: twin_type.condition_path(of), of, event_type, fields }
+        Self { name: twin_type.condition_path(of), of, fields }
     }
 }
 
@@ -68,14 +67,6 @@ impl AddressSpace {
         let fields = &self.table(owner).conditions[c as usize].fields;
         let at = parent.and_then(|parent| fields.iter().position(|field| field.path == parent));
         at.and_then(|at| u16::try_from(at).ok()).map_or(Part::Condition(c), |f| Part::ConditionField(c, f))
-    }
-
-    /// The type of a condition: ours, or the standard's.
-    pub(super) fn condition_type(&self, owner: Owner, c: u32) -> Result<ObjectTypeId, ()> {
-        match self.table(owner).conditions[c as usize].event_type {
-            EventType::DriftAlarm => Err(()),
-            _ => Ok(ObjectTypeId::ExclusiveLevelAlarmType),
-        }
     }
 
     /// As the condition stands; what only an event has is null before the first.

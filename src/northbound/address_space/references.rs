@@ -305,9 +305,9 @@ impl AddressSpace {
         let variable = |id: V, name| foreign_type(id.into(), name, NodeClass::VariableType);
         Some(Target::Foreign(match node {
             Node::Owner(Owner::Type(_)) | Node::Part(_, Part::Method(_) | Part::ConditionMethod(..)) => return None,
-            Node::Part(owner, Part::Condition(c)) => match self.condition_type(owner, c) {
-                Ok(id) => object(id, "ExclusiveLevelAlarmType"),
-                Err(()) => self.types_type("DriftAlarmType", ids::DRIFT_ALARM_TYPE),
+            Node::Part(owner, Part::Condition(c)) => match self.table(owner).conditions[c as usize].of {
+                ConditionOf::Limits(_) => object(ObjectTypeId::ExclusiveLevelAlarmType, "ExclusiveLevelAlarmType"),
+                ConditionOf::Drift => self.types_type("DriftAlarmType", ids::DRIFT_ALARM_TYPE),
             },
             Node::Part(owner, Part::ConditionField(c, f)) => match self.condition_field(owner, c, f).kind {
                 FieldKind::Property => variable(V::PropertyType, "PropertyType"),

@@ -13,7 +13,7 @@ use std::{
 
 use opcua::{
     server::{
-        CreateMonitoredItem, MonitoredItemHandle, SubscriptionCache, SubscriptionState,
+        CreateMonitoredItem, MonitoredItemHandle, SubscriptionCache,
         node_manager::{TypeTreeForUserStatic, TypeTreeReadContext},
     },
     types::MonitoringMode,
@@ -22,7 +22,7 @@ use opcua::{
 use super::Told;
 use crate::{
     event::{Event, EventId, EventIds, EventType, Source},
-    northbound::address_space::AddressSpace,
+    northbound::{address_space::AddressSpace, publish::follow},
     time::Timestamp,
 };
 
@@ -200,20 +200,11 @@ impl Listeners {
         Event { id: self.number(now), ..event }
     }
 
-    /// Forgets the items of subscriptions that are gone; one that was transferred is in a later session.
+    /// Forgets the items of subscriptions that are gone.
     pub(in crate::northbound) fn sweep(&self, subscriptions: &SubscriptionCache) {
         let mut table = self.lock();
         let Table { items, sessions } = &mut *table;
-        let last = sessions.values().copied().max().unwrap_or(0).saturating_add(256);
-        sessions.retain(|subscription, session| {
-            let is_there = |session: &u32| {
-                subscriptions.get_session_subscriptions(*session).is_some_and(|all| {
-                    all.lock().get(*subscription).is_some_and(|found| found.state() != SubscriptionState::Closed)
-                })
-            };
-            let found = if is_there(session) { Some(*session) } else { (*session..last).find(is_there) };
-            found.map(|found| *session = found).is_some()
-        });
+        follow(sessions, subscriptions);
         items.retain(|handle, _| sessions.contains_key(&handle.subscription_id));
         self.listening.store(items.len(), Ordering::Relaxed);
     }

@@ -162,7 +162,6 @@ fn known(a: Option<bool>, b: Option<bool>, decisive: bool) -> Variant {
     match (a, b) {
         (Some(x), _) | (_, Some(x)) if x == decisive => Variant::Boolean(decisive),
         (Some(_), Some(_)) => Variant::Boolean(!decisive),
-        _ if a == Some(decisive) || b == Some(decisive) => Variant::Boolean(decisive),
         _ => Variant::Empty,
     }
 }

@@ -5,8 +5,6 @@ import math
 from support import service as services
 from support.history import insert, ms_of
 from support.client import child, connected, now, twins
-from support.pki import PKI_FOLDER, trust
-from support.process import free_port
 
 TWIN = "Bench1"
 TAU_S = 300.0
@@ -21,18 +19,9 @@ init = 0
 SLOW_EQUATION = 'B = "cos(10*t)"'
 
 
-def config(port, anonymous, slow, live):
+def types(slow, live):
     fit, state, equation = ("starts = 1000", SLOW_STATE, SLOW_EQUATION) if slow else ("", "", "")
     return f"""
-[server]
-name = "Bench"
-endpoint = "opc.tcp://127.0.0.1:{port}"
-advertise = "127.0.0.1"
-data_dir = "data"
-pki_dir = "{PKI_FOLDER}"
-[server.security]
-policies = ["None", "Basic256Sha256"]
-anonymous = "{anonymous}"
 [twin_type.Bench.variable.Temperature]
 [twin_type.Bench.variable.Power]
 [twin_type.Bench.model.state.T]
@@ -65,11 +54,7 @@ type = "Bench"
 
 def run(folder, identity, anonymous="engineer", slow=False, live=""):
     """`slow`: a fit goes on until somebody ends it."""
-    port = free_port()
-    trust(folder / PKI_FOLDER, identity)
-    path = folder / "bench.toml"
-    path.write_text(config(port, anonymous, slow, live))
-    return services.Service(folder, folder / PKI_FOLDER, ["run", "--config", path], port)
+    return services.of_types(folder, identity, "Bench", types(slow, live), anonymous)
 
 
 def hour():

@@ -36,6 +36,28 @@ def demo(folder, identity):
     return service
 
 
+HEAD = """
+[server]
+name = "{name}"
+endpoint = "opc.tcp://127.0.0.1:{port}"
+advertise = "127.0.0.1"
+data_dir = "data"
+pki_dir = "{pki}"
+[server.security]
+policies = ["None", "Basic256Sha256"]
+anonymous = "{anonymous}"
+"""
+
+
+def of_types(folder, identity, name, types, anonymous="engineer"):
+    """`uatwin run` without PLCs: `types` is what the config says below its server."""
+    port = free_port()
+    trust(folder / PKI_FOLDER, identity)
+    config = folder / "uatwin.toml"
+    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous) + types)
+    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+
+
 def run(folder, identity, plcs, **settings):
     """`uatwin run` on the PLCs; trusts `identity` and the PLCs' certificates."""
     port = free_port()
