@@ -86,6 +86,13 @@ impl EventType {
         self.name().starts_with("Audit")
     }
 
+    /// Whether it is sent whatever a where clause says: the marks of a refresh, without which nobody knows that it is complete
+    /// (OPC 10000-9 §5.5.7), and what tells that others were dropped (OPC 10000-4 §7.22.3).
+    #[must_use]
+    pub const fn passes_filters(self) -> bool {
+        matches!(self, Self::RefreshStartEvent | Self::RefreshEndEvent | Self::EventQueueOverflowEvent)
+    }
+
     /// Whether it tells of a condition's state.
     #[must_use]
     pub const fn is_condition(self) -> bool {

@@ -107,7 +107,7 @@ impl EventField for Told<'_> {
         if let [name] = path
             && let Some(clause) = self.space.clauses.of(name.name.as_ref())
         {
-            return clause.wants(self).into();
+            return (self.event.kind.passes_filters() || clause.wants(self)).into();
         }
         match (attribute, path) {
             // ConditionId is the NodeId attribute of the condition itself (OPC 10000-9 §5.5.2).

@@ -107,7 +107,7 @@ const steps = {
         const status = await session.acknowledgeCondition(coerceNodeId(id(alarm)), received[0][0].value, comment);
         await until(2);
         await callConditionRefresh(session, subscription.subscriptionId);
-        await until(3);
+        await until(5);
         await subscription.terminate();
         return { acknowledged: status.name, events: received.map((values) => values.slice(1).map((value) => plain(value.value))) };
     },
