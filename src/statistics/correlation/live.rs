@@ -291,6 +291,8 @@ impl Pane {
         let constant = |power: f64, mean: f64| power <= n * (4.0 * f64::EPSILON * mean).powi(2);
         let r = if constant(xx, self.means[i]) || constant(yy, self.means[j]) {
             f64::NAN
+        } else if i == j {
+            1.0
         } else {
             self.moments[place(i, j)] / (xx.sqrt() * yy.sqrt())
         };
