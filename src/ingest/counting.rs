@@ -4,7 +4,6 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +14,7 @@ use crate::{
     sample::{Sample, SeriesId, TwinId, Value},
     statistics::{Rolling, correlation::Joint},
     time::Timestamp,
-    twin::{Facet, TwinLive, TwinType, Twins},
+    twin::{CorrelateSettings, Facet, TwinLive, TwinType, Twins},
 };
 
 /// Windows to be filled, once everything stored before they were asked for can be read.
@@ -32,27 +31,41 @@ pub struct Refills {
 pub struct Refill {
     /// Whose.
     pub twin: TwinId,
-    /// Of which variable.
-    pub variable: usize,
+    /// Of what.
+    pub of: Collection,
     /// Comes back with the answer: one that has been overtaken does not count.
     pub number: u32,
+}
+
+/// What a twin collects in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Collection {
+    /// A variable's statistics.
+    Variable(usize),
+    /// The correlation matrix.
+    Joint,
 }
 
 /// What history gave.
 #[derive(Clone, Debug)]
 pub struct Refilled {
     /// The window.
-    pub rolling: Rolling,
+    pub window: Filled,
     /// The lot that it is of, where a lot decides.
     pub lot: Option<Value>,
 }
 
-/// What came while history was read.
-#[derive(Clone, Copy, Debug)]
-enum Noted {
-    Value(Timestamp, f64),
-    Hole(Timestamp),
+/// A window out of history.
+#[derive(Clone, Debug)]
+pub enum Filled {
+    /// A variable's.
+    Rolling(Rolling),
+    /// The correlation matrix's.
+    Joint(Joint),
 }
+
+/// What came while history was read: of a matrix in one of its columns, else in 0; `None`: a hole.
+type Noted = (usize, Timestamp, Option<f64>);
 
 #[derive(Debug)]
 struct Pending {
@@ -77,6 +90,8 @@ const REFERENCE_AGAIN: Duration = Duration::from_secs(60);
 /// Reference periods asked for in a tick: each is read with its variable's window.
 const REFERENCES_MAX: usize = 64;
 
+type Key = (TwinId, Collection);
+
 /// State of the stage that belongs to statistics.
 #[derive(Debug)]
 pub(super) struct Counting {
@@ -85,8 +100,8 @@ pub(super) struct Counting {
     /// The last value of each lot variable.
     lots: HashMap<SeriesId, Value>,
     /// Windows to be filled, and when.
-    due: HashMap<SeriesId, Timestamp>,
-    pending: HashMap<SeriesId, Pending>,
+    due: HashMap<Key, Timestamp>,
+    pending: HashMap<Key, Pending>,
     number: u32,
     /// Variables whose reference period is not read yet as far as is known, and when to look.
     references: BinaryHeap<Reverse<(Timestamp, SeriesId)>>,
@@ -139,21 +154,14 @@ impl Counting {
         let column = twin_type.correlate.as_ref().and_then(|of| of.column(variable));
         if let (Some(joint), Some(column)) = (&mut live.joint, column) {
             joint.add(column, at, counts);
+            self.note((twin, Collection::Joint), (column, at, counts));
         }
         let Some(rolling) = &mut live.statistics[variable] else { return };
-        let noted = match counts {
-            Some(y) => {
-                rolling.add(at, y);
-                Noted::Value(at, y)
-            }
-            None => {
-                rolling.interrupt(at);
-                Noted::Hole(at)
-            }
-        };
-        if !self.pending.is_empty() {
-            self.note(configured.series(twin, Facet::Variable(variable)), noted);
+        match counts {
+            Some(y) => rolling.add(at, y),
+            None => rolling.interrupt(at),
         }
+        self.note((twin, Collection::Variable(variable)), (0, at, counts));
     }
 
     /// A lot begins where its variable has another value than before.
@@ -168,54 +176,73 @@ impl Counting {
         }
         let (of, at) = (configured.twin(twin), sample.source_timestamp);
         for v in self.lot_of[of.type_index][lot].clone() {
-            self.cancel(configured.series(twin, Facet::Variable(v)));
+            self.cancel((twin, Collection::Variable(v)));
             let Some(rolling) = &mut live.statistics[v] else { continue };
             // By one clock, what was sampled before the lot began is not of it, even if it comes later.
             if of.sources[v].is_some() == of.sources[lot].is_some() { rolling.restart(at) } else { rolling.reset() }
         }
         if configured.type_of(twin).statistics.lot == Some(lot) {
             live.statistics_since = at;
-            live.joint.iter_mut().for_each(Joint::reset);
+            self.forget_joint(twin, live);
         }
     }
 
-    fn note(&mut self, series: SeriesId, noted: Noted) {
-        let Some(pending) = self.pending.get_mut(&series) else { return };
+    /// The correlation matrix begins anew: what comes is of another lot, or of another time.
+    pub(super) fn forget_joint(&mut self, twin: TwinId, live: &mut TwinLive) {
+        self.cancel((twin, Collection::Joint));
+        live.joint.iter_mut().for_each(Joint::reset);
+    }
+
+    fn note(&mut self, key: Key, noted: Noted) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let Some(pending) = self.pending.get_mut(&key) else { return };
         if pending.noted.len() == NOTED_MAX {
-            self.pending.remove(&series);
+            self.pending.remove(&key);
         } else {
             pending.noted.push(noted);
         }
     }
 
-    /// The window of a series is to be filled from history at `at`, or later if that was said already.
+    /// What is collected of a series is to be filled from history at `at`, or later if that was said already.
     pub(super) fn schedule(&mut self, configured: &Twins, series: SeriesId, at: Timestamp) {
-        let (twin, facet) = configured.locate(series);
-        let Facet::Variable(v) = facet else { return };
-        let variable = &configured.type_of(twin).variables[v];
-        if variable.has_statistics() && variable.historize {
-            self.due.insert(series, at);
+        let (twin, Facet::Variable(v)) = configured.locate(series) else { return };
+        self.schedule_window(configured, (twin, v), at);
+        let twin_type = configured.type_of(twin);
+        let is_read = |of: &CorrelateSettings| of.variables.iter().all(|v| twin_type.variables[*v].historize);
+        if twin_type.correlate.as_ref().is_some_and(|of| of.column(v).is_some() && is_read(of)) {
+            self.due.insert((twin, Collection::Joint), at);
         }
     }
 
-    /// A late sample: it is in history, from where the window takes it in.
+    fn schedule_window(&mut self, configured: &Twins, (twin, v): (TwinId, usize), at: Timestamp) {
+        let variable = &configured.type_of(twin).variables[v];
+        if variable.has_statistics() && variable.historize {
+            self.due.insert((twin, Collection::Variable(v)), at);
+        }
+    }
+
+    /// A late sample: it is in history, from where the window takes it in. Not the matrix, which says that it doesn't wait.
     pub(super) fn came_late(
         &mut self,
         configured: &Twins,
-        series: SeriesId,
+        (twin, variable): (TwinId, usize),
         received: Timestamp,
         rolling: Option<&Rolling>,
     ) {
-        if let Some(rolling) = rolling.filter(|_| !self.due.contains_key(&series)) {
+        let key = (twin, Collection::Variable(variable));
+        if let Some(rolling) = rolling.filter(|_| !self.due.contains_key(&key)) {
             let samples = u32::try_from(rolling.samples_held()).unwrap_or(u32::MAX);
-            self.schedule(configured, series, received + LATE + LATE_PER_SAMPLE.saturating_mul(samples));
+            let at = received + LATE + LATE_PER_SAMPLE.saturating_mul(samples);
+            self.schedule_window(configured, (twin, variable), at);
         }
     }
 
-    /// What came of a series until now is stored: its past is not to be read again.
-    pub(super) fn cancel(&mut self, series: SeriesId) {
-        self.due.remove(&series);
-        self.pending.remove(&series);
+    /// What came until now is stored: its past is not to be read again.
+    pub(super) fn cancel(&mut self, key: Key) {
+        self.due.remove(&key);
+        self.pending.remove(&key);
     }
 
     /// Asks for the windows of those whose reference period is over and has not been read: it is read along.
@@ -235,8 +262,9 @@ impl Counting {
             if is_known(twin, variable) {
                 continue; // for good: neither a reset nor a lot forgets it
             }
-            if !self.due.contains_key(&series) && !self.pending.contains_key(&series) {
-                self.schedule(configured, series, now);
+            let key = (twin, Collection::Variable(variable));
+            if !self.due.contains_key(&key) && !self.pending.contains_key(&key) {
+                self.schedule_window(configured, (twin, variable), now);
                 left -= 1;
             }
             self.references.push(Reverse((now + REFERENCE_AGAIN, series)));
@@ -244,73 +272,83 @@ impl Counting {
     }
 
     /// Windows whose time has come; from now on what comes of them is noted.
-    pub(super) fn begin(&mut self, configured: &Arc<Twins>, now: Timestamp) -> Vec<Refill> {
+    pub(super) fn begin(&mut self, now: Timestamp) -> Vec<Refill> {
         let is_due = |at: Timestamp| at <= now || at > now + FAR;
-        let mut series: Vec<SeriesId> =
-            self.due.iter().filter(|(_, at)| is_due(**at)).map(|(series, _)| *series).collect();
-        series.sort_unstable();
-        series.truncate(PENDING_MAX.saturating_sub(self.pending.len()));
-        let begin = |series: SeriesId| {
-            self.due.remove(&series);
+        let mut due: Vec<Key> = self.due.iter().filter(|(_, at)| is_due(**at)).map(|(key, _)| *key).collect();
+        due.sort_unstable();
+        due.truncate(PENDING_MAX.saturating_sub(self.pending.len()));
+        let begin = |key: Key| {
+            self.due.remove(&key);
             self.number = self.number.wrapping_add(1);
-            self.pending.insert(series, Pending { number: self.number, noted: Vec::new() });
-            match configured.locate(series) {
-                (twin, Facet::Variable(variable)) => Some(Refill { twin, variable, number: self.number }),
-                _ => None,
-            }
+            self.pending.insert(key, Pending { number: self.number, noted: Vec::new() });
+            Refill { twin: key.0, of: key.1, number: self.number }
         };
-        series.into_iter().filter_map(begin).collect()
+        due.into_iter().map(begin).collect()
     }
 
     /// Nobody will answer these.
-    pub(super) fn give_up(&mut self, configured: &Twins, refills: &[Refill]) {
+    pub(super) fn give_up(&mut self, refills: &[Refill]) {
         for refill in refills {
-            self.pending.remove(&configured.series(refill.twin, Facet::Variable(refill.variable)));
+            self.pending.remove(&(refill.twin, refill.of));
         }
     }
 
     /// Puts what history gave in the place of the window, and behind it what came meanwhile.
     pub(super) fn fill(&mut self, configured: &Twins, refill: Refill, refilled: Refilled, live: &mut TwinLive) {
-        let series = configured.series(refill.twin, Facet::Variable(refill.variable));
-        if self.pending.get(&series).is_none_or(|pending| pending.number != refill.number) {
+        let key = (refill.twin, refill.of);
+        if self.pending.get(&key).is_none_or(|pending| pending.number != refill.number) {
             return; // overtaken: by a reset, a lot, another filling
         }
-        let Some(pending) = self.pending.remove(&series) else { return };
+        let Some(pending) = self.pending.remove(&key) else { return };
         let twin_type = configured.type_of(refill.twin);
-        let settings = &twin_type.variables[refill.variable].statistics;
-        if let (Some(lot), Some(value)) = (settings.lot, refilled.lot) {
+        let lot = match refill.of {
+            Collection::Variable(v) => twin_type.variables[v].statistics.lot,
+            Collection::Joint => twin_type.statistics.lot,
+        };
+        if let (Some(lot), Some(value)) = (lot, refilled.lot) {
             let lot = configured.series(refill.twin, Facet::Variable(lot));
             if *self.lots.entry(lot).or_insert_with(|| value.clone()) != value {
                 return; // another lot has begun
             }
         }
-        let Some(current) = &mut live.statistics[refill.variable] else { return };
-        let mut rolling = refilled.rolling;
-        for noted in pending.noted {
-            match noted {
-                Noted::Value(at, y) => rolling.add(at, y),
-                Noted::Hole(at) if at > rolling.newest() => rolling.interrupt(at),
-                Noted::Hole(_) => {}
+        match (refill.of, refilled.window) {
+            (Collection::Variable(v), Filled::Rolling(rolling)) => put_window(live, v, rolling, pending.noted),
+            (Collection::Joint, Filled::Joint(mut joint)) => {
+                pending.noted.into_iter().for_each(|(column, at, value)| joint.add(column, at, value));
+                live.joint = Some(joint);
             }
+            (Collection::Variable(_), Filled::Joint(_)) | (Collection::Joint, Filled::Rolling(_)) => {}
         }
-        rolling.supersede(current);
-        let start = rolling.summary(rolling.newest()).start;
-        if !start.is_null() && rolling.newest() > Timestamp::NULL {
-            live.statistics_since = live.statistics_since.min(start);
-        }
-        *current = rolling;
     }
 
     /// Begins all of a twin's statistics anew.
-    pub(super) fn reset(&mut self, configured: &Twins, twin: TwinId, live: &mut TwinLive, now: Timestamp) {
+    pub(super) fn reset(&mut self, twin: TwinId, live: &mut TwinLive, now: Timestamp) {
         for (v, rolling) in live.statistics.iter_mut().enumerate() {
             let Some(rolling) = rolling else { continue };
             rolling.reset();
-            self.cancel(configured.series(twin, Facet::Variable(v)));
+            self.cancel((twin, Collection::Variable(v)));
         }
-        live.joint.iter_mut().for_each(Joint::reset);
+        self.forget_joint(twin, live);
         live.statistics_since = now;
     }
+}
+
+/// A variable's window out of history, with what came while it was read.
+fn put_window(live: &mut TwinLive, variable: usize, mut rolling: Rolling, noted: Vec<Noted>) {
+    let Some(current) = &mut live.statistics[variable] else { return };
+    for (_, at, value) in noted {
+        match value {
+            Some(y) => rolling.add(at, y),
+            None if at > rolling.newest() => rolling.interrupt(at),
+            None => {}
+        }
+    }
+    rolling.supersede(current);
+    let start = rolling.summary(rolling.newest()).start;
+    if !start.is_null() && rolling.newest() > Timestamp::NULL {
+        live.statistics_since = live.statistics_since.min(start);
+    }
+    *current = rolling;
 }
 
 /// When the reference period of each variable that has one can be read.

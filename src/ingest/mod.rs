@@ -13,7 +13,7 @@ mod task;
 mod tell;
 
 pub use command::{Command, Output};
-pub use counting::{Refill, Refilled, Refills};
+pub use counting::{Collection, Filled, Refill, Refilled, Refills};
 pub use drift::{DriftChore, changed_since};
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
@@ -219,8 +219,7 @@ impl Ingest {
             Command::Learned { twin, tests } => self.learned(twin, tests, now, output),
             Command::Tell(event) => self.tell(*event, now, output),
             Command::ResetStatistics { twin, reply } => {
-                let configured = Arc::clone(self.state.configured());
-                self.counting.reset(&configured, twin, &mut self.state.write(twin), now);
+                self.counting.reset(twin, &mut self.state.write(twin), now);
                 let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
             Command::Refilled { refill, refilled } => self.on_refilled(refill, refilled),
@@ -246,7 +245,7 @@ impl Ingest {
             reference.is_some_and(|reference| reference.moving_range.is_finite())
         };
         self.counting.want_references(self.state.configured(), now, is_known);
-        let refills = self.counting.begin(self.state.configured(), now);
+        let refills = self.counting.begin(now);
         if !refills.is_empty() {
             let (reply, stored) = oneshot::channel();
             output.history.push(HistoryMessage::Flush(reply));
@@ -257,7 +256,7 @@ impl Ingest {
 
     /// Nobody takes these: their windows go on with what comes.
     pub fn give_up(&mut self, refills: &Refills) {
-        self.counting.give_up(self.state.configured(), &refills.of);
+        self.counting.give_up(&refills.of);
     }
 
     fn on_refilled(&mut self, refill: Refill, refilled: Option<Box<Refilled>>) {
@@ -266,7 +265,7 @@ impl Ingest {
             Some(refilled) => {
                 self.counting.fill(&configured, refill, *refilled, &mut self.state.write(refill.twin));
             }
-            None => self.counting.give_up(&configured, &[refill]),
+            None => self.counting.give_up(&[refill]),
         }
     }
 
@@ -360,16 +359,14 @@ impl Ingest {
             let is_set_back = !server.is_null() && server + STEP_BACK < current.server_timestamp;
             if !is_set_back {
                 // History has it, the present goes on; statistics take it in from there.
-                self.counting.came_late(&configured, series, received, live.statistics[variable].as_ref());
+                self.counting.came_late(&configured, (twin, variable), received, live.statistics[variable].as_ref());
                 return;
             }
-            self.counting.cancel(series);
+            self.counting.cancel((twin, Collection::Variable(variable)));
             if let Some(rolling) = &mut live.statistics[variable] {
                 rolling.restart(sample.source_timestamp);
             }
-            if let Some(joint) = &mut live.joint {
-                joint.reset();
-            }
+            self.counting.forget_joint(twin, &mut live);
         }
         self.counting.on_sample(&configured, (twin, variable), &mut live, &sample);
         live.set_sample(twin_type, facet, sample.clone());

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{CallError, Caller, FitOutcome, Jobs, fit_job::Guard};
+use super::{
+    CallError, Caller, FitOutcome, Jobs,
+    fit_job::Guard,
+    past::{PAGE, Past},
+};
 use crate::{
     event::{Event, EventType, Source},
     history::{Direction, HistoryError},
@@ -16,8 +20,6 @@ use crate::{
     twin::{DriftSettings, Facet, FitState, RefitSettings},
 };
 
-/// Samples and events read at a time.
-const PAGE: usize = 16_384;
 /// How many times the reference a test begins before what it goes on from.
 const REFERENCES: f64 = 3.0;
 /// Most residuals that one test goes through.
@@ -66,21 +68,17 @@ impl Jobs {
 
     fn tested(&self, twin: TwinId, k: usize, from: Timestamp, settings: &DriftSettings) -> Result<Drift, HistoryError> {
         let series = self.state.configured().series(twin, Facet::Residual(k));
-        let (mut test, mut from, mut seen) = (Drift::new(settings.design), from, 0);
-        loop {
-            let page = self.history.read(series, from..Timestamp::MAX, Direction::Forward, PAGE)?;
-            for sample in &page {
-                match sample.usable() {
-                    Some(residual) => drop(test.add(sample.source_timestamp, residual)),
-                    None => test.interrupt(),
-                }
+        let (mut test, mut seen) = (Drift::new(settings.design), 0);
+        let mut past = Past::new(self.history.as_ref(), series, from..Timestamp::MAX);
+        while let Some(sample) = past.peek()?.filter(|_| seen < RESIDUALS_MAX) {
+            match sample.usable() {
+                Some(residual) => drop(test.add(sample.source_timestamp, residual)),
+                None => test.interrupt(),
             }
-            seen += page.len();
-            match page.last() {
-                Some(last) if page.len() == PAGE && seen < RESIDUALS_MAX => from = last.source_timestamp.next(),
-                _ => return Ok(test),
-            }
+            seen += 1;
+            past.pass();
         }
+        Ok(test)
     }
 
     /// When the change began of which the twin's alarm tells, if it stands.

@@ -6,6 +6,7 @@ mod experiment;
 mod fit_job;
 mod prediction;
 mod program;
+mod past;
 mod refill;
 mod setpoints;
 

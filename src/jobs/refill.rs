@@ -1,31 +1,30 @@
 //! Windows of statistics out of history: after a start, and when samples came late. And their reset, which is put on record so
 //! that what came before does not come back with the next start.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{CallError, Jobs, stopping};
+use super::{
+    CallError, Jobs,
+    past::{Condition, PAGE, Past},
+    stopping,
+};
 use crate::{
     history::{Direction, Document, HistoryError, HistoryStore},
-    ingest::{Command, Refill, Refilled, Refills},
-    model::Expression,
+    ingest::{Collection, Command, Filled, Refill, Refilled, Refills},
     sample::{Sample, SeriesId, TwinId, Value},
-    statistics::{Rolling, Settings, Window, capability::Baseline},
+    statistics::{Rolling, Settings, Window, capability::Baseline, correlation::Joint},
     time::Timestamp,
-    twin::{Facet, StatisticsSettings},
+    twin::{CorrelateSettings, Facet, StatisticsSettings},
 };
 
 /// Windows filled by one piece of work.
 const WINDOWS: usize = 64;
-/// Samples read at a time.
-const PAGE: usize = 16_384;
 /// Most samples that are gone through for one window: of a longer one the oldest are left out, and StartTime says so.
 const SAMPLES_MAX: usize = 20_000_000;
 /// What a document of ours says first, and the version of the format: a reset, at the document's time.
 const RESET: &[u8] = b"statistics reset\x01";
-/// One tick.
-const TICK: Duration = Duration::from_nanos(100);
 
 impl Jobs {
     /// Empties the windows of a twin's statistics, for good: that is on record when it answers.
@@ -62,61 +61,128 @@ impl Jobs {
                         "a window could not be filled from history"
                     );
                 });
-                let refilled = refilled.ok().map(Box::new);
+                let refilled = refilled.ok().flatten().map(Box::new);
                 let _ = self.command(Command::Refilled { refill, refilled }).await; // else it stops
             }
         }
     }
 
-    fn window(&self, refill: Refill) -> Result<Refilled, HistoryError> {
-        let (twin, configured) = (refill.twin, self.state.configured());
-        let series = |v: usize| configured.series(twin, Facet::Variable(v));
-        let variable = &configured.type_of(twin).variables[refill.variable];
-        let settings = &variable.statistics;
-        let (store, own) = (self.history.as_ref(), series(refill.variable));
-        let mut rolling = variable.rolling();
-        let lot = settings.lot.map(|lot| lot_of(store, series(lot))).transpose()?.flatten();
+    fn window(&self, Refill { twin, of, .. }: Refill) -> Result<Option<Refilled>, HistoryError> {
+        let twin_type = self.state.configured().type_of(twin);
+        let lot = match of {
+            Collection::Variable(v) => twin_type.variables[v].statistics.lot,
+            Collection::Joint => twin_type.statistics.lot,
+        };
+        let store = self.history.as_ref();
+        let lot = lot.map(|lot| lot_of(store, self.series_of(twin, lot))).transpose()?.flatten();
         let begun = lot.as_ref().map_or(Timestamp::NULL, |(since, _)| *since);
+        let begun = begun.max(reset_of(store, self.series_of(twin, 0))?);
+        let window = match of {
+            Collection::Variable(v) => Some(Filled::Rolling(self.rolling(twin, v, begun)?)),
+            Collection::Joint => self.joint(twin, begun)?.map(Filled::Joint),
+        };
+        Ok(window.map(|window| Refilled { window, lot: lot.map(|(_, value)| value) }))
+    }
+
+    fn series_of(&self, twin: TwinId, variable: usize) -> SeriesId {
+        self.state.configured().series(twin, Facet::Variable(variable))
+    }
+
+    fn rolling(&self, twin: TwinId, v: usize, begun: Timestamp) -> Result<Rolling, HistoryError> {
+        let variable = &self.state.configured().type_of(twin).variables[v];
+        let settings = &variable.statistics;
+        let mut rolling = variable.rolling();
         if let Some((start, end)) = settings.reference {
             // A period that is not over is not read: its figures would stay those of its beginning.
-            let known =
-                self.state.read(twin).statistics[refill.variable].as_ref().and_then(|rolling| rolling.reference);
+            let known = self.state.read(twin).statistics[v].as_ref().and_then(|rolling| rolling.reference);
             rolling.reference = match known {
                 Some(known) if known.moving_range.is_finite() => Some(known),
                 _ if self.clock.now() <= end => None,
-                _ => Some(self.baseline(twin, refill.variable, start..end + TICK)?),
+                _ => Some(self.baseline(twin, v, start..end.next())?),
             };
         }
-        let begun = begun.max(reset_of(store, series(0))?);
-        let from = first_of(store, own, settings, begun..self.clock.now())?;
-        let mut condition = settings.when.as_ref().map(|when| Condition::new(store, when, &series, from));
-        each(store, own, from..Timestamp::MAX, &mut |sample| {
+        let from = first_of(self.history.as_ref(), self.series_of(twin, v), settings, begun..self.clock.now())?;
+        self.enter(twin, v, from..Timestamp::MAX, &mut rolling)?;
+        Ok(rolling)
+    }
+
+    /// Stored samples of a variable by the rules of live ones.
+    fn enter(&self, twin: TwinId, v: usize, times: Range<Timestamp>, to: &mut Rolling) -> Result<(), HistoryError> {
+        let settings = &self.state.configured().type_of(twin).variables[v].statistics;
+        let store = self.history.as_ref();
+        let mut condition = self.condition(twin, settings, times.start)?;
+        Past::new(store, self.series_of(twin, v), times).each(|sample| {
             match counts(settings, condition.as_mut(), sample)? {
-                Some(y) => rolling.add(sample.source_timestamp, y),
-                None => rolling.interrupt(sample.source_timestamp),
+                Some(y) => to.add(sample.source_timestamp, y),
+                None => to.interrupt(sample.source_timestamp),
             }
             Ok(())
-        })?;
-        Ok(Refilled { rolling, lot: lot.map(|(_, value)| value) })
+        })
+    }
+
+    fn condition<'a>(
+        &'a self,
+        twin: TwinId,
+        settings: &'a StatisticsSettings,
+        from: Timestamp,
+    ) -> Result<Option<Condition<'a>>, HistoryError> {
+        let series = |v: usize| self.series_of(twin, v);
+        settings.when.as_ref().map(|when| Condition::new(self.history.as_ref(), when, &series, from)).transpose()
+    }
+
+    /// The correlation matrix: samples of all its columns in the order of their instants, as they came; `None`: there is none.
+    fn joint(&self, twin: TwinId, begun: Timestamp) -> Result<Option<Joint>, HistoryError> {
+        let twin_type = self.state.configured().type_of(twin);
+        let (Some(mut joint), Some(of)) = (twin_type.joint(), &twin_type.correlate) else { return Ok(None) };
+        let from = self.joint_from(twin, of, begun)?;
+        let store = self.history.as_ref();
+        let mut columns = Vec::with_capacity(of.variables.len());
+        for v in &of.variables {
+            let settings = &twin_type.variables[*v].statistics;
+            let past = Past::holding(store, self.series_of(twin, *v), begun..from)?;
+            columns.push((past, settings, self.condition(twin, settings, from)?));
+        }
+        loop {
+            let mut next: Option<(Timestamp, usize)> = None;
+            for (column, (past, ..)) in columns.iter_mut().enumerate() {
+                let at = past.peek()?.map(|sample| (sample.source_timestamp, column));
+                next = next.into_iter().chain(at).min();
+            }
+            let Some((at, column)) = next else { return Ok(Some(joint)) };
+            let (past, settings, condition) = &mut columns[column];
+            if let Some(sample) = past.peek()? {
+                joint.add(column, at, counts(settings, condition.as_mut(), sample)?);
+            }
+            past.pass();
+        }
+    }
+
+    /// Where the matrix's window begins; of one that counts rows, as if no row were missing.
+    fn joint_from(&self, twin: TwinId, of: &CorrelateSettings, begun: Timestamp) -> Result<Timestamp, HistoryError> {
+        let store = self.history.as_ref();
+        let seconds = match self.state.configured().type_of(twin).statistics.window {
+            Window::Duration(seconds) => seconds,
+            Window::Values(rows) => f64::from(rows) * of.step_s,
+            Window::SinceReset => {
+                let most = SAMPLES_MAX / of.variables.len();
+                let mut firsts =
+                    of.variables.iter().map(|v| back(store, self.series_of(twin, *v), begun, most, &|_| true));
+                return firsts.try_fold(begun, |from, first| Ok(from.max(first?)));
+            }
+        };
+        let mut newest = Timestamp::NULL;
+        for v in &of.variables {
+            newest = newest.max(store.extent(self.series_of(twin, *v))?.map_or(Timestamp::NULL, |(_, newest)| newest));
+        }
+        Ok(newest.min(self.clock.now()).plus_seconds(-seconds).max(begun))
     }
 
     /// Of a reference period: its samples by the same rules as the window's.
     fn baseline(&self, twin: TwinId, variable: usize, times: Range<Timestamp>) -> Result<Baseline, HistoryError> {
-        let configured = self.state.configured();
-        let series = |v: usize| configured.series(twin, Facet::Variable(v));
-        let variable_of = &configured.type_of(twin).variables[variable];
-        let settings = &variable_of.statistics;
-        let mut all = Rolling::new(Settings { window: Window::SinceReset, ..variable_of.rolling().settings() });
-        let store = self.history.as_ref();
-        let mut condition = settings.when.as_ref().map(|when| Condition::new(store, when, &series, times.start));
+        let settings = self.state.configured().type_of(twin).variables[variable].rolling().settings();
+        let mut all = Rolling::new(Settings { window: Window::SinceReset, ..settings });
         let end = times.end;
-        each(store, series(variable), times, &mut |sample| {
-            match counts(settings, condition.as_mut(), sample)? {
-                Some(y) => all.add(sample.source_timestamp, y),
-                None => all.interrupt(sample.source_timestamp),
-            }
-            Ok(())
-        })?;
+        self.enter(twin, variable, times, &mut all)?;
         Ok(Baseline::from(&all.summary(end)))
     }
 }
@@ -130,24 +196,6 @@ fn counts(
     match (settings.usable(sample), condition) {
         (Some(y), Some(condition)) => Ok(condition.holds(sample)?.then_some(y)),
         (y, _) => Ok(y),
-    }
-}
-
-/// Every stored sample in `times`, in order.
-fn each(
-    store: &dyn HistoryStore,
-    series: SeriesId,
-    times: Range<Timestamp>,
-    take: &mut dyn FnMut(&Sample) -> Result<(), HistoryError>,
-) -> Result<(), HistoryError> {
-    let mut from = times.start;
-    loop {
-        let page = store.read(series, from..times.end, Direction::Forward, PAGE)?;
-        page.iter().try_for_each(&mut *take)?;
-        match page.last() {
-            Some(last) if page.len() == PAGE => from = last.source_timestamp + TICK,
-            _ => return Ok(()),
-        }
     }
 }
 
@@ -221,69 +269,4 @@ fn lot_of(store: &dyn HistoryStore, series: SeriesId) -> Result<Option<(Timestam
 fn reset_of(store: &dyn HistoryStore, series: SeriesId) -> Result<Timestamp, HistoryError> {
     let last = store.documents(series, Direction::Backward, 0, 1)?;
     Ok(last.first().filter(|document| document.body == RESET).map_or(Timestamp::NULL, |document| document.at))
-}
-
-/// The config's `when` over history: each variable as its latest value at the sample's instant.
-struct Condition<'a> {
-    store: &'a dyn HistoryStore,
-    when: &'a Expression,
-    followed: Vec<Followed>,
-    values: Vec<f64>,
-}
-
-/// One variable that is read along.
-struct Followed {
-    variable: usize,
-    series: SeriesId,
-    page: Vec<Sample>,
-    at: usize,
-    from: Timestamp,
-}
-
-impl<'a> Condition<'a> {
-    fn new(
-        store: &'a dyn HistoryStore,
-        when: &'a Expression,
-        series: &dyn Fn(usize) -> SeriesId,
-        from: Timestamp,
-    ) -> Self {
-        let used = when.uses().iter().enumerate().filter(|(_, used)| **used);
-        // What held before the first sample is part of what is read.
-        let begin = |series| {
-            let before = store.read(series, Timestamp::NULL..from, Direction::Backward, 1);
-            before.ok().and_then(|before| before.first().map(|sample| sample.source_timestamp)).unwrap_or(from)
-        };
-        let follow = |(variable, _)| {
-            let series = series(variable);
-            Followed { variable, series, page: Vec::new(), at: 0, from: begin(series) }
-        };
-        Self { store, when, followed: used.map(follow).collect(), values: vec![f64::NAN; when.uses().len()] }
-    }
-
-    fn holds(&mut self, sample: &Sample) -> Result<bool, HistoryError> {
-        for followed in &mut self.followed {
-            while let Some(next) = followed.next_until(self.store, sample.source_timestamp)? {
-                self.values[followed.variable] = next;
-            }
-        }
-        Ok(self.when.holds(&self.values))
-    }
-}
-
-impl Followed {
-    /// The next value that is not later than `until`; NaN where it is not usable.
-    fn next_until(&mut self, store: &dyn HistoryStore, until: Timestamp) -> Result<Option<f64>, HistoryError> {
-        if self.at == self.page.len() && self.from <= until {
-            self.page = store.read(self.series, self.from..Timestamp::MAX, Direction::Forward, PAGE)?;
-            self.at = 0;
-            // What is shorter than a page is the last.
-            self.from = match self.page.last() {
-                Some(last) if self.page.len() == PAGE => last.source_timestamp + TICK,
-                _ => Timestamp::MAX,
-            };
-        }
-        let next = self.page.get(self.at).filter(|next| next.source_timestamp <= until);
-        self.at += usize::from(next.is_some());
-        Ok(next.map(|sample| sample.usable().unwrap_or(f64::NAN)))
-    }
 }

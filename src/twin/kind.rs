@@ -174,7 +174,7 @@ pub const DRIFT_ALARM: &str = "DriftAlarm";
 
 impl TwinType {
     /// Its empty correlation matrix.
-    pub(super) fn joint(&self) -> Option<Joint> {
+    pub(crate) fn joint(&self) -> Option<Joint> {
         let of = self.correlate.as_ref()?;
         let stepped: Vec<bool> = of.variables.iter().map(|v| self.variables[*v].stepped).collect();
         Some(Joint::new(self.statistics.window, of.step_s, &stepped))

@@ -30,6 +30,8 @@ align = "2s"
 stepped = true
 [twin.Pearson]
 type = "Oven"
+[twin.Kept]
+type = "Oven"
 
 [twin_type.Ranked.statistics]
 window = "2h"
@@ -177,6 +179,27 @@ async def test_the_live_matrix_is_numpys_of_the_aligned_history(service):
         for name in ("Correlation", "CorrelationPValue", "CorrelationLag", "CorrelationCount"):
             assert square(said[name]).shape == (3, 3), name
         unusual_agrees(said, centred)
+
+
+async def test_the_matrix_outlives_a_restart(service):
+    async with connected(service.url) as client:
+        begin = (now() - timedelta(minutes=30)).replace(microsecond=0)
+        nodes = {name: await by_id(client, TWINS, f"Kept.{name}") for name in NAMES}
+        await write_noise(client, "Kept", begin)
+        rows = await rows_of(client, "Kept", begin, {"Power"})
+
+        async def said(client):
+            figures_now = await figures(client, "Kept")
+            count = figures_now["CorrelationCount"]
+            return figures_now if not count.StatusCode.is_bad() and square(count)[0, 0] == len(rows) else None
+        before = await eventually(lambda: said(client), 20)
+    service.stop()
+    service.start()
+    async with connected(service.url) as client:
+        after = await eventually(lambda: said(client), 20)
+        for name in ("Correlation", "CorrelationPValue", "CorrelationLag", "HotellingT2", "Spe", "SpeLimit"):
+            right = np.array(before[name].Value.Value)
+            assert np.array(after[name].Value.Value) == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
 
 
 async def test_ranks_on_request_and_a_reset_begins_anew(service):

@@ -1,6 +1,7 @@
 //! Control charts at the ingest stage, against charts that are worked out anew from all samples.
 
 use uatwin::{
+    ingest::Collection,
     sample::{Sample, StatusCode, Value},
     statistics::{
         capability::{Baseline, D2},
@@ -101,7 +102,7 @@ fn noise(state: &mut u64) -> f64 {
 }
 
 fn filled(stage: &mut Stage, variable: usize, samples: &[(f64, f64)]) {
-    let refill = *stage.due(0.0).iter().find(|refill| refill.variable == variable).unwrap();
+    let refill = *stage.due(0.0).iter().find(|refill| refill.of == Collection::Variable(variable)).unwrap();
     stage.fill_with(refill, None, samples, Some(BASELINE));
 }
 
@@ -153,7 +154,7 @@ fn charts_begin_anew_with_a_reset_and_with_a_lot_and_keep_their_reference() {
     let mut stage = Stage::of(CONFIG);
     let due = stage.due(0.0);
     for variable in [FORCE, LEVEL] {
-        let refill = *due.iter().find(|refill| refill.variable == variable).unwrap();
+        let refill = *due.iter().find(|refill| refill.of == Collection::Variable(variable)).unwrap();
         stage.fill_with(refill, Some("A"), &[(-2.0, CENTRE + 9.0 * SIGMA)], Some(BASELINE));
     }
     assert_eq!(numbers(&stage.rolling(FORCE).chart().unwrap()), [1]);
@@ -176,13 +177,13 @@ fn a_reference_period_is_read_once_it_is_over_and_until_it_holds_something() {
     let mut stage = Stage::of(CONFIG);
     let due = stage.due(0.0);
     for refill in &due {
-        stage.fill_with(*refill, None, &[], (refill.variable != LATER).then_some(BASELINE));
+        stage.fill_with(*refill, None, &[], (refill.of != Collection::Variable(LATER)).then_some(BASELINE));
     }
     stage.set(1.0, LATER, Value::Double(CENTRE));
     assert_eq!(stage.rolling(LATER).chart(), None);
     assert_eq!(stage.due(100.0), [], "five seconds for what comes late");
     let only = |due: Vec<uatwin::ingest::Refill>| {
-        assert_eq!(due.iter().map(|refill| refill.variable).collect::<Vec<_>>(), [LATER]);
+        assert_eq!(due.iter().map(|refill| refill.of).collect::<Vec<_>>(), [Collection::Variable(LATER)]);
         due[0]
     };
     let refill = only(stage.due(105.0));

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use uatwin::{
     history::writer::HistoryMessage,
-    ingest::{Command, Ingest, Output, Refill, Refilled},
+    ingest::{Collection, Command, Filled, Ingest, Output, Refill, Refilled},
     sample::{Sample, StatusCode, TwinId, Value},
     southbound::Event,
-    statistics::{Rolling, Summary, capability::Baseline},
+    statistics::{
+        Rolling, Summary, Window,
+        capability::Baseline,
+        correlation::{Joint, Method},
+    },
     twin::{Facet, TwinState},
 };
 
@@ -84,11 +88,16 @@ impl Stage {
         samples: &[(f64, f64)],
         reference: Option<Baseline>,
     ) {
-        let mut rolling = self.state.configured().type_of(TWIN).variables[refill.variable].rolling();
+        let Collection::Variable(variable) = refill.of else { panic!("{refill:?}") };
+        let mut rolling = self.state.configured().type_of(TWIN).variables[variable].rolling();
         rolling.reference = reference;
         samples.iter().for_each(|(second, y)| rolling.add(at(*second), *y));
         let lot = lot.map(|lot| Value::String(lot.into()));
-        let refilled = Some(Box::new(Refilled { rolling, lot }));
+        self.put(refill, Refilled { window: Filled::Rolling(rolling), lot });
+    }
+
+    fn put(&mut self, refill: Refill, refilled: Refilled) {
+        let refilled = Some(Box::new(refilled));
         self.ingest.on_command(at(0.0), Command::Refilled { refill, refilled }, &mut Output::default());
     }
 
@@ -108,7 +117,7 @@ impl Stage {
 }
 
 fn of(refills: &[Refill], variable: usize) -> Refill {
-    *refills.iter().find(|refill| refill.variable == variable).unwrap()
+    *refills.iter().find(|refill| refill.of == Collection::Variable(variable)).unwrap()
 }
 
 #[test]
@@ -151,11 +160,11 @@ fn late_samples_are_taken_in_from_history_a_moment_later() {
     stage.sample(6.0, LEVEL, late);
     assert_eq!(stage.due(6.5), []);
     let due = stage.due(8.0);
-    assert_eq!(due.iter().map(|refill| refill.variable).collect::<Vec<_>>(), [LEVEL]);
+    assert_eq!(due.iter().map(|refill| refill.of).collect::<Vec<_>>(), [Collection::Variable(LEVEL)]);
     let series = stage.state.configured().series(TWIN, Facet::Variable(FORCE));
     let backfill = Event::Backfill { series, samples: vec![Sample::good(at(1.0), 1.0)] };
     stage.ingest.on_event(at(9.0), backfill, &mut Output::default());
-    assert_eq!(stage.due(11.0).iter().map(|refill| refill.variable).collect::<Vec<_>>(), [FORCE]);
+    assert_eq!(stage.due(11.0).iter().map(|refill| refill.of).collect::<Vec<_>>(), [Collection::Variable(FORCE)]);
 }
 
 #[test]
@@ -187,4 +196,55 @@ fn a_lot_begins_with_its_first_sample_and_what_is_older_is_not_of_it() {
     stage.set(5.5, LEVEL, Value::Double(1.0));
     let summary = stage.summary(LEVEL);
     assert_eq!((summary.count, summary.mean, summary.start), (1, 1.0, at(5.5)));
+}
+
+const JOINT: &str = r#"
+[plc.line1]
+endpoint = "opc.tcp://localhost:4841"
+security_policy = "None"
+[twin_type.Press.statistics]
+window = "1h"
+correlate = ["Force", "Level"]
+align = "1s"
+[twin_type.Press.variable]
+Force = { source = "nsu=urn:plc;s=F", stepped = true }
+Level = { source = "nsu=urn:plc;s=V", stepped = true }
+[twin.P1]
+type = "Press"
+plc = "line1"
+"#;
+
+/// Force and Level of one second, as the plant sends them.
+fn pair(second: i32) -> [f64; 2] {
+    [f64::from(second.rem_euclid(7)), f64::from(second.rem_euclid(3))]
+}
+
+#[test]
+fn a_matrix_out_of_history_goes_on_with_what_came_while_it_was_read_unless_it_is_reset() {
+    for is_reset in [false, true] {
+        let mut stage = Stage::of(JOINT);
+        let refill = *stage.due(0.0).iter().find(|refill| refill.of == Collection::Joint).unwrap();
+        let (mut stored, mut all) = (
+            Joint::new(Window::Duration(3600.0), 1.0, &[true; 2]),
+            Joint::new(Window::Duration(3600.0), 1.0, &[true; 2]),
+        );
+        for second in -60..60_i32 {
+            for (column, value) in pair(second).into_iter().enumerate() {
+                all.add(column, at(f64::from(second)), Some(value));
+                // History has a few of what comes live already.
+                if second < 5 {
+                    stored.add(column, at(f64::from(second)), Some(value));
+                }
+                if second > 0 {
+                    stage.set(f64::from(second), column, Value::Double(value));
+                }
+            }
+        }
+        if is_reset {
+            stage.reset(60.0);
+        }
+        stage.put(refill, Refilled { window: Filled::Joint(stored), lot: None });
+        let said = stage.state.read(TWIN).joint.as_ref().unwrap().matrix(Method::Pearson, at(60.0));
+        assert_eq!(said, if is_reset { None } else { all.matrix(Method::Pearson, at(60.0)) });
+    }
 }
