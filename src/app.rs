@@ -26,6 +26,7 @@ use crate::{
     ingest::{self, Ingest},
     jobs::Jobs,
     northbound::{HistoryStatus, Publisher, Server, ServerError, World},
+    pki,
     revisions::{Restored, Revisions},
     sample::{SeriesId, TwinId},
     southbound::{Event, PlcConfig, PlcId, SharedLink, SharedOutlet, Watch, opcua_client::OpcUaClient},
@@ -249,6 +250,7 @@ impl App {
             ingest::run(ingest, channels, clock, stored_until).await;
             "ingest"
         });
+        stages.spawn(pki::watch(self.pki_dir, Arc::clone(&self.clock), intake.clone()));
         let publisher = self.server.publisher();
         stages.spawn(publish(self.changed, publisher, Arc::clone(&self.clock)));
         stages.spawn(start_models(self.warm_starts, Arc::clone(&self.jobs)));

@@ -7,6 +7,7 @@ pub mod time;
 pub mod sample;
 pub mod event;
 pub mod ua;
+pub mod pki;
 // from the PLCs
 pub mod southbound;
 pub mod preprocess;

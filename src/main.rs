@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 use uatwin::{
     cli::{
-        bench, check,
+        bench,
+        cert::{self, CertCommand, CertError},
+        check,
         data::DataError,
         demo,
         experiment::ExperimentError,
@@ -88,6 +90,11 @@ enum Command {
     /// What a model says under recorded inputs
     #[command(after_help = fit::HELP)]
     Simulate(SimulateArguments),
+    /// Certificates: who is trusted, who asked to be, and our own
+    Cert {
+        #[command(subcommand)]
+        command: CertCommand,
+    },
     /// Stored history: export, import, verify, compact, backup, restore
     History {
         #[command(subcommand)]
@@ -169,6 +176,11 @@ async fn execute(command: Command) -> ExitCode {
         }
         Command::Fit(arguments) => experiment(fit::run(&arguments)),
         Command::Simulate(arguments) => experiment(simulate::run(&arguments)),
+        Command::Cert { command } => match cert::run(&command, clock.now(), &environment) {
+            Ok(said) => say(&said),
+            Err(CertError::Config(faults)) => faulty(&faults),
+            Err(error) => fail(&error),
+        },
         Command::History { command } => match history::run(&command, &environment) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAILED),

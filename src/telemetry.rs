@@ -9,9 +9,10 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Used unless `UATWIN_LOG` says otherwise. The library's own chatter about every connection is not for operators.
+/// Used unless `UATWIN_LOG` says otherwise. The library's own chatter about every connection is not for operators; what its client
+/// says of a PLC that is not there, at every attempt, `southbound` says once.
 const DEFAULT_FILTER: &str =
-    "info,opcua=warn,opcua_server=warn,opcua_client=warn,opcua_core=warn,opcua_crypto=warn,sled=warn";
+    "info,opcua=warn,opcua_server=warn,opcua_client=off,opcua_core=warn,opcua_crypto=warn,sled=warn";
 
 /// Logs to standard output.
 pub fn to_stdout(filter: Option<&str>) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The only places that speak OPC UA; `sample` re-exports its StatusCode.
-const SPEAK_OPC_UA: [&str; 5] = ["ua", "southbound/opcua_client", "northbound", "plant", "sample"];
+const SPEAK_OPC_UA: [&str; 6] = ["ua", "pki", "southbound/opcua_client", "northbound", "plant", "sample"];
 
 #[test]
 fn modules_import_only_modules_declared_above_them() {

@@ -62,7 +62,7 @@ pub fn demo_config(options: &DemoOptions, plant_url: &str) -> Result<Config, Dem
     config.server.trust_any_client = true;
     config.data_dir.clone_from(&options.data_dir);
     for plc in &mut config.plcs {
-        plant_url.clone_into(&mut plc.endpoint);
+        plc.endpoints = vec![plant_url.to_owned()];
     }
     Ok(config)
 }

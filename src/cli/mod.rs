@@ -1,6 +1,7 @@
 //! The commands, a file each. They talk to people: progress on a terminal, lines where piped, one clear sentence on failure.
 
 pub mod bench;
+pub mod cert;
 pub mod check;
 pub mod data;
 pub mod demo;

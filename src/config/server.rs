@@ -259,23 +259,14 @@ pub(super) fn plcs(context: &Context<'_>, root: &Table<'_>) -> Vec<PlcConfig> {
 }
 
 fn plc(context: &Context<'_>, name: &str, table: &Table<'_>) -> PlcConfig {
-    let endpoint = table.required("endpoint", "add endpoint = \"opc.tcp://HOST:4840\"").and_then(|item| {
-        let text = item.text()?;
-        if split_endpoint(text).is_none_or(|(_, port, _)| port == 0) {
-            item.fault(
-                format!("{text:?} is not an endpoint"),
-                "write opc.tcp://HOST:PORT, as in opc.tcp://10.0.0.5:4840",
-            );
-        }
-        Some(text.to_owned())
-    });
+    let endpoints = plc_endpoints(table);
     let (security_policy, security_mode) = message_security(table);
     if security_mode == SecurityMode::None && table.has("user") {
         table.warn("password", "the password may be sent unencrypted", "add security_policy = \"Basic256Sha256\"");
     }
     PlcConfig {
         name: name.into(),
-        endpoint: endpoint.unwrap_or_default(),
+        endpoints,
         security_policy,
         security_mode,
         credentials: table.table("user").map_or(Credentials::Anonymous, |user| credentials(context, &user)),
@@ -285,6 +276,37 @@ fn plc(context: &Context<'_>, name: &str, table: &Table<'_>) -> PlcConfig {
             .unwrap_or(Duration::from_millis(500)),
         backfill: table.get("backfill").and_then(|item| item.period()),
     }
+}
+
+/// `endpoint`, or `endpoints` of redundant servers; one at least, empty where there was a fault.
+fn plc_endpoints(table: &Table<'_>) -> Vec<String> {
+    let one = |item: &Item<'_>| {
+        let text = item.text()?;
+        if split_endpoint(text).is_none_or(|(_, port, _)| port == 0) {
+            item.fault(
+                format!("{text:?} is not an endpoint"),
+                "write opc.tcp://HOST:PORT, as in opc.tcp://10.0.0.5:4840",
+            );
+        }
+        Some(text.to_owned())
+    };
+    let Some(several) = table.get("endpoints") else {
+        let endpoint = table.required("endpoint", "add endpoint = \"opc.tcp://HOST:4840\"");
+        return vec![endpoint.as_ref().and_then(one).unwrap_or_default()];
+    };
+    if let Some(item) = table.get("endpoint") {
+        item.fault("`endpoints` names the servers already", "put it into `endpoints`, or remove `endpoints`");
+    }
+    let items = several.list().unwrap_or_default();
+    let endpoints: Vec<String> = items.iter().filter_map(one).collect();
+    match endpoints.iter().enumerate().find(|(i, endpoint)| endpoints[..*i].contains(endpoint)) {
+        Some((_, twice)) => several.fault(format!("{twice:?} is named twice"), "remove one of them"),
+        None if endpoints.is_empty() => {
+            several.fault("no server is named", "write endpoints = [\"opc.tcp://HOST:4840\", \"…\"]");
+        }
+        None => {}
+    }
+    if endpoints.is_empty() { vec![String::new()] } else { endpoints }
 }
 
 /// What only one key says, the other follows: a policy encrypts unless told otherwise, a mode wants a policy.

@@ -38,7 +38,8 @@ impl Ingest {
         if known == Some(is_there) {
             return;
         }
-        let error = link.read().unwrap_or_else(std::sync::PoisonError::into_inner).last_error.clone();
+        let link = link.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let (endpoint, error) = (&config.endpoints[link.endpoint], link.last_error);
         let (state, severity, error) =
             if is_there { ("Connected", NOTABLE, String::new()) } else { ("Lost", SERIOUS, error) };
         let message = match (is_there, known) {
@@ -49,7 +50,7 @@ impl Ingest {
         let source = Source::new(&format!("plc:{}", config.name));
         let mut event = Event::new(EventType::ConnectionEvent, source, at, severity, message)
             .with("State", state)
-            .with("Endpoint", config.endpoint.as_str())
+            .with("Endpoint", endpoint.as_str())
             .with("LastError", error);
         event.received = now;
         self.tell(event, now, output);

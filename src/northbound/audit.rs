@@ -114,7 +114,9 @@ impl Trail {
         let HistoryUpdated { kind, node, user, status, changed, refused } = what;
         info!(target: "audit", kind = kind.words(), %node, user, %status, changed, refused, "history updated");
         let message = format!("History, {}: {changed} changed, {refused} not; {status}", kind.words());
-        let event = self.entry(kind.event_type(), node, (user, *status), message).with("UpdatedNode", self.text(node));
+        // OPC 10000-5 §6.4.3: whether the action was performed. The service is Good with every value refused.
+        let done = if *changed == 0 && *refused > 0 { StatusCode::Bad } else { *status };
+        let event = self.entry(kind.event_type(), node, (user, done), message).with("UpdatedNode", self.text(node));
         self.jobs.tell_blocking(event);
     }
 

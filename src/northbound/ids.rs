@@ -382,6 +382,12 @@ pub const PLC_RECONNECTS: u32 = 5012;
 pub const PLC_SAMPLES_DROPPED: u32 = 5013;
 /// `SamplesReceived` of `PlcConnectionType`.
 pub const PLC_SAMPLES_RECEIVED: u32 = 5014;
+/// `Overflows` of `PlcConnectionType`.
+pub const PLC_OVERFLOWS: u32 = 5015;
+/// `MessagesLost` of `PlcConnectionType`.
+pub const PLC_MESSAGES_LOST: u32 = 5016;
+/// `ServiceLevel` of `PlcConnectionType`.
+pub const PLC_SERVICE_LEVEL: u32 = 5017;
 /// `DurableUntil` of `HistoryServiceType`.
 pub const HISTORY_DURABLE_UNTIL: u32 = 5020;
 /// `FreeSpace` of `HistoryServiceType`.

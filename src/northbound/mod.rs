@@ -6,7 +6,6 @@ mod address_space;
 mod aggregates;
 mod arguments;
 mod audit;
-mod certificates;
 mod core;
 mod events;
 mod history_read;
@@ -24,7 +23,7 @@ mod values;
 mod view;
 
 pub use publish::Publisher;
-pub use server::{Server, ServerError};
+pub use server::{Server, ServerError, advertised};
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

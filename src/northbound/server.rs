@@ -16,11 +16,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::pki;
+
 use super::{
     Publisher, ServerConfig, World,
     access::Access,
     audit::Sessions,
-    certificates,
     core::{Decorate, server_values},
     events::{self, EventTypesForUser, SharedTypes},
     history_read::{POINTS_MAX, Points},
@@ -82,15 +83,15 @@ pub struct Server {
 impl Server {
     /// Takes the port and builds everything that clients will see.
     pub async fn bind(config: &ServerConfig, world: World) -> Result<Self, ServerError> {
+        let host = advertised(config);
+        // With policy None alone, too: the library complains of a missing one, and our own client uses it at PLCs.
+        pki::prepare(&config.pki_dir, &config.name, &config.application_uri, &host)
+            .map_err(|cause| ServerError::Pki { path: config.pki_dir.clone(), cause })?;
         let address = format!("{}:{}", bracketed(&config.host), config.port);
         let listener = TcpListener::bind(&address).await;
         let local = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (local, listener) = local.map_err(|cause| ServerError::Bind { address, cause })?;
-        let host = advertised(config, local.ip().is_unspecified());
         let policies = config.policies.iter().map(|name| policy(name)).collect::<Result<Vec<_>, _>>()?;
-        // With policy None alone, too: the library complains of a missing one, and our own client uses it at PLCs.
-        certificates::prepare(&config.pki_dir, &config.name, &config.application_uri, &host)
-            .map_err(|cause| ServerError::Pki { path: config.pki_dir.clone(), cause })?;
         let nodesets = Nodesets::load(&config.nodesets)?;
         let types_namespace = nodesets.namespaces().position(|uri| uri == super::ids::TYPES_NAMESPACE).unwrap_or(0);
         // 0 is the standard's, 1 the server's own.
@@ -111,8 +112,8 @@ impl Server {
             .port(local.port())
             .discovery_urls(vec!["/".to_owned()])
             .pki_dir(&config.pki_dir)
-            .certificate_path(certificates::OWN_CERTIFICATE)
-            .private_key_path(certificates::OWN_KEY)
+            .certificate_path(pki::OWN_CERTIFICATE)
+            .private_key_path(pki::OWN_KEY)
             .create_sample_keypair(false)
             .trust_client_certs(config.trust_any_client)
             .locale_ids(vec!["en".to_owned()])
@@ -199,7 +200,9 @@ fn report(ended: Result<(), String>) {
 }
 
 /// What clients dial: the configured name, else the address itself where it is one, else this host's name.
-fn advertised(config: &ServerConfig, is_any: bool) -> String {
+#[must_use]
+pub fn advertised(config: &ServerConfig) -> String {
+    let is_any = config.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_unspecified());
     let given = config.advertise.clone();
     given.unwrap_or_else(|| match is_any {
         true => X509Data::computer_hostnames().into_iter().next().unwrap_or_else(|| "localhost".to_owned()),

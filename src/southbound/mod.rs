@@ -84,8 +84,8 @@ pub enum SecurityMode {
 pub struct PlcConfig {
     /// The table's name.
     pub name: String,
-    /// `opc.tcp://host:port`.
-    pub endpoint: String,
+    /// `opc.tcp://host:port`, one at least; of redundant servers (OPC 10000-4 §6.6.2) that with the highest ServiceLevel serves us.
+    pub endpoints: Vec<String>,
     /// `None`, `Basic256Sha256`, …
     pub security_policy: String,
     /// Sign, encrypt.
@@ -130,6 +130,10 @@ pub enum LinkState {
 pub struct LinkStatus {
     /// How it stands.
     pub state: LinkState,
+    /// Which of the endpoints is in use, or tried.
+    pub endpoint: usize,
+    /// Of the server there (OPC 10000-5 §6.3.1), 0 to 255; `None`: it does not say.
+    pub service_level: Option<u8>,
     /// What went wrong last, in a sentence; empty: nothing yet.
     pub last_error: String,
     /// When the last sample came.
@@ -142,6 +146,10 @@ pub struct LinkStatus {
     pub samples_received: u64,
     /// Samples that the ingest queue could not take.
     pub samples_dropped: u64,
+    /// Samples that say (Overflow bit) that the PLC's queue had to drop others before them.
+    pub overflows: u64,
+    /// Messages of a subscription that never came and that the PLC had no copy of any more.
+    pub messages_lost: u64,
 }
 
 /// A connection's status, shared.

@@ -209,7 +209,7 @@ fn the_demo_is_a_laboratory_on_this_host_alone() {
     assert_eq!(config.server.policies, ["None", "Basic256Sha256"]);
     assert_eq!(config.server.anonymous, Some(Role::Engineer));
     assert_eq!(
-        (config.plcs[0].endpoint.as_str(), config.plcs[0].backfill),
+        (config.plcs[0].endpoints[0].as_str(), config.plcs[0].backfill),
         ("opc.tcp://127.0.0.1:4841", Some(Duration::from_secs(3600)))
     );
     let names: Vec<&str> = config.twins.twins.iter().map(|twin| twin.name.as_str()).collect();

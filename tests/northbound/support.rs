@@ -228,7 +228,7 @@ pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Comma
     let link = Arc::new(RwLock::new(LinkStatus { state: LinkState::Connected, ..LinkStatus::default() }));
     let plc = PlcConfig {
         name: "line1".into(),
-        endpoint: "opc.tcp://plc.example:4840".into(),
+        endpoints: vec!["opc.tcp://plc.example:4840".into()],
         security_policy: "None".into(),
         security_mode: SecurityMode::None,
         credentials: Credentials::Anonymous,

@@ -51,7 +51,7 @@ struct Running {
 fn config(url: &str) -> PlcConfig {
     PlcConfig {
         name: "line1".to_owned(),
-        endpoint: url.to_owned(),
+        endpoints: vec![url.to_owned()],
         security_policy: "None".to_owned(),
         security_mode: SecurityMode::None,
         credentials: Credentials::Anonymous,

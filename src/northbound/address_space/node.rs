@@ -239,6 +239,9 @@ members!(
     Reconnects = "Reconnects" Types component UInt32 -1,
     SamplesReceived = "SamplesReceived" Types component UInt64 -1,
     SamplesDropped = "SamplesDropped" Types component UInt64 -1,
+    Overflows = "Overflows" Types component UInt64 -1,
+    MessagesLost = "MessagesLost" Types component UInt64 -1,
+    ServiceLevel = "ServiceLevel" Types component Byte -1,
 );
 members!(
     /// Of `Objects/History`.

@@ -267,12 +267,15 @@ impl AddressSpace {
             }),
             Link::LastError => Figure::good(status.last_error.as_str()),
             Link::LastDataTime => Figure::time(status.last_data),
-            Link::Endpoint => Figure::good(config.endpoint.as_str()),
+            Link::Endpoint => Figure::good(config.endpoints.get(status.endpoint).map_or("", String::as_str)),
+            Link::ServiceLevel => Figure::good(status.service_level.map_or(Variant::Empty, Variant::Byte)),
             Link::ClockOffset if status.clock_offset_s.is_nan() => Figure::good(Variant::Empty),
             Link::ClockOffset => Figure::good(status.clock_offset_s * 1e3),
             Link::Reconnects => Figure::good(status.reconnects),
             Link::SamplesReceived => Figure::good(status.samples_received),
             Link::SamplesDropped => Figure::good(status.samples_dropped),
+            Link::Overflows => Figure::good(status.overflows),
+            Link::MessagesLost => Figure::good(status.messages_lost),
         }
     }
 

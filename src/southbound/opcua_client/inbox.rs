@@ -9,13 +9,16 @@ use std::{
 
 use opcua::{
     client::{MonitoredItemMap, OnSubscriptionNotificationCore},
-    types::{DataChangeNotification, NotificationMessage, StatusChangeNotification},
+    types::{
+        DataChangeNotification, EventNotificationList, NodeId, NotificationMessage, ObjectTypeId,
+        StatusChangeNotification, Variant,
+    },
 };
 use tokio::{sync::Notify, time::Instant};
 
 use super::session::Shift;
 use crate::{
-    sample::{Sample, SeriesId, StatusCode},
+    sample::{Sample, SeriesId, StatusCode, Value},
     southbound::{SharedLink, Watch},
     time::{Clock, Timestamp},
     ua,
@@ -35,6 +38,8 @@ pub(super) struct Inbox {
     link: SharedLink,
     clock: Arc<dyn Clock>,
     arrived: Notify,
+    model_changed: Notify,
+    missed: Notify,
     pending_max: usize,
 }
 
@@ -45,18 +50,30 @@ struct State {
     overflowed: HashSet<SeriesId>,
     traces: Vec<Trace>,
     last_notification: Instant,
+    last_data: Instant,
+    /// SequenceNumber of the subscription's newest message; 0: none yet.
+    sequence: u32,
+    /// SequenceNumbers of messages that did not come.
+    missing: VecDeque<u32>,
     /// The subscription's end, where the PLC announced one.
     ended: Option<StatusCode>,
 }
 
+/// Missing messages that are remembered: a PLC keeps fewer.
+const MISSING_MAX: u32 = 64;
+
 /// What is known of one watch's samples.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Trace {
     series: SeriesId,
     /// SourceTimestamp of the newest sample so far.
     newest: Timestamp,
-    /// SourceTimestamp of this session's first sample; null: none yet.
+    /// SourceTimestamp of this subscription's first sample; null: none yet.
     first_live: Timestamp,
+    /// The newest value and status of this subscription.
+    last: Option<(Value, StatusCode)>,
+    /// Samples that came.
+    count: u64,
 }
 
 impl Inbox {
@@ -69,6 +86,8 @@ impl Inbox {
             series: watch.series,
             newest: watch.stored_until.unwrap_or(Timestamp::NULL),
             first_live: Timestamp::NULL,
+            last: None,
+            count: 0,
         };
         let state = State {
             pending: VecDeque::new(),
@@ -76,17 +95,26 @@ impl Inbox {
             overflowed: HashSet::new(),
             traces: watches.iter().map(trace).collect(),
             last_notification: Instant::now(),
+            last_data: Instant::now(),
+            sequence: 0,
+            missing: VecDeque::new(),
             ended: None,
         };
-        Arc::new(Self { state: Mutex::new(state), link, clock, arrived: Notify::new(), pending_max })
+        let (arrived, model_changed, missed) = (Notify::new(), Notify::new(), Notify::new());
+        Arc::new(Self { state: Mutex::new(state), link, clock, arrived, model_changed, missed, pending_max })
     }
 
-    /// A new session begins: nothing of it has come yet.
-    pub(super) fn begin_session(&self) {
+    /// A new subscription begins: nothing of it has come yet.
+    pub(super) fn begin_subscription(&self) {
         let mut state = self.lock();
         state.ended = None;
         state.last_notification = Instant::now();
-        state.traces.iter_mut().for_each(|trace| trace.first_live = Timestamp::NULL);
+        state.last_data = Instant::now();
+        state.sequence = 0;
+        state.missing.clear();
+        for trace in &mut state.traces {
+            (trace.first_live, trace.last) = (Timestamp::NULL, None);
+        }
     }
 
     /// The oldest batch not taken yet.
@@ -118,6 +146,41 @@ impl Inbox {
         self.lock().last_notification.elapsed()
     }
 
+    /// How long no data have come.
+    pub(super) fn silence_of_data(&self) -> Duration {
+        self.lock().last_data.elapsed()
+    }
+
+    /// Returns when the PLC's nodes have changed since the last call.
+    pub(super) async fn model_changed(&self) {
+        self.model_changed.notified().await;
+    }
+
+    /// SequenceNumber of a message that did not come, as soon as one is known.
+    pub(super) async fn missed(&self) -> u32 {
+        loop {
+            if let Some(sequence) = self.lock().missing.pop_front() {
+                return sequence;
+            }
+            self.missed.notified().await;
+        }
+    }
+
+    /// Value and status that came last for a watch, and how many came; `None`: nothing yet.
+    pub(super) fn last(&self, watch: usize) -> Option<(Value, StatusCode, u64)> {
+        let state = self.lock();
+        let trace = state.traces.get(watch)?;
+        let (value, status) = trace.last.clone()?;
+        Some((value, status, trace.count))
+    }
+
+    /// Watches whose last sample is Bad, from the `from`th watch on, `most` at most.
+    pub(super) fn bad_ones(&self, from: usize, most: usize) -> Vec<usize> {
+        let state = self.lock();
+        let is_bad = |(_, trace): &(usize, &Trace)| trace.last.as_ref().is_some_and(|(_, status)| status.is_bad());
+        state.traces.iter().enumerate().skip(from).filter(is_bad).map(|(watch, _)| watch).take(most).collect()
+    }
+
     /// Why the PLC ended the subscription, if it did.
     pub(super) fn ended(&self) -> Option<StatusCode> {
         self.lock().ended
@@ -137,9 +200,11 @@ impl Inbox {
         let received = self.clock.now();
         let items = notification.monitored_items.unwrap_or_default();
         let mut samples = Vec::with_capacity(items.len());
-        let dropped;
+        let (dropped, mut overflows);
         {
             let mut state = self.lock();
+            state.last_data = Instant::now();
+            overflows = 0;
             for item in &items {
                 // A handle that we never gave: a faulty server, nothing of ours.
                 let Some(trace) = trace_of(item.client_handle, &mut state.traces) else { continue };
@@ -148,12 +213,16 @@ impl Inbox {
                 if trace.first_live.is_null() {
                     trace.first_live = sample.source_timestamp;
                 }
+                trace.last = Some((sample.value.clone(), sample.status));
+                trace.count += 1;
+                overflows += u64::from(sample.status.bits() & OVERFLOW == OVERFLOW);
                 samples.push((trace.series, sample));
             }
             dropped = self.make_room(&mut state, samples.len());
             let mut link = self.link.write().unwrap_or_else(PoisonError::into_inner);
             link.samples_received += samples.len() as u64;
             link.samples_dropped += dropped;
+            link.overflows += overflows;
             link.last_data = received;
             drop(link);
             state.pending_len += samples.len();
@@ -198,19 +267,69 @@ pub(super) struct Notifications {
 
 impl OnSubscriptionNotificationCore for Notifications {
     fn on_subscription_notification(&mut self, notification: NotificationMessage, _: MonitoredItemMap<'_>) {
-        self.inbox.lock().last_notification = Instant::now(); // a keep-alive comes here too, with nothing in it
+        self.inbox.number(&notification);
+        self.inbox.take(notification, &self.shift);
+    }
+}
+
+impl Inbox {
+    /// A message of the subscription: data, what it says of itself, or nothing (a keep-alive).
+    pub(super) fn take(&self, notification: NotificationMessage, shift: &Shift) {
+        self.lock().last_notification = Instant::now();
         for object in notification.notification_data.into_iter().flatten() {
             if object.inner_is::<DataChangeNotification>() {
                 if let Some(mut data) = object.into_inner_as::<DataChangeNotification>() {
-                    self.shift.undo(data.monitored_items.iter_mut().flatten().map(|item| &mut item.value));
-                    self.inbox.push(*data);
+                    shift.undo(data.monitored_items.iter_mut().flatten().map(|item| &mut item.value));
+                    self.push(*data);
                 }
             } else if let Some(change) = object.inner_as::<StatusChangeNotification>() {
-                self.inbox.lock().ended = Some(change.status);
+                self.lock().ended = Some(change.status);
+            } else if object.inner_as::<EventNotificationList>().is_some_and(is_model_change) {
+                self.model_changed.notify_one();
             }
         }
-        self.inbox.arrived.notify_one();
+        self.arrived.notify_one();
     }
+
+    /// Whether messages are missing before this one. Numbers go up by one, and from the largest to 1; a keep-alive has that of
+    /// the message that comes next (OPC 10000-4 §5.14.1.1, §7.26).
+    fn number(&self, notification: &NotificationMessage) {
+        let number = notification.sequence_number;
+        let has_data = notification.notification_data.as_ref().is_some_and(|data| !data.is_empty());
+        let mut state = self.lock();
+        if state.sequence == 0 {
+            state.sequence = if has_data { number } else { before(number) };
+            return;
+        }
+        let mut expected = after(state.sequence);
+        // Further back than that: a server that counts in its own way.
+        if number.wrapping_sub(expected) <= MISSING_MAX {
+            while expected != number {
+                state.missing.push_back(expected);
+                expected = after(expected);
+            }
+        }
+        state.sequence = if has_data { number } else { before(number) };
+        if !state.missing.is_empty() {
+            self.missed.notify_one();
+        }
+    }
+}
+
+/// Whether one of the events has the type asked for, as its first field: servers that know no where clause send others too.
+fn is_model_change(events: &EventNotificationList) -> bool {
+    let types = [ObjectTypeId::BaseModelChangeEventType, ObjectTypeId::GeneralModelChangeEventType].map(NodeId::from);
+    let is_one = |field: &Variant| matches!(field, Variant::NodeId(event_type) if types.contains(event_type));
+    let events = events.events.iter().flatten();
+    events.filter_map(|event| event.event_fields.as_ref()?.first()).any(is_one)
+}
+
+const fn after(sequence: u32) -> u32 {
+    if sequence == u32::MAX { 1 } else { sequence + 1 }
+}
+
+const fn before(sequence: u32) -> u32 {
+    if sequence <= 1 { u32::MAX } else { sequence - 1 }
 }
 
 #[cfg(test)]
@@ -259,6 +378,29 @@ mod tests {
         assert_eq!((status.samples_received, status.samples_dropped), (4, 1));
         assert_eq!(inbox.first_live(0), Timestamp::from_unix_s(1.0));
         assert_eq!(inbox.newest(0), Timestamp::from_unix_s(3.0));
+    }
+
+    fn message(sequence_number: u32, has_data: bool) -> NotificationMessage {
+        let data = || vec![opcua::types::ExtensionObject::from_message(change(&[1], 1.0))];
+        let notification_data = has_data.then(data);
+        NotificationMessage { sequence_number, publish_time: ua::date_time(Timestamp::NULL), notification_data }
+    }
+
+    #[test]
+    fn messages_that_did_not_come_are_known_by_their_numbers() {
+        let link = SharedLink::new(RwLock::new(LinkStatus::default()));
+        let inbox = Inbox::with_room_for(3, &[watch(7)], link, Arc::new(Noon));
+        let missing = |messages: &[(u32, bool)]| {
+            inbox.begin_subscription();
+            messages.iter().for_each(|(sequence, has_data)| inbox.number(&message(*sequence, *has_data)));
+            inbox.lock().missing.iter().copied().collect::<Vec<_>>()
+        };
+        assert_eq!(missing(&[(1, true), (2, true), (3, false), (3, false), (3, true)]), [0; 0]);
+        assert_eq!(missing(&[(1, false), (1, true), (2, true)]), [0; 0]);
+        assert_eq!(missing(&[(1, true), (4, true), (5, true), (7, false), (7, true)]), [2, 3, 6]);
+        assert_eq!(missing(&[(u32::MAX - 1, true), (2, true)]), [u32::MAX, 1]);
+        assert_eq!(missing(&[(u32::MAX, true), (1, false), (1, true)]), [0; 0]);
+        assert_eq!(missing(&[(5, true), (3, true), (1_000_000, true)]), [0; 0], "it counts in its own way");
     }
 
     #[test]

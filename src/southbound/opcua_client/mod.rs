@@ -1,11 +1,13 @@
 //! The OPC UA client that watches one PLC, for ever: connects, subscribes, notices a loss, connects again.
 //!
 //! Rules: a session is never mended, only made anew, so that namespaces are resolved and items judged at every connect
-//! and the time without data is visible; a PLC that cannot be reached disturbs nobody else; nothing here waits inside
+//! and the time without data is visible; a subscription that brings nothing, or whose nodes have changed, likewise; a PLC that cannot be reached disturbs nobody else; nothing here waits inside
 //! the library's publish loop.
 
 mod backfill;
+mod deaf;
 mod inbox;
+mod redundancy;
 mod resolve;
 mod session;
 mod subscribe;
@@ -22,7 +24,7 @@ use std::{
 use opcua::{client::Session, types::NodeId};
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +41,21 @@ use crate::{
 };
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// With the time to connect, data flows again within 10 s of a PLC's return.
-const BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// With an attempt that leads nowhere before and the time to connect, data flows again within 10 s of a PLC's return.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Reasons for which a PLC is not reached that are said, each once: with redundant servers they take turns.
+const REASONS_MAX: usize = 8;
 /// For a clean end of a session when we stop.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between attempts at nodes that the PLC did not have.
-const RETRY_ITEMS: Duration = Duration::from_secs(60);
+/// Between attempts at nodes that the PLC did not have; where they are many, longer.
+const RETRY_ITEMS: Duration = Duration::from_secs(8);
+const RETRY_MANY_ITEMS: Duration = Duration::from_secs(60);
+const MANY: usize = 100;
+/// After the PLC said that its nodes have changed: it says so for each of them.
+const CHANGES_SETTLE: Duration = Duration::from_secs(1);
+/// Between two subscriptions that were made because the one before was silent, at first; doubled each time.
+const DEAF_FIRST: Duration = Duration::from_secs(30);
+const DEAF_MAX: Duration = Duration::from_secs(3600);
 /// Before a backfill, so that first live samples say where gaps end.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -78,6 +89,18 @@ enum End {
     Unwanted,
     /// There was none, or it was lost: why.
     Failed(String),
+    /// We go to another server: why.
+    Left(String),
+}
+
+/// How a subscription ended.
+enum Served {
+    /// With its session.
+    Ended(End),
+    /// Its nodes have changed.
+    Changed,
+    /// It brings nothing: of what.
+    Deaf(String),
 }
 
 /// What a session made of the watches.
@@ -98,22 +121,26 @@ impl OpcUaClient {
         let gaps = Gaps::new(self.watches.len());
         let mut backoff = BACKOFF_FIRST;
         let mut lost_said = false;
+        let mut reasons_said: Vec<String> = Vec::new();
         self.link(|link| link.clock_offset_s = f64::NAN);
         loop {
             let end = self.session(&inbox, &gaps, &stop).await;
             let was_connected = self.link(|link| link.state == LinkState::Connected);
-            let End::Failed(reason) = end else {
+            let (End::Failed(reason) | End::Left(reason)) = end else {
                 self.link(|link| link.state = LinkState::Connecting);
                 break;
             };
-            let at = self.clock.now();
+            let mut at = self.clock.now();
             if was_connected {
+                at = at - inbox.silence(); // what came last was true until the PLC's last sign of life
                 backoff = BACKOFF_FIRST;
                 lost_said = false;
+                reasons_said.clear();
                 self.link(|link| link.state = LinkState::Lost);
                 tracing::warn!(plc = %self.config.name, reason, "session lost, connecting anew");
-            } else if self.link(|link| link.last_error != reason) {
+            } else if !reasons_said.contains(&reason) && reasons_said.len() < REASONS_MAX {
                 tracing::warn!(plc = %self.config.name, reason, "PLC not reached, trying on");
+                reasons_said.push(reason.clone());
             }
             self.link(|link| link.last_error = reason);
             if !lost_said {
@@ -136,16 +163,14 @@ impl OpcUaClient {
     /// One session, from connecting to its end.
     async fn session(&self, inbox: &Arc<Inbox>, gaps: &Gaps, stop: &CancellationToken) -> End {
         let prepared = tokio::select! {
-            prepared = timeout(CONNECT_TIMEOUT, session::prepare(&self.config, &self.application_uri, &self.pki_dir)) => prepared,
+            prepared = self.prepare() => prepared,
             () = stop.cancelled() => return End::Stopped,
         };
         let (session, event_loop) = match prepared {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(reason)) => return End::Failed(reason),
-            Err(_) => return End::Failed("no answer".to_owned()),
+            Ok(prepared) => prepared,
+            Err(reason) => return End::Failed(reason),
         };
         session.disable_reconnects(); // the event loop ends with the connection
-        inbox.begin_session();
         let mut event_loop = pin!(event_loop.run());
         let ended = tokio::select! {
             biased; // what arrived counts before any judgement that nothing did
@@ -156,7 +181,7 @@ impl OpcUaClient {
             () = stop.cancelled() => End::Stopped,
             ended = self.work(&session, inbox, gaps) => ended,
         };
-        if matches!(ended, End::Stopped) {
+        if matches!(ended, End::Stopped | End::Left(_)) {
             // The event loop ends when the goodbye is through. What had arrived by then is not lost either.
             let goodbye = async { tokio::join!(session.disconnect(), &mut event_loop) };
             let _ = timeout(DISCONNECT_TIMEOUT, goodbye).await; // else the PLC forgets us by itself
@@ -165,25 +190,94 @@ impl OpcUaClient {
         ended
     }
 
-    /// Everything that is done on a session, beside driving it.
+    /// A session with the server that serves best.
+    async fn prepare(&self) -> Result<(Arc<Session>, session::EventLoop), String> {
+        let endpoint = redundancy::best(self).await;
+        self.link(|link| link.endpoint = endpoint);
+        timeout(CONNECT_TIMEOUT, self.prepare_at(endpoint)).await.map_err(|_| "no answer".to_owned())?
+    }
+
+    async fn prepare_at(&self, endpoint: usize) -> Result<(Arc<Session>, session::EventLoop), String> {
+        let url = self.config.endpoints.get(endpoint).map_or("", String::as_str);
+        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir).await
+    }
+
+    /// Everything that is done on a session, beside driving it: a subscription, and another where that must be.
     async fn work(&self, session: &Session, inbox: &Arc<Inbox>, gaps: &Gaps) -> End {
-        let established = match self.establish(session, inbox, gaps).await {
-            Ok(established) => established,
-            Err(reason) => return End::Failed(reason),
-        };
-        if !self.say_connected(&established).await {
-            return End::Unwanted;
+        let (mut deaf_again, mut not_before) = (DEAF_FIRST, Instant::now());
+        loop {
+            let established = match self.establish(session, inbox, gaps).await {
+                Ok(established) => established,
+                Err(reason) => return End::Failed(reason),
+            };
+            if !self.say_connected(&established).await {
+                return End::Unwanted;
+            }
+            match self.serve(session, inbox, gaps, &established, not_before).await {
+                Served::Ended(end) => return end,
+                Served::Changed => {
+                    tracing::info!(plc = %self.config.name, "the PLC's nodes have changed, subscribing anew")
+                }
+                Served::Deaf(reason) => {
+                    tracing::warn!(plc = %self.config.name, reason, "subscribing anew");
+                    self.link(|link| link.last_error = reason);
+                    not_before = Instant::now() + deaf_again;
+                    deaf_again = (deaf_again * 2).min(DEAF_MAX);
+                }
+            }
+            if let Err(error) = session.delete_subscription(established.subscription.id).await {
+                return End::Failed(format!("ending a subscription: {error}"));
+            }
         }
+    }
+
+    async fn serve(
+        &self,
+        session: &Session,
+        inbox: &Arc<Inbox>,
+        gaps: &Gaps,
+        established: &Established,
+        not_before: Instant,
+    ) -> Served {
+        let Established { limits, subscription, nodes, .. } = established;
         let (_open, writes) = self.outlet.open();
+        let changed = async {
+            inbox.model_changed().await;
+            sleep(CHANGES_SETTLE).await;
+        };
         tokio::select! {
             biased;
-            () = self.deliver(inbox) => End::Unwanted,
-            never = write::serve(session, &established.limits, writes) => match never {},
-            reason = watchdog::watch(session, inbox, &established.subscription, &*self.clock, |offset_s| {
+            () = self.deliver(inbox) => Served::Ended(End::Unwanted),
+            never = write::serve(session, limits, writes) => match never {},
+            reason = watchdog::watch(session, inbox, subscription, &*self.clock, |offset_s| {
                 self.link(|link| link.clock_offset_s = offset_s);
-            }) => End::Failed(reason),
-            reason = self.retry_items(session, &established) => End::Failed(reason),
-            () = self.backfill(session, inbox, gaps, &established) => End::Unwanted,
+            }) => Served::Ended(End::Failed(reason)),
+            reason = redundancy::watch(self, session) => Served::Ended(End::Left(reason)),
+            () = changed => Served::Changed,
+            never = self.fetch_missed(session, inbox, subscription) => match never {},
+            reason = self.retry_items(session, established) => Served::Ended(End::Failed(reason)),
+            reason = deaf::watch(session, inbox, subscription, nodes, (limits.read, not_before)) => Served::Deaf(reason),
+            () = self.backfill(session, inbox, gaps, established) => Served::Ended(End::Unwanted),
+        }
+    }
+
+    /// Asks once more for messages of the subscription that did not come.
+    async fn fetch_missed(
+        &self,
+        session: &Session,
+        inbox: &Inbox,
+        subscription: &Subscription,
+    ) -> std::convert::Infallible {
+        let shift = session::Shift::of(session);
+        loop {
+            let sequence = inbox.missed().await;
+            match session.republish(subscription.id, sequence).await {
+                Ok(message) => inbox.take(message, &shift),
+                Err(error) => {
+                    tracing::warn!(plc = %self.config.name, sequence, %error, "a message of the subscription is lost");
+                    self.link(|link| link.messages_lost += 1);
+                }
+            }
         }
     }
 
@@ -196,10 +290,12 @@ impl OpcUaClient {
         if let Some(reach) = self.config.backfill {
             gaps.open(inbox, session::plc_now(&*self.clock, clock_offset_s) - reach);
         }
-        let subscription = subscribe::subscribe(session, self.config.publishing_interval, inbox.clone()).await?;
+        inbox.begin_subscription();
+        let mut subscription = subscribe::subscribe(session, self.config.publishing_interval, inbox.clone()).await?;
+        subscribe::watch_model(session, &subscription).await;
         let mut nodes = vec![None; self.watches.len()];
         let all: Vec<usize> = (0..self.watches.len()).collect();
-        let failed = self.make_items(session, &limits, &subscription, &all, &mut nodes).await?;
+        let failed = self.make_items(session, &limits, &mut subscription, &all, &mut nodes).await?;
         Ok(Established { limits, subscription, nodes, failed, clock_offset_s })
     }
 
@@ -208,7 +304,7 @@ impl OpcUaClient {
         &self,
         session: &Session,
         limits: &Limits,
-        subscription: &Subscription,
+        subscription: &mut Subscription,
         wanted: &[usize],
         nodes: &mut [Option<NodeId>],
     ) -> Result<Vec<(usize, StatusCode)>, String> {
@@ -281,12 +377,11 @@ impl OpcUaClient {
     /// Tries again what the PLC did not have; returns only when the session does not answer.
     async fn retry_items(&self, session: &Session, established: &Established) -> String {
         let mut failed = established.failed.clone();
-        let mut nodes = established.nodes.clone();
+        let (mut nodes, mut subscription) = (established.nodes.clone(), established.subscription);
         while !failed.is_empty() {
-            sleep(RETRY_ITEMS).await;
+            sleep(if failed.len() < MANY { RETRY_ITEMS } else { RETRY_MANY_ITEMS }).await;
             let wanted: Vec<usize> = failed.iter().map(|(watch, _)| *watch).collect();
-            let made =
-                self.make_items(session, &established.limits, &established.subscription, &wanted, &mut nodes).await;
+            let made = self.make_items(session, &established.limits, &mut subscription, &wanted, &mut nodes).await;
             let still = match made {
                 Ok(still) => still,
                 Err(reason) => return reason,

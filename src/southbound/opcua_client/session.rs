@@ -4,14 +4,17 @@ use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use opcua::{
     client::{Client, ClientBuilder, IdentityToken, Session, SessionEventLoop},
-    crypto::SecurityPolicy,
+    crypto::{SecurityPolicy, X509},
     types::{
         AttributeId, ContextOwned, DataValue, EndpointDescription, MessageSecurityMode, NodeId, NumericRange,
         QualifiedName, ReadValueId, TimestampsToReturn, UserTokenType, VariableId, Variant,
     },
 };
 
+use tokio::time::timeout;
+
 use crate::{
+    pki,
     southbound::{Credentials, PlcConfig, SecurityMode},
     time::{Clock, Timestamp},
     ua,
@@ -19,6 +22,8 @@ use crate::{
 
 /// For the first answer of a PLC: a host that drops packets would hold us for minutes.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the endpoints that a PLC offers: without security, so that even a small one has them at once.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(3);
 /// For any answer after that.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// After which a PLC forgets a session that we could not close: soon, some PLCs have few.
@@ -42,6 +47,7 @@ pub(super) struct Limits {
 /// Prepares a session with the endpoint that the config asks for. Nothing happens on it until the event loop is polled.
 pub(super) async fn prepare(
     config: &PlcConfig,
+    url: &str,
     application_uri: &str,
     pki_dir: &Path,
 ) -> Result<(Arc<Session>, EventLoop), String> {
@@ -50,11 +56,13 @@ pub(super) async fn prepare(
         return Err(format!("security policy `{}` is unknown", config.security_policy));
     }
     let mut client = client(config, policy, application_uri, pki_dir).await?;
-    let endpoints = client
-        .get_server_endpoints_from_url(config.endpoint.as_str())
+    let endpoints = timeout(DISCOVERY_TIMEOUT, client.get_server_endpoints_from_url(url))
         .await
+        .map_err(|_| "no answer".to_owned())?
         .map_err(|error| format!("asking for endpoints: {error}"))?;
-    let endpoint = choose(endpoints, config, policy)?;
+    let mut endpoint = choose(endpoints, config, policy, pki_dir)?;
+    // What a PLC behind NAT says of itself leads nowhere: the config's address worked just now.
+    endpoint.endpoint_url = url.into();
     let identity = match &config.credentials {
         Credentials::Anonymous => IdentityToken::Anonymous,
         Credentials::Password { name, password } => IdentityToken::new_user_name(name, password.as_str()),
@@ -79,8 +87,8 @@ async fn client(
         .session_name(format!("uatwin {}", config.name))
         .pki_dir(pki_dir)
         .create_sample_keypair(policy != SecurityPolicy::None)
-        // A server that nobody has judged yet is accepted, and kept in `trusted/`; one moved to `rejected/` is refused.
-        .trust_server_certs(true)
+        // Judged before the session is opened (`pki::judge`), with words; here only whether it is in `trusted/`.
+        .trust_server_certs(false)
         .verify_server_certs(false)
         // Sessions are made anew by the supervisor, never mended by the library: after its own reconnect it sends no
         // Publish any more (its bug B1), keeps node ids of a namespace order that may have changed, and hides the
@@ -111,6 +119,7 @@ fn choose(
     endpoints: Vec<EndpointDescription>,
     config: &PlcConfig,
     policy: SecurityPolicy,
+    pki_dir: &Path,
 ) -> Result<EndpointDescription, String> {
     let mode = match config.security_mode {
         SecurityMode::None => MessageSecurityMode::None,
@@ -147,14 +156,13 @@ fn choose(
         return Err(format!("the endpoint does not take a {token:?} user"));
     }
     if policy != SecurityPolicy::None {
-        let thumbprint = opcua::crypto::X509::from_byte_string(&endpoint.server_certificate)
-            .map_or_else(|_| "?".to_owned(), |certificate| certificate.thumbprint().as_hex_string());
-        tracing::info!(plc = %config.name, thumbprint, "server certificate");
+        let certificate = X509::from_byte_string(&endpoint.server_certificate)
+            .map_err(|error| format!("the PLC's certificate cannot be read: {error}"))?;
+        let uri = endpoint.server.application_uri.as_ref();
+        pki::judge(pki_dir, &certificate, policy, uri).map_err(|refusal| refusal.to_string())?;
     } else if config.credentials == Credentials::Anonymous {
         endpoint.server_certificate = Default::default(); // nothing needs it, and a faulty one would refuse the link
     }
-    // What a PLC behind NAT says of itself leads nowhere: the config's address worked just now.
-    endpoint.endpoint_url = config.endpoint.as_str().into();
     Ok(endpoint)
 }
 
@@ -188,6 +196,16 @@ pub(super) async fn clock_offset_s(session: &Session, clock: &dyn Clock) -> Resu
         }
         _ => None,
     })
+}
+
+/// The server's ServiceLevel (OPC 10000-5 §6.3.1, OPC 10000-4 §6.6.2.4.2); `None`: it does not say, or does not answer.
+pub(super) async fn service_level(session: &Session) -> Option<u8> {
+    let level = attribute(VariableId::Server_ServiceLevel.into(), AttributeId::Value);
+    let answer = session.read(&[level], TimestampsToReturn::Neither, 0.0).await.ok()?;
+    match answer.first()?.value {
+        Some(Variant::Byte(level)) => Some(level),
+        _ => None,
+    }
 }
 
 /// What the server allows in one request.

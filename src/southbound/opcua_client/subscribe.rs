@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use opcua::{
     client::Session,
     types::{
-        AttributeId, DataChangeFilter, DataChangeTrigger, DeadbandType, ExtensionObject, MonitoredItemCreateRequest,
-        MonitoringMode, MonitoringParameters, NodeId, TimestampsToReturn,
+        AttributeId, ContentFilter, DataChangeFilter, DataChangeTrigger, DeadbandType, EventFilter, ExtensionObject,
+        MonitoredItemCreateRequest, MonitoredItemCreateResult, MonitoringMode, MonitoringParameters, NodeId, ObjectId,
+        ObjectTypeId, SimpleAttributeOperand, TimestampsToReturn,
     },
 };
 
@@ -22,6 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_millis(700);
 const LIFETIME: Duration = Duration::from_secs(30);
 /// Values in one message, to keep messages below the PLCs' and our own size limits; the rest follows at once.
 const NOTIFICATIONS_MAX: u32 = 5_000;
+/// A revised SamplingInterval beyond this is no promise.
+const SAMPLING_MAX: Duration = Duration::from_secs(600);
 /// Stands for "as fast as you can" when a queue is sized: PLC cycles go down to this.
 const FASTEST: Duration = Duration::from_millis(1);
 
@@ -32,6 +35,8 @@ pub(super) struct Subscription {
     pub(super) publishing_interval: Duration,
     /// Longest silence that means nothing.
     pub(super) keep_alive: Duration,
+    /// Longest SamplingInterval that the PLC revised an item's to.
+    pub(super) sampling_max: Duration,
 }
 
 /// Makes the subscription; its notifications go to `inbox`.
@@ -54,7 +59,7 @@ pub(super) async fn subscribe(session: &Session, wanted: Duration, inbox: Arc<In
     let granted = state.get(id).ok_or("the subscription went at once")?;
     let publishing_interval = granted.publishing_interval();
     let keep_alive = publishing_interval.saturating_mul(granted.max_keep_alive_count());
-    Ok(Subscription { id, publishing_interval, keep_alive })
+    Ok(Subscription { id, publishing_interval, keep_alive, sampling_max: Duration::ZERO })
 }
 
 fn intervals(span: Duration, interval: Duration) -> u32 {
@@ -64,11 +69,40 @@ fn intervals(span: Duration, interval: Duration) -> u32 {
     count.max(1)
 }
 
+/// Client handle of the item that brings events: no watch has it.
+const EVENTS: u32 = u32::MAX;
+
+/// Asks to be told when the PLC's nodes change (OPC 10000-3 §9.32). Many PLCs do not tell, and refuse. No where clause: some say that
+/// they take one and then send nothing; of the types, the few newest of each interval, we choose ourselves.
+pub(super) async fn watch_model(session: &Session, subscription: &Subscription) {
+    let filter = EventFilter {
+        select_clauses: Some(vec![SimpleAttributeOperand::new_value(ObjectTypeId::BaseEventType, "EventType")]),
+        where_clause: ContentFilter::default(),
+    };
+    let item = MonitoredItemCreateRequest {
+        item_to_monitor: attribute(ObjectId::Server.into(), AttributeId::EventNotifier),
+        monitoring_mode: MonitoringMode::Reporting,
+        requested_parameters: MonitoringParameters {
+            client_handle: EVENTS,
+            sampling_interval: 0.0,
+            filter: ExtensionObject::from_message(filter),
+            queue_size: 10,
+            discard_oldest: true,
+        },
+    };
+    let made = session.create_monitored_items(subscription.id, TimestampsToReturn::Both, vec![item]).await;
+    let status = made.map_or_else(
+        |error| error.status(),
+        |made| made.first().map_or(StatusCode::BadUnexpectedError, |item| item.result.status_code),
+    );
+    tracing::debug!(%status, "asked to be told of changed nodes");
+}
+
 /// Makes monitored items for watches by index; the status of each.
 pub(super) async fn create_items(
     session: &Session,
     limits: &Limits,
-    subscription: &Subscription,
+    subscription: &mut Subscription,
     watches: &[Watch],
     nodes: &[(usize, NodeId)],
 ) -> Result<Vec<StatusCode>, String> {
@@ -92,7 +126,7 @@ pub(super) async fn create_items(
 
 async fn create(
     session: &Session,
-    subscription: &Subscription,
+    subscription: &mut Subscription,
     watches: &[Watch],
     nodes: &[(usize, NodeId)],
     filter: Option<DataChangeFilter>,
@@ -115,7 +149,14 @@ async fn create(
         .create_monitored_items(subscription.id, TimestampsToReturn::Both, nodes.iter().map(request).collect())
         .await
         .map_err(|error| format!("making monitored items: {error}"))?;
-    Ok(created.into_iter().map(|item| item.result.status_code).collect())
+    let mut status = |item: MonitoredItemCreateResult| {
+        let revised = Duration::try_from_secs_f64(item.revised_sampling_interval / 1e3).unwrap_or_default();
+        if item.status_code.is_good() {
+            subscription.sampling_max = subscription.sampling_max.max(revised.min(SAMPLING_MAX));
+        }
+        item.status_code
+    };
+    Ok(created.into_iter().map(|item| status(item.result)).collect())
 }
 
 /// Room for two publishing intervals: one Publish may come late without a loss.

@@ -24,9 +24,9 @@ class Identity:
     key: pathlib.Path
 
 
-def make_identity(folder, name):
-    """A self-signed application instance certificate as OPC 10000-6 §6.2.2 wants it."""
-    uri = f"urn:foreign:{name}"
+def make_identity(folder, name, uri=None, valid_days=365):
+    """A self-signed application instance certificate as OPC 10000-6 §6.2.2 wants it; negative days: it has expired."""
+    uri = uri or f"urn:foreign:{name}"
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Foreign")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -38,8 +38,8 @@ def make_identity(folder, name):
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=365))
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=valid_days))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
