@@ -12,6 +12,7 @@ mod model_file;
 mod name;
 mod names_before;
 mod optimize;
+mod preprocess;
 mod raw;
 mod server;
 mod statistics;

@@ -52,8 +52,7 @@ fn may_move(name: &str, item: &Item<'_>, spec: &TwinModel, variables: &[Variable
     if min > max {
         item.fault(format!("min = {min} is above max = {max}"), "put the smaller one first");
     }
-    // Behind a scale it is a real number again.
-    let whole = !variable.data_type.is_floating() && variable.preprocess.is_empty();
+    let whole = !variable.data_type.is_floating();
     Some(Move { input, min, max, max_change: max_change.unwrap_or(f64::INFINITY), cost: cost.unwrap_or(0.0), whole })
 }
 

@@ -7,6 +7,7 @@ mod alarms;
 mod command;
 mod counting;
 mod drift;
+mod filters;
 mod gap;
 mod live_model;
 mod task;
@@ -26,7 +27,6 @@ use tokio::sync::oneshot;
 use crate::{
     event::EventIds,
     history::writer::HistoryMessage,
-    preprocess::Chain,
     program::ProgramState,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcConfig, PlcId, SharedLink},
@@ -34,6 +34,7 @@ use crate::{
     twin::{Facet, FitState, InForce, TwinState},
 };
 use counting::Counting;
+use filters::{Filters, Passed};
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
 
@@ -43,8 +44,7 @@ pub type StoredUntil = Box<dyn Fn(SeriesId) -> Option<Timestamp> + Send>;
 /// The stage.
 pub struct Ingest {
     state: Arc<TwinState>,
-    /// By series; `None` where a series has no filters.
-    chains: Vec<Option<Chain>>,
+    filters: Filters,
     /// By twin; `None`: no model.
     models: Vec<Option<LiveModel>>,
     /// Working memory of the simulations, by twin type.
@@ -82,14 +82,8 @@ impl Ingest {
     pub fn new(state: Arc<TwinState>, plcs: usize) -> Self {
         let configured = Arc::clone(state.configured());
         let mut by_plc = vec![Vec::new(); plcs];
-        let mut chains = Vec::with_capacity(configured.series_len());
         for series in (0..u32::try_from(configured.series_len()).unwrap_or(u32::MAX)).map(SeriesId) {
             let (twin, facet) = configured.locate(series);
-            let filters = match facet {
-                Facet::Variable(v) => configured.type_of(twin).variables[v].preprocess.as_slice(),
-                _ => &[],
-            };
-            chains.push((!filters.is_empty()).then(|| Chain::new(filters)));
             if let (Facet::Variable(v), Some(plc)) = (facet, configured.twin(twin).plc)
                 && configured.twin(twin).sources[v].is_some()
             {
@@ -102,7 +96,7 @@ impl Ingest {
             limits: alarms::limits(&state),
             drift: drift::watched(&state),
             state,
-            chains,
+            filters: Filters::new(&configured),
             models,
             tools,
             gaps: Gaps::default(),
@@ -233,6 +227,10 @@ impl Ingest {
         if idle {
             self.settle(now);
         }
+        let configured = Arc::clone(self.state.configured());
+        let passed = self.filters.tick(&configured, now);
+        self.take(now, passed, output);
+        self.flush_store(output);
         self.watch_time(now, output);
         self.ask_for_fits(now, output);
         for (index, model) in self.models.iter_mut().enumerate() {
@@ -270,8 +268,17 @@ impl Ingest {
     }
 
     fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
-        for (series, sample) in samples {
-            let sample = self.filter(series, sample);
+        let configured = Arc::clone(self.state.configured());
+        let mut passed = Vec::with_capacity(samples.len());
+        for sample in samples {
+            self.filters.apply(&configured, sample, received, &mut passed);
+        }
+        self.take(received, passed, output);
+    }
+
+    /// What has passed the filters.
+    fn take(&mut self, received: Timestamp, passed: Passed, output: &mut Output) {
+        for (series, sample) in passed {
             self.close_gap(series, &sample, received);
             self.keep(series, sample.clone());
             self.show(series, sample, received, output);
@@ -291,6 +298,7 @@ impl Ingest {
         if current.status == status && current.value.is_null() {
             return; // said already
         }
+        self.filters.interrupt(series);
         // A PLC's clock may be ahead of ours: the change of quality comes after the value it ends.
         let at = at.max(current.source_timestamp + Duration::from_nanos(100));
         let bad = Sample::bad(at, status);
@@ -326,8 +334,8 @@ impl Ingest {
             let times = marker..marker + Duration::from_nanos(100);
             output.history.push(HistoryMessage::Remove { received: self.settled, series, times });
         }
-        for sample in samples {
-            let sample = self.filter(series, sample);
+        let configured = Arc::clone(self.state.configured());
+        for (series, sample) in self.filters.backfill(&configured, series, samples, now) {
             self.keep(series, sample);
         }
         let (twin, _) = self.state.configured().locate(series);
@@ -335,13 +343,6 @@ impl Ingest {
             model.schedule_warm_start(now + WARM_START_AFTER);
         }
         self.counting.schedule(self.state.configured(), series, now + WARM_START_AFTER);
-    }
-
-    fn filter(&mut self, series: SeriesId, sample: Sample) -> Sample {
-        match &mut self.chains[series.index()] {
-            Some(chain) => chain.apply(sample),
-            None => sample,
-        }
     }
 
     /// Live value, statistics and, where the variable is part of it, the model.

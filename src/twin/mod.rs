@@ -1,6 +1,7 @@
 //! What twins there are, and how each stands now. The configured part is immutable (`variable`, `kind`, `series`); the live
 //! part has one writer, the ingest stage (`live`).
 
+mod conversion;
 mod kind;
 mod live;
 mod series;

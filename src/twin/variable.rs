@@ -59,6 +59,28 @@ impl DataType {
         !matches!(self, Self::Boolean | Self::String | Self::DateTime | Self::ByteString | Self::LocalizedText)
     }
 
+    /// The built-in type's number (OPC 10000-6 Table 1).
+    #[must_use]
+    pub const fn built_in(self) -> u8 {
+        match self {
+            Self::Boolean => 1,
+            Self::SByte => 2,
+            Self::Byte => 3,
+            Self::Int16 => 4,
+            Self::UInt16 => 5,
+            Self::Int32 => 6,
+            Self::UInt32 => 7,
+            Self::Int64 => 8,
+            Self::UInt64 => 9,
+            Self::Float => 10,
+            Self::Double => 11,
+            Self::String => 12,
+            Self::DateTime => 13,
+            Self::ByteString => 15,
+            Self::LocalizedText => 21,
+        }
+    }
+
     /// A number as a value of this type: the nearest it has. `Null` where it has none.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates: the nearest")]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use uatwin::{
     config::Store,
     northbound::Role,
-    preprocess::{FilterSpec, OutOfRange},
+    preprocess::{FilterSpec, OutOfRange, Outlier, describe},
     sample::TwinId,
     southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
     statistics::{Window, control::RuleSet, correlation::Method},
@@ -76,6 +76,7 @@ fn the_example_means_what_it_says() {
         temperature.preprocess,
         [
             FilterSpec::Scale { factor: 0.1, offset: 0.0 },
+            FilterSpec::Hampel { window: 7, sigmas: 4.0, least: 0.0, outlier: Outlier::Uncertain },
             FilterSpec::Range { low: 0.0, high: 150.0, outside: OutOfRange::Uncertain }
         ]
     );
@@ -106,6 +107,25 @@ fn the_example_means_what_it_says() {
     assert_eq!(first.sources[4], None, "an internal variable");
     assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
     assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
+}
+
+#[test]
+fn every_filter_has_its_defaults_and_its_words() {
+    let variables = r#"[twin_type.A.variable]
+T = { unit = "°C", range = [0, 200], preprocess = [
+    { order = { late = "drop" } }, { unit = { from = "degF" } }, { hampel = {} }, { lowpass = { time_constant = "5s" } },
+    { deadband = { percent = 1, max_interval = "1m" } }, { resample = { step = "1s" } } ] }
+On = { data_type = "Boolean", preprocess = [{ debounce = { time = "500ms" } }, { resample = { step = "1s" } }] }
+"#;
+    let config = parse(variables).unwrap();
+    let [t, on] = &config.twins.types[0].variables[..] else { panic!() };
+    let words = "order(late: drop, duplicates: keep) → unit(degF to °C) → hampel(window: 7, sigmas: 3, least: 0, outlier: uncertain) → \
+        lowpass(time_constant: 5s) → deadband(1 %, max_interval: 60s) → resample(1s, linear)";
+    assert_eq!(describe(&t.preprocess), words);
+    assert_eq!(describe(&on.preprocess), "debounce(500ms) → resample(1s, previous)");
+    let FilterSpec::Unit { factor, offset, .. } = t.preprocess[1] else { panic!("{:?}", t.preprocess) };
+    assert!((factor * 212.0 + offset - 100.0).abs() < 1e-9, "{factor} {offset}");
+    assert!(matches!(t.preprocess[4], FilterSpec::Deadband { band: 2.0, .. }), "{:?}", t.preprocess);
 }
 
 #[test]
