@@ -5,6 +5,7 @@
 mod address;
 mod alarm;
 mod checked;
+mod derived;
 mod duration;
 mod equations;
 mod fault;

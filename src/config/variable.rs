@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Draft<'a> {
     pub(super) variable: Variable,
     pub(super) source: Option<Template>,
+    /// What it follows from; read once all variables are known.
+    pub(super) expr: Option<Item<'a>>,
     /// What it says of its statistics; read once all variables are known.
     pub(super) statistics: Option<Item<'a>>,
 }
@@ -44,14 +46,31 @@ pub(super) fn variable<'a>(name: &str, table: &Table<'a>) -> Draft<'a> {
         stepped,
         aggregate: table.get("aggregate").map_or_else(Default::default, |item| aggregate(&item)),
         writable: table.flag("writable", false),
+        derived: None,
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
         alarm: table.get("alarm").and_then(|item| alarm::limits(&item, data_type.is_numeric() && !array)),
         statistics: StatisticsSettings::default(),
     };
+    let expr = expr(table, source.is_some(), &variable);
     let statistics = table.get("statistics");
     let _ = table.get("was"); // see `names_before`
     table.finish();
-    Draft { variable, source, statistics }
+    Draft { variable, source, expr, statistics }
+}
+
+/// `expr`, in place of a source.
+fn expr<'a>(table: &Table<'a>, has_source: bool, variable: &Variable) -> Option<Item<'a>> {
+    let item = table.get("expr")?;
+    if has_source {
+        item.fault_at_key("the variable already has a source", "keep one of source, path and expr");
+    }
+    if variable.writable {
+        item.fault_at_key("what is computed cannot be written", "remove writable = true");
+    }
+    if !variable.preprocess.is_empty() {
+        item.fault_at_key("a computed variable has no filters of its own", "filter the variables that it follows from");
+    }
+    Some(item)
 }
 
 /// `source` or `path`, of a type's variable or of a twin's.

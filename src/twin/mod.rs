@@ -2,11 +2,13 @@
 //! part has one writer, the ingest stage (`live`).
 
 mod conversion;
+mod derived;
 mod kind;
 mod live;
 mod series;
 mod variable;
 
+pub use derived::*;
 pub use kind::*;
 pub use live::*;
 pub use series::*;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Derived;
 use crate::{
     aggregate,
     alarm::LimitSettings,
@@ -137,6 +138,8 @@ pub struct Variable {
     pub aggregate: aggregate::Configuration,
     /// Whether clients may write it (through to the PLC, where there is one).
     pub writable: bool,
+    /// What it follows from; `None`: it has a source, or clients write it.
+    pub derived: Option<Derived>,
     /// Names of the states of a discrete variable, by value; empty: not discrete.
     pub states: Vec<String>,
     /// Limits whose crossing is an alarm.

@@ -27,8 +27,8 @@ fn the_example_has_no_fault_and_warns_of_each_later_key_once() {
     assert_eq!(warned.len(), later, "{warned:?}");
     assert!(config.warnings.iter().all(|w| w.message.contains("without effect in this version")));
     assert_eq!(config.twins.twins.len(), 2);
-    // Per twin: 5 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
-    assert_eq!(config.twins.series_len(), 2 * (5 + 2 + 3 + 1 + 1));
+    // Per twin: 6 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
+    assert_eq!(config.twins.series_len(), 2 * (6 + 2 + 3 + 1 + 1));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn the_example_means_what_it_says() {
     );
     let heater = &config.twins.types[0];
     let names: Vec<&str> = heater.variables.iter().map(|v| v.name.as_str()).collect();
-    assert_eq!(names, ["Temperature", "HeaterPower", "Ambient", "Mode", "Remark"], "in the order of the file");
+    assert_eq!(names, ["Temperature", "HeaterPower", "Ambient", "Mode", "Loss", "Remark"], "in the order of the file");
     let temperature = &heater.variables[0];
     assert_eq!((temperature.range, temperature.limits), (Some((0.0, 150.0)), Some((60.0, 90.0))));
     assert_eq!(
@@ -80,7 +80,7 @@ fn the_example_means_what_it_says() {
             FilterSpec::Range { low: 0.0, high: 150.0, outside: OutOfRange::Uncertain }
         ]
     );
-    assert!(heater.variables[3].stepped && heater.variables[4].stepped, "discrete and text variables are stepped");
+    assert!(heater.variables[3].stepped && heater.variables[5].stepped, "discrete and text variables are stepped");
     assert_eq!(heater.variables[3].states, ["Off", "Heating", "Cooling"]);
     // The grid is that of the slower one.
     let correlate = CorrelateSettings { variables: vec![0, 1], step_s: 1.0, method: Method::Pearson };
@@ -104,7 +104,9 @@ fn the_example_means_what_it_says() {
     assert_eq!(second.sources[0], id("urn:plant", "i=5042"));
     let any = |name: &str| PathElement { namespace: None, name: name.into() };
     assert_eq!(first.sources[2], Some(NodeAddress::Path(vec![any("Objects"), any("HTR01"), any("Ambient")])));
-    assert_eq!(first.sources[4], None, "an internal variable");
+    assert_eq!((&first.sources[4], &first.sources[5]), (&None, &None), "a derived variable and an internal one");
+    let loss = heater.variables[4].derived.as_ref().unwrap();
+    assert_eq!((loss.expr.text(), &loss.inputs[..]), ("2.5*(Temperature - Ambient)", &[0, 2][..]));
     assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
     assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
 }
