@@ -6,10 +6,11 @@ from support.process import PROGRAM, Process, free_port
 
 
 class Service:
-    """`uatwin`, run from a folder of its own."""
+    """`uatwin`, run from a folder of its own; `via` is the command that runs it, if another one does."""
 
-    def __init__(self, folder, pki, arguments, port, env=None):
-        self.folder, self.pki, self.arguments, self.port, self.env = folder, pki, arguments, port, env
+    def __init__(self, folder, pki, arguments, port, env=None, via=()):
+        self.folder, self.pki, self.port, self.env = folder, pki, port, env
+        self.command = [*via, PROGRAM, *arguments]
         self.start()
 
     @property
@@ -17,7 +18,7 @@ class Service:
         return f"opc.tcp://127.0.0.1:{self.port}"
 
     def start(self):
-        self.process = Process([PROGRAM, *self.arguments], self.folder, "uatwin", self.env)
+        self.process = Process(self.command, self.folder, "uatwin", self.env)
         self.process.wait_for_port(self.port)
 
     def stop(self):
@@ -49,13 +50,13 @@ anonymous = "{anonymous}"
 """
 
 
-def of_types(folder, identity, name, types, anonymous="engineer"):
+def of_types(folder, identity, name, types, anonymous="engineer", via=()):
     """`uatwin run` without PLCs: `types` is what the config says below its server."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
     config = folder / "uatwin.toml"
     config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous) + types)
-    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, via=via)
 
 
 def run(folder, identity, plcs, **settings):
