@@ -155,7 +155,8 @@ def same(found, expected, name):
 async def test_every_filter_gives_what_its_definition_says(line):
     sent = raw_samples()
     async with connected(line.service.url) as client:
-        [first] = await history((await variables_of(client))["Scaled"], now() - timedelta(hours=1), line.began)
+        scaled = (await variables_of(client))["Scaled"]
+        [first] = await eventually(lambda: history(scaled, now() - timedelta(hours=1), line.began), 10)
     raw = [((first.source - line.began) / timedelta(seconds=1), 1.0, 0), *sent]
     mended = filters.hampel(raw, 9, 4, "median")
     expected = {
