@@ -107,6 +107,31 @@ impl Value {
         })
     }
 
+    /// The built-in type's number (OPC 10000-6 Table 1); 0: there is no value. Of an array it is that of its elements.
+    #[must_use]
+    pub fn built_in(&self) -> u8 {
+        match self {
+            Self::Null => 0,
+            Self::Boolean(_) => 1,
+            Self::SByte(_) => 2,
+            Self::Byte(_) => 3,
+            Self::Int16(_) => 4,
+            Self::UInt16(_) => 5,
+            Self::Int32(_) => 6,
+            Self::UInt32(_) => 7,
+            Self::Int64(_) => 8,
+            Self::UInt64(_) => 9,
+            Self::Float(_) => 10,
+            Self::Double(_) => 11,
+            Self::String(_) => 12,
+            Self::DateTime(_) => 13,
+            Self::ByteString(_) => 15,
+            Self::StatusCode(_) => 19,
+            Self::LocalizedText(_) => 21,
+            Self::Array(array) => array.element_type,
+        }
+    }
+
     /// English words.
     #[must_use]
     pub fn english(words: &str) -> Self {

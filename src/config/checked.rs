@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     Context,
     address::Template,
-    alarm, equations, model_file,
+    alarm, derived, equations, model_file,
     name::{self, Kind},
     names_before::{self, NamesBefore},
     optimize,
@@ -78,7 +78,7 @@ pub(super) fn twins(context: &Context<'_>, root: &Table<'_>, plcs: &[PlcConfig])
 fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
     let mut variables = Vec::new();
     let mut sources = Vec::new();
-    let mut of_statistics = Vec::new();
+    let (mut of_statistics, mut exprs) = (Vec::new(), Vec::new());
     let entries = table.named("variable");
     let variables_before = NamesBefore::of("variable", &entries);
     for (name, item) in entries {
@@ -95,7 +95,9 @@ fn twin_type(context: &Context<'_>, name: &str, table: &Table<'_>) -> Draft {
         variables.push(draft.variable);
         sources.push(draft.source);
         of_statistics.push(draft.statistics);
+        exprs.push(draft.expr);
     }
+    derived::of_type(&exprs, &mut variables);
     if variables.is_empty() && !table.has("variable") {
         table.missing(
             "variable",
@@ -224,7 +226,11 @@ fn override_sources(item: &Item<'_>, variables: &[Variable], templates: &mut [Op
         };
         let Some(table) = item.table() else { continue };
         if let Some(source) = variable::source(&table) {
-            templates[place] = Some(source);
+            if variables[place].derived.is_some() {
+                item.fault_at_key("the type computes this variable", "remove it, or the type's expr");
+            } else {
+                templates[place] = Some(source);
+            }
         }
         table.finish();
     }

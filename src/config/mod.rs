@@ -5,6 +5,7 @@
 mod address;
 mod alarm;
 mod checked;
+mod derived;
 mod duration;
 mod equations;
 mod fault;
@@ -12,6 +13,7 @@ mod model_file;
 mod name;
 mod names_before;
 mod optimize;
+mod preprocess;
 mod raw;
 mod server;
 mod statistics;

@@ -43,6 +43,10 @@ fn may_move(name: &str, item: &Item<'_>, spec: &TwinModel, variables: &[Variable
         item.fault_at_key(format!("`{}` is no number", variable.name), "only numbers can be moved");
         return None;
     }
+    if variable.derived.is_some() {
+        item.fault_at_key(format!("`{}` is computed from others", variable.name), "move what it follows from");
+        return None;
+    }
     let (min, max) = (min.or(variable.range.map(|range| range.0)), max.or(variable.range.map(|range| range.1)));
     let (Some(min), Some(max)) = (min, max) else {
         let remedy = format!("add min and max, or a range to the variable `{}`", variable.name);
@@ -52,8 +56,7 @@ fn may_move(name: &str, item: &Item<'_>, spec: &TwinModel, variables: &[Variable
     if min > max {
         item.fault(format!("min = {min} is above max = {max}"), "put the smaller one first");
     }
-    // Behind a scale it is a real number again.
-    let whole = !variable.data_type.is_floating() && variable.preprocess.is_empty();
+    let whole = !variable.data_type.is_floating();
     Some(Move { input, min, max, max_change: max_change.unwrap_or(f64::INFINITY), cost: cost.unwrap_or(0.0), whole })
 }
 

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::{
     address::Template,
-    alarm,
+    alarm, preprocess,
     raw::{Item, Table},
 };
 use crate::{
     aggregate,
-    preprocess::{FilterSpec, OutOfRange},
     twin::{DataType, StatisticsSettings, Variable},
 };
 
@@ -17,6 +16,8 @@ use crate::{
 pub(super) struct Draft<'a> {
     pub(super) variable: Variable,
     pub(super) source: Option<Template>,
+    /// What it follows from; read once all variables are known.
+    pub(super) expr: Option<Item<'a>>,
     /// What it says of its statistics; read once all variables are known.
     pub(super) statistics: Option<Item<'a>>,
 }
@@ -28,28 +29,48 @@ pub(super) fn variable<'a>(name: &str, table: &Table<'a>) -> Draft<'a> {
     let data_type = data_type.unwrap_or(DataType::Double);
     let array = table.flag("array", false);
     let range = table.get("range").and_then(|item| range(&item));
+    let unit = table.text("unit").unwrap_or_default();
+    let stepped = table.flag("stepped", array || !data_type.is_floating());
+    let kind = preprocess::Kind { data_type, array, range, unit, stepped };
     let variable = Variable {
         name: name.into(),
         description: table.description(),
         data_type,
         array,
-        unit: table.text("unit").unwrap_or_default().into(),
+        unit: unit.into(),
         range,
         limits: table.get("limits").and_then(|item| limits(&item)),
         sampling_interval: table.get("sampling_interval").and_then(|i| i.duration()).unwrap_or(Duration::from_secs(1)),
-        preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess(&item, data_type, array, range)),
+        preprocess: table.get("preprocess").map_or_else(Vec::new, |item| preprocess::filters(&item, &kind)),
         historize: table.flag("historize", true),
-        stepped: table.flag("stepped", array || !data_type.is_floating()),
+        stepped,
         aggregate: table.get("aggregate").map_or_else(Default::default, |item| aggregate(&item)),
         writable: table.flag("writable", false),
+        derived: None,
         states: table.get("states").map_or_else(Vec::new, |item| states(&item, data_type, array)),
         alarm: table.get("alarm").and_then(|item| alarm::limits(&item, data_type.is_numeric() && !array)),
         statistics: StatisticsSettings::default(),
     };
+    let expr = expr(table, source.is_some(), &variable);
     let statistics = table.get("statistics");
     let _ = table.get("was"); // see `names_before`
     table.finish();
-    Draft { variable, source, statistics }
+    Draft { variable, source, expr, statistics }
+}
+
+/// `expr`, in place of a source.
+fn expr<'a>(table: &Table<'a>, has_source: bool, variable: &Variable) -> Option<Item<'a>> {
+    let item = table.get("expr")?;
+    if has_source {
+        item.fault_at_key("the variable already has a source", "keep one of source, path and expr");
+    }
+    if variable.writable {
+        item.fault_at_key("what is computed cannot be written", "remove writable = true");
+    }
+    if !variable.preprocess.is_empty() {
+        item.fault_at_key("a computed variable has no filters of its own", "filter the variables that it follows from");
+    }
+    Some(item)
 }
 
 /// `source` or `path`, of a type's variable or of a twin's.
@@ -139,63 +160,4 @@ fn states(item: &Item<'_>, data_type: DataType, array: bool) -> Vec<String> {
         _ => {}
     }
     states
-}
-
-/// Filters that the design has and this version has not: to leave one out would change what is stored.
-const LATER_FILTERS: [&str; 4] = ["hampel", "deadband", "lowpass", "order"];
-
-fn preprocess(item: &Item<'_>, data_type: DataType, array: bool, range: Option<(f64, f64)>) -> Vec<FilterSpec> {
-    let Some(list) = item.list() else { return Vec::new() };
-    if !list.is_empty() && (array || !data_type.is_numeric()) {
-        item.fault("only numbers can be filtered", "remove preprocess, or change data_type");
-        return Vec::new();
-    }
-    list.iter().filter_map(|entry| filter(entry, range)).collect()
-}
-
-fn filter(entry: &Item<'_>, variable_range: Option<(f64, f64)>) -> Option<FilterSpec> {
-    let table = entry.table()?;
-    let named = table.entries().len();
-    if named != 1 {
-        entry.fault(
-            format!("expected one filter, found {named}"),
-            "write each filter in braces of its own: { scale = { factor = 0.1 } }",
-        );
-        return None;
-    }
-    for kind in LATER_FILTERS {
-        if let Some(item) = table.get(kind) {
-            item.fault_at_key(
-                "this version has no such filter: samples would be stored unfiltered",
-                "remove it until then; there is scale and range",
-            );
-            return None;
-        }
-    }
-    let scale = table.get("scale").map(|item| scale(&item));
-    let range = table.get("range").map(|item| range_filter(&item, variable_range));
-    table.finish();
-    scale.or(range).flatten()
-}
-
-fn scale(item: &Item<'_>) -> Option<FilterSpec> {
-    let table = item.table()?;
-    let (factor, offset) = (table.number("factor").unwrap_or(1.0), table.number("offset").unwrap_or(0.0));
-    if factor == 0.0 {
-        item.fault("factor 0 makes every value the same", "give a factor other than 0");
-    }
-    table.finish();
-    Some(FilterSpec::Scale { factor, offset })
-}
-
-fn range_filter(item: &Item<'_>, range: Option<(f64, f64)>) -> Option<FilterSpec> {
-    let table = item.table()?;
-    let outcomes = [("uncertain", OutOfRange::Uncertain), ("bad", OutOfRange::Bad), ("clamp", OutOfRange::Clamp)];
-    let outside = table.get("outside").and_then(|i| i.choice(&outcomes)).unwrap_or(OutOfRange::Uncertain);
-    table.finish();
-    let Some((low, high)) = range else {
-        item.fault_at_key("the variable has no range to filter by", "add range = [low, high] to the variable");
-        return None;
-    };
-    Some(FilterSpec::Range { low, high, outside })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{DriftChore, Refill, Refilled, Refills, Standing};
+use super::{DriftChore, Rederive, Refill, Refilled, Refills, Standing};
 use crate::{
     alarm::Ask as ConditionAsk,
     event::Event,
@@ -106,6 +106,13 @@ pub enum Command {
         refill: Refill,
         /// The window.
         refilled: Option<Box<Refilled>>,
+    },
+    /// History of derived variables that [`Output::refills`] asked for, or a piece of it.
+    Derived {
+        /// Whose, and of when.
+        piece: Rederive,
+        /// By variable, in order.
+        samples: Vec<(usize, Sample)>,
     },
 }
 

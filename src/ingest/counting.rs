@@ -9,6 +9,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::Rederive;
 use crate::{
     history::writer::Watermark,
     sample::{Sample, SeriesId, TwinId, Value},
@@ -22,6 +23,8 @@ use crate::{
 pub struct Refills {
     /// Which.
     pub of: Vec<Refill>,
+    /// Derived variables' history to be made anew, before them.
+    pub derive: Vec<Rederive>,
     /// Answers when the writer has stored what came before.
     pub stored: oneshot::Receiver<Watermark>,
 }

@@ -6,7 +6,9 @@
 mod alarms;
 mod command;
 mod counting;
+mod derive;
 mod drift;
+mod filters;
 mod gap;
 mod live_model;
 mod task;
@@ -14,6 +16,7 @@ mod tell;
 
 pub use command::{Command, Output};
 pub use counting::{Collection, Filled, Refill, Refilled, Refills};
+pub use derive::Rederive;
 pub use drift::{DriftChore, changed_since};
 pub use live_model::Standing;
 pub use task::{Changes, Channels, run};
@@ -26,7 +29,6 @@ use tokio::sync::oneshot;
 use crate::{
     event::EventIds,
     history::writer::HistoryMessage,
-    preprocess::Chain,
     program::ProgramState,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcConfig, PlcId, SharedLink},
@@ -34,6 +36,8 @@ use crate::{
     twin::{Facet, FitState, InForce, TwinState},
 };
 use counting::Counting;
+use derive::Derive;
+use filters::{Filters, Passed};
 use gap::{Gap, Gaps};
 use live_model::{LiveModel, Tools};
 
@@ -43,13 +47,13 @@ pub type StoredUntil = Box<dyn Fn(SeriesId) -> Option<Timestamp> + Send>;
 /// The stage.
 pub struct Ingest {
     state: Arc<TwinState>,
-    /// By series; `None` where a series has no filters.
-    chains: Vec<Option<Chain>>,
+    filters: Filters,
     /// By twin; `None`: no model.
     models: Vec<Option<LiveModel>>,
     /// Working memory of the simulations, by twin type.
     tools: Vec<Option<Tools>>,
     gaps: Gaps,
+    derive: Derive,
     counting: Counting,
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
@@ -82,14 +86,8 @@ impl Ingest {
     pub fn new(state: Arc<TwinState>, plcs: usize) -> Self {
         let configured = Arc::clone(state.configured());
         let mut by_plc = vec![Vec::new(); plcs];
-        let mut chains = Vec::with_capacity(configured.series_len());
         for series in (0..u32::try_from(configured.series_len()).unwrap_or(u32::MAX)).map(SeriesId) {
             let (twin, facet) = configured.locate(series);
-            let filters = match facet {
-                Facet::Variable(v) => configured.type_of(twin).variables[v].preprocess.as_slice(),
-                _ => &[],
-            };
-            chains.push((!filters.is_empty()).then(|| Chain::new(filters)));
             if let (Facet::Variable(v), Some(plc)) = (facet, configured.twin(twin).plc)
                 && configured.twin(twin).sources[v].is_some()
             {
@@ -102,10 +100,11 @@ impl Ingest {
             limits: alarms::limits(&state),
             drift: drift::watched(&state),
             state,
-            chains,
+            filters: Filters::new(&configured),
             models,
             tools,
             gaps: Gaps::default(),
+            derive: Derive::new(&configured),
             counting: Counting::new(&configured),
             by_plc,
             links: Arc::default(),
@@ -141,6 +140,7 @@ impl Ingest {
                 );
             }
         }
+        self.begin_derived(now, stored_until);
         let configured = Arc::clone(self.state.configured());
         for twin in configured.ids() {
             self.record_parameters(twin, now, |_| true, output);
@@ -170,6 +170,7 @@ impl Ingest {
             Event::ItemFailed { series, at, status } => self.silence(series, at, status, output),
             Event::Backfill { series, samples } => self.on_backfill(now, series, samples, output),
         }
+        self.derive(now, output);
         self.flush_store(output);
     }
 
@@ -223,6 +224,7 @@ impl Ingest {
                 let _ = reply.send(()); // a caller that has gone doesn't undo it
             }
             Command::Refilled { refill, refilled } => self.on_refilled(refill, refilled),
+            Command::Derived { piece, samples } => self.on_derived(now, piece, samples, output),
         }
         self.flush_store(output);
     }
@@ -233,6 +235,10 @@ impl Ingest {
         if idle {
             self.settle(now);
         }
+        let configured = Arc::clone(self.state.configured());
+        let passed = self.filters.tick(&configured, now);
+        self.take(now, passed, output);
+        self.flush_store(output);
         self.watch_time(now, output);
         self.ask_for_fits(now, output);
         for (index, model) in self.models.iter_mut().enumerate() {
@@ -245,11 +251,11 @@ impl Ingest {
             reference.is_some_and(|reference| reference.moving_range.is_finite())
         };
         self.counting.want_references(self.state.configured(), now, is_known);
-        let refills = self.counting.begin(now);
-        if !refills.is_empty() {
+        let (refills, derive) = (self.counting.begin(now), self.derive.begin(now));
+        if !refills.is_empty() || !derive.is_empty() {
             let (reply, stored) = oneshot::channel();
             output.history.push(HistoryMessage::Flush(reply));
-            output.refills.push(Refills { of: refills, stored });
+            output.refills.push(Refills { of: refills, derive, stored });
         }
         output.history.push(HistoryMessage::Tick(self.settled));
     }
@@ -257,6 +263,7 @@ impl Ingest {
     /// Nobody takes these: their windows go on with what comes.
     pub fn give_up(&mut self, refills: &Refills) {
         self.counting.give_up(&refills.of);
+        self.derive.put_back(&refills.derive);
     }
 
     fn on_refilled(&mut self, refill: Refill, refilled: Option<Box<Refilled>>) {
@@ -270,12 +277,31 @@ impl Ingest {
     }
 
     fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
-        for (series, sample) in samples {
-            let sample = self.filter(series, sample);
+        let configured = Arc::clone(self.state.configured());
+        let mut passed = Vec::with_capacity(samples.len());
+        for sample in samples {
+            self.filters.apply(&configured, sample, received, &mut passed);
+        }
+        self.take(received, passed, output);
+    }
+
+    /// What has passed the filters. Where something is derived, in the order of its instants: what follows stands between them.
+    fn take(&mut self, received: Timestamp, mut passed: Passed, output: &mut Output) {
+        let is_any_derived = self.derive.is_any();
+        if is_any_derived {
+            passed.sort_by_key(|(_, sample)| sample.source_timestamp);
+        }
+        let mut instant = Timestamp::NULL;
+        for (series, sample) in passed {
+            if is_any_derived && sample.source_timestamp != instant {
+                self.derive(received, output);
+                instant = sample.source_timestamp;
+            }
             self.close_gap(series, &sample, received);
             self.keep(series, sample.clone());
             self.show(series, sample, received, output);
         }
+        self.derive(received, output);
     }
 
     /// A gap begins with one Bad sample; every time inside it reads back Bad.
@@ -291,6 +317,7 @@ impl Ingest {
         if current.status == status && current.value.is_null() {
             return; // said already
         }
+        self.filters.interrupt(series);
         // A PLC's clock may be ahead of ours: the change of quality comes after the value it ends.
         let at = at.max(current.source_timestamp + Duration::from_nanos(100));
         let bad = Sample::bad(at, status);
@@ -321,27 +348,30 @@ impl Ingest {
 
     fn on_backfill(&mut self, now: Timestamp, series: SeriesId, samples: Vec<Sample>, output: &mut Output) {
         let Some(first) = samples.first().map(|sample| sample.source_timestamp) else { return };
+        let mut from = first;
         if let Some(marker) = self.gaps.bridged_by(series, first) {
+            from = marker;
             self.flush_store(output);
             let times = marker..marker + Duration::from_nanos(100);
             output.history.push(HistoryMessage::Remove { received: self.settled, series, times });
         }
-        for sample in samples {
-            let sample = self.filter(series, sample);
+        let configured = Arc::clone(self.state.configured());
+        for (series, sample) in self.filters.backfill(&configured, series, samples, now) {
             self.keep(series, sample);
         }
+        self.past_changed(series, now);
+        if let (twin, Facet::Variable(variable)) = configured.locate(series) {
+            self.derive.past_changed(&configured, (twin, variable), from, now);
+        }
+    }
+
+    /// What was made of a series' past is made anew.
+    fn past_changed(&mut self, series: SeriesId, now: Timestamp) {
         let (twin, _) = self.state.configured().locate(series);
         if let Some(model) = &mut self.models[twin.index()] {
             model.schedule_warm_start(now + WARM_START_AFTER);
         }
         self.counting.schedule(self.state.configured(), series, now + WARM_START_AFTER);
-    }
-
-    fn filter(&mut self, series: SeriesId, sample: Sample) -> Sample {
-        match &mut self.chains[series.index()] {
-            Some(chain) => chain.apply(sample),
-            None => sample,
-        }
     }
 
     /// Live value, statistics and, where the variable is part of it, the model.
@@ -360,6 +390,7 @@ impl Ingest {
             if !is_set_back {
                 // History has it, the present goes on; statistics take it in from there.
                 self.counting.came_late(&configured, (twin, variable), received, live.statistics[variable].as_ref());
+                self.derive.past_changed(&configured, (twin, variable), sample.source_timestamp, received);
                 return;
             }
             self.counting.cancel((twin, Collection::Variable(variable)));
@@ -368,6 +399,7 @@ impl Ingest {
             }
             self.counting.forget_joint(twin, &mut live);
         }
+        self.derive.on_sample(&configured, (twin, variable), &sample);
         self.counting.on_sample(&configured, (twin, variable), &mut live, &sample);
         live.set_sample(twin_type, facet, sample.clone());
         output.changed.push(series);

@@ -1,6 +1,7 @@
 //! What clients ask of a twin: fits, simulations, new parameters, correlation. Fits have bounded slots and run on threads of
 //! their own, never on a tokio worker; whatever changes a twin goes through the ingest stage, its only writer.
 
+mod derive;
 mod drift;
 mod experiment;
 mod fit_job;

@@ -49,6 +49,9 @@ impl Jobs {
     /// Fills windows from history, one after the other.
     pub async fn refill(self: &Arc<Self>, refills: Refills) {
         let _ = refills.stored.await; // a writer that has ended has stored what it could
+        for derive in refills.derive {
+            self.rederive(derive).await;
+        }
         for some in refills.of.chunks(WINDOWS) {
             let some = some.to_vec();
             let filled = self.blocking(move |jobs| {

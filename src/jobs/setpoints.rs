@@ -213,7 +213,8 @@ impl Jobs {
 
     fn may_write(&self, twin: TwinId, variable: usize) -> bool {
         let configured = self.state.configured();
-        configured.twin(twin).sources[variable].is_none() || configured.type_of(twin).variables[variable].writable
+        let spec = &configured.type_of(twin).variables[variable];
+        spec.derived.is_none() && (configured.twin(twin).sources[variable].is_none() || spec.writable)
     }
 
     /// Writes a number to the PLC, or to an internal variable.

@@ -4,7 +4,7 @@
 //! Where the specification leaves a choice:
 //! - of a range, start is included and end not; equal ones mean that instant; an end before the start is refused;
 //! - an annotation without user or time gets the session's user and the present;
-//! - what twins compute (Simulated, Residual, parameters) is not edited.
+//! - what twins compute (Simulated, Residual, parameters, derived variables) is not edited.
 
 use std::sync::Arc;
 
@@ -97,10 +97,13 @@ fn target(space: &AddressSpace, role: Role, id: &NodeId) -> Result<Target, Statu
     if !space.historized(TwinId(t), live) {
         return Err(StatusCode::BadHistoryOperationUnsupported);
     }
+    let variable = &space.twin_type(owner).variables[v as usize];
+    if variable.derived.is_some() && !is_annotations {
+        return Err(StatusCode::BadHistoryOperationUnsupported);
+    }
     if role < Role::Engineer {
         return Err(StatusCode::BadUserAccessDenied);
     }
-    let variable = &space.twin_type(owner).variables[v as usize];
     let kind = (variable.data_type, variable.array);
     Ok(Target { series: space.configured().series(TwinId(t), live.facet()), kind, is_annotations })
 }

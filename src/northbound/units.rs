@@ -28,6 +28,16 @@ pub fn common_code(unit: &str) -> Option<&'static str> {
     find(unit).map(|(_, code, _)| *code)
 }
 
+/// Every unit that we know: the symbol that is shown, and its common code.
+pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNITS.iter().filter_map(|(symbols, code, _)| Some((*symbols.first()?, *code)))
+}
+
+/// Every way to write a unit that we know.
+pub fn spellings() -> impl Iterator<Item = &'static str> {
+    UNITS.iter().flat_map(|(symbols, ..)| symbols.iter().copied())
+}
+
 /// The UnitId of a common code: its ASCII characters as the bytes of a big-endian integer (Part 8 §5.6.3).
 pub fn unit_id(code: &str) -> i32 {
     code.bytes().fold(0, |id, byte| id << 8 | i32::from(byte))
@@ -228,6 +238,7 @@ const UNITS: &[Unit] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::quantity;
     use std::collections::HashSet;
 
     #[test]
@@ -272,6 +283,15 @@ mod tests {
         for none in [None, Some(""), Some("  ")] {
             assert_eq!(engineering_units(none).unit_id, unit_id("C62"));
         }
+    }
+
+    #[test]
+    fn what_can_be_converted_is_among_the_known_units() {
+        let convertible = known().filter(|(_, code)| quantity(code).is_some()).count();
+        let listed: usize = ["CEL", "BAR", "MQH"].iter().map(|code| quantity(code).unwrap().1.count()).sum();
+        assert!(convertible > 100 && listed == 3 + 8 + 6, "{convertible} {listed}");
+        let of_quantities = known().filter_map(|(_, code)| quantity(code)).flat_map(|(_, codes)| codes);
+        assert!(of_quantities.collect::<HashSet<_>>().iter().all(|code| known().any(|(_, known)| known == *code)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Derived;
 use crate::{
     aggregate,
     alarm::LimitSettings,
@@ -57,6 +58,28 @@ impl DataType {
     #[must_use]
     pub const fn is_numeric(self) -> bool {
         !matches!(self, Self::Boolean | Self::String | Self::DateTime | Self::ByteString | Self::LocalizedText)
+    }
+
+    /// The built-in type's number (OPC 10000-6 Table 1).
+    #[must_use]
+    pub const fn built_in(self) -> u8 {
+        match self {
+            Self::Boolean => 1,
+            Self::SByte => 2,
+            Self::Byte => 3,
+            Self::Int16 => 4,
+            Self::UInt16 => 5,
+            Self::Int32 => 6,
+            Self::UInt32 => 7,
+            Self::Int64 => 8,
+            Self::UInt64 => 9,
+            Self::Float => 10,
+            Self::Double => 11,
+            Self::String => 12,
+            Self::DateTime => 13,
+            Self::ByteString => 15,
+            Self::LocalizedText => 21,
+        }
     }
 
     /// A number as a value of this type: the nearest it has. `Null` where it has none.
@@ -115,6 +138,8 @@ pub struct Variable {
     pub aggregate: aggregate::Configuration,
     /// Whether clients may write it (through to the PLC, where there is one).
     pub writable: bool,
+    /// What it follows from; `None`: it has a source, or clients write it.
+    pub derived: Option<Derived>,
     /// Names of the states of a discrete variable, by value; empty: not discrete.
     pub states: Vec<String>,
     /// Limits whose crossing is an alarm.

@@ -21,7 +21,7 @@ source = "ns=3;s={device}.T"
 data_type = "double"
 range = [150, 0]
 sampling_interval = "fast"
-preprocess = [{ hampel = { window = 7 } }, { scale = { faktor = 2 } }]
+preprocess = [{ hampel = { window = 2 } }, { scale = { faktor = 2 } }]
 [twin_type.Heater.model]
 state.T = { init = 20 }
 equation.T = "(P - kk*T)/C"
@@ -48,7 +48,7 @@ plc = "line1"
         r#"plant/twins.toml:15:13: twin_type.Heater.variable.Temperature.data_type: "double" is not known here; did you mean `Double`?"#,
         r#"plant/twins.toml:16:9: twin_type.Heater.variable.Temperature.range: 150 is not below 0; put the smaller one first"#,
         r#"plant/twins.toml:17:21: twin_type.Heater.variable.Temperature.sampling_interval: "fast" is not a duration; give a number and a unit: ms, s, m (minutes), h, d, w or y, as in "10m""#,
-        r#"plant/twins.toml:18:17: twin_type.Heater.variable.Temperature.preprocess[0].hampel: this version has no such filter: samples would be stored unfiltered; remove it until then; there is scale and range"#,
+        r#"plant/twins.toml:18:37: twin_type.Heater.variable.Temperature.preprocess[0].hampel.window: 2 is out of range; give a value from 3 to 1001"#,
         r#"plant/twins.toml:18:56: twin_type.Heater.variable.Temperature.preprocess[1].scale.faktor: this key is not known; did you mean `factor`?"#,
         r#"plant/twins.toml:21:20: twin_type.Heater.model.equation.T: unknown name `kk`; use a state, parameter, input or let of this model, `t` or `pi`"#,
         r#"plant/twins.toml:22:15: twin_type.Heater.model.parameter.C: value 2000 is outside its bounds 5 to 1000; move the value or the bounds"#,
@@ -92,6 +92,69 @@ fn each_kind_of_fault_has_its_place_and_words() {
         (variable, "range = [1, nan]", "2:13", "finite"),
         (variable, "preprocess = [{ range = {} }]", "2:17", "no range to filter by"),
         (variable, "preprocess = [{ scale = {}, range = {} }]", "2:15", "expected one filter, found 2"),
+        (
+            variable,
+            "source = \"i=1\"\nexpr = \"W\"\n[twin_type.A.variable.W]",
+            "3:1",
+            "keep one of source, path and expr",
+        ),
+        (variable, "writable = true\nexpr = \"W\"\n[twin_type.A.variable.W]", "3:1", "cannot be written"),
+        (
+            variable,
+            "preprocess = [{ scale = {} }]\nexpr = \"W\"\n[twin_type.A.variable.W]",
+            "3:1",
+            "no filters of its own",
+        ),
+        (variable, "data_type = \"String\"\nexpr = \"W\"\n[twin_type.A.variable.W]", "3:1", "gives a number"),
+        (variable, "expr = \"2*Flwo\"\n[twin_type.A.variable.Flow]", "2:11", "did you mean `Flow`?"),
+        (variable, "expr = \"1 +\"", "2:12", "ends where"),
+        (variable, "expr = \"1\"", "2:8", "follows from no variable"),
+        (variable, "expr = \"W\"\n[twin_type.A.variable.W]\narray = true", "2:8", "`W` is no number"),
+        (variable, "expr = \"V + 1\"", "2:8", "`V` follows from itself"),
+        (
+            variable,
+            "expr = \"W\"\n[twin_type.A.variable.W]\nexpr = \"X/2\"\n[twin_type.A.variable.X]\nexpr = \"V + U\"\n[twin_type.A.variable.U]",
+            "2:8",
+            "in a circle: V from W from X from V",
+        ),
+        (
+            variable,
+            "expr = \"W\"\n[twin_type.A.variable.W]\n[twin.a]\ntype = \"A\"\nvariable.V.source = \"i=1\"",
+            "6:10",
+            "computes this",
+        ),
+        (variable, "preprocess = [{ hampl = {} }]", "2:17", "did you mean `hampel`?"),
+        (variable, "preprocess = [{ scale = 3 }]", "2:25", "expected a table"),
+        (variable, "preprocess = [{ unit = { from = \"degF\" } }]", "2:17", "no unit to convert to"),
+        (variable, "unit = \"°C\"\npreprocess = [{ unit = {} }]", "3:17", "from"),
+        (variable, "unit = \"°C\"\npreprocess = [{ unit = { from = \"degf\" } }]", "3:33", "did you mean `degF`"),
+        (
+            variable,
+            "unit = \"°C\"\npreprocess = [{ unit = { from = \"bar\" } }]",
+            "3:33",
+            "a temperature; convert from K, °F",
+        ),
+        (variable, "unit = \"°C\"\npreprocess = [{ unit = { from = \"pH\" } }]", "3:33", "no conversion of `pH`"),
+        (
+            variable,
+            "unit = \"Stück\"\npreprocess = [{ unit = { from = \"bar\" } }]",
+            "3:33",
+            "no conversion to `Stück`",
+        ),
+        (variable, "preprocess = [{ lowpass = {} }]", "2:17", "time_constant"),
+        (variable, "preprocess = [{ deadband = {} }]", "2:17", "absolute = 0.5"),
+        (variable, "preprocess = [{ deadband = { percent = 1 } }]", "2:30", "no range to take percent of"),
+        (variable, "preprocess = [{ deadband = { absolute = 1, percent = 1 } }]", "2:44", "keep one of"),
+        (variable, "preprocess = [{ debounce = { time = \"1s\" } }]", "2:17", "lowpass or hampel"),
+        (variable, "preprocess = [{ resample = { step = \"1us\" } }]", "2:37", "finer than a millisecond"),
+        (
+            variable,
+            "data_type = \"String\"\npreprocess = [{ resample = { step = \"1s\", method = \"linear\" } }]",
+            "3:17",
+            "only numbers",
+        ),
+        (variable, "preprocess = [{ order = { late = \"no\" } }]", "2:34", "keep"),
+        (variable, "array = true\npreprocess = [{ scale = {} }]", "3:17", "only numbers"),
         (variable, "states = [\"a\"]", "2:10", "only a Boolean or an integer"),
         (variable, "data_type = \"Boolean\"\nstates = [\"a\"]", "3:10", "2 states"),
         (variable, "was = 3", "2:7", "expected a string"),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use uatwin::{
     config::Store,
     northbound::Role,
-    preprocess::{FilterSpec, OutOfRange},
+    preprocess::{FilterSpec, OutOfRange, Outlier, describe},
     sample::TwinId,
     southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
     statistics::{Window, control::RuleSet, correlation::Method},
@@ -27,8 +27,8 @@ fn the_example_has_no_fault_and_warns_of_each_later_key_once() {
     assert_eq!(warned.len(), later, "{warned:?}");
     assert!(config.warnings.iter().all(|w| w.message.contains("without effect in this version")));
     assert_eq!(config.twins.twins.len(), 2);
-    // Per twin: 5 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
-    assert_eq!(config.twins.series_len(), 2 * (5 + 2 + 3 + 1 + 1));
+    // Per twin: 6 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
+    assert_eq!(config.twins.series_len(), 2 * (6 + 2 + 3 + 1 + 1));
 }
 
 #[test]
@@ -69,17 +69,18 @@ fn the_example_means_what_it_says() {
     );
     let heater = &config.twins.types[0];
     let names: Vec<&str> = heater.variables.iter().map(|v| v.name.as_str()).collect();
-    assert_eq!(names, ["Temperature", "HeaterPower", "Ambient", "Mode", "Remark"], "in the order of the file");
+    assert_eq!(names, ["Temperature", "HeaterPower", "Ambient", "Mode", "Loss", "Remark"], "in the order of the file");
     let temperature = &heater.variables[0];
     assert_eq!((temperature.range, temperature.limits), (Some((0.0, 150.0)), Some((60.0, 90.0))));
     assert_eq!(
         temperature.preprocess,
         [
             FilterSpec::Scale { factor: 0.1, offset: 0.0 },
+            FilterSpec::Hampel { window: 7, sigmas: 4.0, least: 0.0, outlier: Outlier::Uncertain },
             FilterSpec::Range { low: 0.0, high: 150.0, outside: OutOfRange::Uncertain }
         ]
     );
-    assert!(heater.variables[3].stepped && heater.variables[4].stepped, "discrete and text variables are stepped");
+    assert!(heater.variables[3].stepped && heater.variables[5].stepped, "discrete and text variables are stepped");
     assert_eq!(heater.variables[3].states, ["Off", "Heating", "Cooling"]);
     // The grid is that of the slower one.
     let correlate = CorrelateSettings { variables: vec![0, 1], step_s: 1.0, method: Method::Pearson };
@@ -103,9 +104,30 @@ fn the_example_means_what_it_says() {
     assert_eq!(second.sources[0], id("urn:plant", "i=5042"));
     let any = |name: &str| PathElement { namespace: None, name: name.into() };
     assert_eq!(first.sources[2], Some(NodeAddress::Path(vec![any("Objects"), any("HTR01"), any("Ambient")])));
-    assert_eq!(first.sources[4], None, "an internal variable");
+    assert_eq!((&first.sources[4], &first.sources[5]), (&None, &None), "a derived variable and an internal one");
+    let loss = heater.variables[4].derived.as_ref().unwrap();
+    assert_eq!((loss.expr.text(), &loss.inputs[..]), ("2.5*(Temperature - Ambient)", &[0, 2][..]));
     assert_eq!(config.twins.series_names()[0], "Heater1.Temperature");
     assert_eq!(config.twins.type_of(TwinId(1)).name, "Heater");
+}
+
+#[test]
+fn every_filter_has_its_defaults_and_its_words() {
+    let variables = r#"[twin_type.A.variable]
+T = { unit = "°C", range = [0, 200], preprocess = [
+    { order = { late = "drop" } }, { unit = { from = "degF" } }, { hampel = {} }, { lowpass = { time_constant = "5s" } },
+    { deadband = { percent = 1, max_interval = "1m" } }, { resample = { step = "1s" } } ] }
+On = { data_type = "Boolean", preprocess = [{ debounce = { time = "500ms" } }, { resample = { step = "1s" } }] }
+"#;
+    let config = parse(variables).unwrap();
+    let [t, on] = &config.twins.types[0].variables[..] else { panic!() };
+    let words = "order(late: drop, duplicates: keep) → unit(degF to °C) → hampel(window: 7, sigmas: 3, least: 0, outlier: uncertain) → \
+        lowpass(time_constant: 5s) → deadband(1 %, max_interval: 60s) → resample(1s, linear)";
+    assert_eq!(describe(&t.preprocess), words);
+    assert_eq!(describe(&on.preprocess), "debounce(500ms) → resample(1s, previous)");
+    let FilterSpec::Unit { factor, offset, .. } = t.preprocess[1] else { panic!("{:?}", t.preprocess) };
+    assert!((factor * 212.0 + offset - 100.0).abs() < 1e-9, "{factor} {offset}");
+    assert!(matches!(t.preprocess[4], FilterSpec::Deadband { band: 2.0, .. }), "{:?}", t.preprocess);
 }
 
 #[test]

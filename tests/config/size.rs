@@ -15,7 +15,7 @@ fn ten_thousand_twins_are_read() {
     }
     let config = parse(&text).unwrap();
     assert_eq!(config.twins.twins.len(), 10_002);
-    assert_eq!(config.twins.series_len(), 10_002 * 12);
+    assert_eq!(config.twins.series_len(), 10_002 * 13);
 }
 
 #[test]

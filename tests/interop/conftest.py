@@ -59,8 +59,8 @@ class World:
     def __init__(self, folder, identity):
         self.folder, self.identity, self.plcs, self.services = folder, identity, [], []
 
-    def plc(self, stack, name, secure=False):
-        plc = Plc(stack, name, free_port(), self.folder, make_identity(self.folder, name) if secure else None)
+    def plc(self, stack, name, secure=False, line=None):
+        plc = Plc(stack, name, free_port(), self.folder, make_identity(self.folder, name) if secure else None, line)
         self.plcs.append(plc)
         return plc
 
@@ -69,6 +69,11 @@ class World:
         self.services.append(service)
         return service
 
+    def run_types(self, name, types):
+        """A service whose config says `types` below its server."""
+        service = services.of_types(self.folder, self.identity, name, types)
+        self.services.append(service)
+        return service
 
     def end(self):
         """A service that still runs must stop in order."""

@@ -72,6 +72,7 @@ pub(crate) fn variable(
         stepped: !data_type.is_floating(),
         aggregate: uatwin::aggregate::Configuration::default(),
         writable: false,
+        derived: None,
         states: states.iter().map(|state| (*state).to_owned()).collect(),
         statistics: StatisticsSettings::default(),
         alarm: None,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
 mod charts;
+mod derived;
 mod ingest;
 mod jobs;
 mod program;

@@ -150,7 +150,7 @@ impl AddressSpace {
         };
         if self.historized(TwinId(t), live) {
             level |= AccessLevel::HISTORY_READ;
-            if matches!(live, Live::Variable(_)) {
+            if matches!(live, Live::Variable(v) if self.variable(Owner::Twin(t), v).derived.is_none()) {
                 level |= AccessLevel::HISTORY_WRITE;
             }
         }

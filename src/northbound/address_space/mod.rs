@@ -175,7 +175,8 @@ impl AddressSpace {
 
     /// Whether clients, not a PLC, give this variable its values.
     pub(super) fn is_internal(&self, twin: TwinId, live: Live) -> bool {
-        matches!(live, Live::Variable(v) if self.twins.twin(twin).sources[v as usize].is_none())
+        matches!(live, Live::Variable(v) if self.twins.twin(twin).sources[v as usize].is_none()
+            && self.twins.type_of(twin).variables[v as usize].derived.is_none())
     }
 
     pub(super) fn configured(&self) -> &Twins {

@@ -207,9 +207,11 @@ impl AddressSpace {
             Live::Residual(_) => return "measured minus simulated".to_owned(),
             Live::Variable(_) | Live::Parameter(_) | Live::State(_) | Live::Revision => {}
         }
-        let mut text = match owner {
-            Owner::Type(_) => String::new(),
-            Owner::Twin(t) => {
+        let variable = &self.twin_type(owner).variables[v];
+        let mut text = match (owner, &variable.derived) {
+            (_, Some(derived)) => format!("= {}", derived.expr.text()),
+            (Owner::Type(_), None) => String::new(),
+            (Owner::Twin(t), None) => {
                 let twin = &self.configured().twins[t as usize];
                 let plc =
                     twin.plc.and_then(|plc| self.world.plcs.get(plc.0 as usize)).map(|(plc, _)| plc.name.as_str());
@@ -219,7 +221,7 @@ impl AddressSpace {
                 }
             }
         };
-        let filters = describe(&self.twin_type(owner).variables[v].preprocess);
+        let filters = describe(&variable.preprocess);
         if !filters.is_empty() {
             let arrow = if text.is_empty() { "" } else { " → " };
             // Writing to a String cannot fail.

@@ -1,6 +1,6 @@
-"""A PLC on the asyncua stack: serves plcs/line.json and does what the JSON lines on its standard input say.
+"""A PLC on the asyncua stack: serves plcs/line.json, or the file `line`, and does what the JSON lines on its standard input say.
 
-Argument: one JSON object {port, application_uri, user, password, certificate, key}; with a certificate it speaks
+Argument: one JSON object {port, application_uri, user, password, certificate, key, line}; with a certificate it speaks
 Basic256Sha256 SignAndEncrypt and wants the user, without one policy None. See support/plc.py for the commands.
 """
 
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 
-LINE = json.loads((pathlib.Path(__file__).parent / "line.json").read_text())
+LINE = pathlib.Path(__file__).parent / "line.json"
 
 
 class OneUser:
@@ -38,6 +38,7 @@ class Line:
     """The variables, and what can be done to them."""
 
     async def start(self, options):
+        line = json.loads(pathlib.Path(options.get("line") or LINE).read_text())
         secure = bool(options.get("certificate"))
         self.server = Server(user_manager=OneUser(options["user"], options["password"]) if secure else None)
         await self.server.init()
@@ -50,10 +51,10 @@ class Line:
             await self.server.load_private_key(options["key"])
         else:
             self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = {uri: await self.server.register_namespace(uri) for uri in LINE["namespaces"]}
+        index = {uri: await self.server.register_namespace(uri) for uri in line["namespaces"]}
         self.nodes, self.types = {}, {}
         folder = await self.server.nodes.objects.add_object(index["urn:foreign:line"], "Line")
-        for variable in LINE["variables"]:
+        for variable in line["variables"]:
             namespace, name = index[variable["namespace"]], variable["name"]
             kind = self.types[name] = ua.VariantType[variable["type"]]
             node_id = ua.NodeId.from_string(f"ns={namespace};{variable['id']}")

@@ -23,9 +23,13 @@ USER, PASSWORD = "twin", "Tür-7 & Tor"
 
 
 class Plc:
-    """A PLC of one stack; `identity` makes it want Basic256Sha256 and the user."""
+    """A PLC of one stack; `identity` makes it want Basic256Sha256 and the user; `line`: its
+    variables in place of plcs/line.json (asyncua only)."""
 
-    def __init__(self, stack, name, port, folder, identity=None):
+    def __init__(self, stack, name, port, folder, identity=None, line=None):
+        self.line = folder / f"{name}-line.json" if line else None
+        if line:
+            self.line.write_text(json.dumps(line))
         self.stack, self.name, self.port, self.folder, self.identity = stack, name, port, folder, identity
         self.start()
 
@@ -36,6 +40,8 @@ class Plc:
     def start(self):
         options = {"port": self.port, "user": USER, "password": PASSWORD, "folder": str(self.folder / f"{self.name}-pki"),
                    "application_uri": self.identity.uri if self.identity else f"urn:foreign:{self.name}"}
+        if self.line:
+            options["line"] = str(self.line)
         if self.identity:
             options |= {"certificate": str(self.identity.certificate), "key": str(self.identity.key)}
         self.process = Process([*COMMANDS[self.stack], json.dumps(options)], self.folder, self.name,
