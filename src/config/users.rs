@@ -1,7 +1,10 @@
 //! The users file: `[user.NAME]`, each with a password's hash or a certificate's thumbprint or both, roles, and the twins that
 //! are all the user sees.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{
     BYTES_MAX, Context, Fault,
@@ -82,6 +85,7 @@ fn parse(text: &str, path: &Path, twins: &Twins, sink: &Sink) -> Option<Users> {
     let document = Document::new(&file, text);
     let tree = document.parse(sink)?;
     let root = Table::root(Source { document: &document, sink }, &tree, "");
+    let by_name: BTreeMap<&str, TwinId> = twins.ids().map(|twin| (twins.twin(twin).name.as_str(), twin)).collect();
     let mut users: Vec<User> = Vec::new();
     for (name, item) in root.named("user") {
         if users.len() == USERS_MAX {
@@ -90,7 +94,7 @@ fn parse(text: &str, path: &Path, twins: &Twins, sink: &Sink) -> Option<Users> {
         }
         check_name(name, &item);
         let Some(table) = item.table() else { continue };
-        let user = user(name, &table, twins);
+        let user = user(name, &table, &by_name);
         let same = user
             .certificate
             .as_ref()
@@ -133,7 +137,7 @@ pub fn is_name(name: &str) -> Result<(), (String, &'static str)> {
     Ok(())
 }
 
-fn user(name: &str, table: &Table<'_>, twins: &Twins) -> User {
+fn user(name: &str, table: &Table<'_>, by_name: &BTreeMap<&str, TwinId>) -> User {
     let password = table.get("password").and_then(|item| password(&item));
     let certificate = table.get("certificate").and_then(|item| certificate(&item));
     if !table.has("password") && !table.has("certificate") {
@@ -145,7 +149,7 @@ fn user(name: &str, table: &Table<'_>, twins: &Twins) -> User {
     let roles = table
         .required("roles", "add roles = [\"Observer\"], or [] for none")
         .map_or_else(Roles::default, |item| roles(&item));
-    let twins = table.get("twins").map(|item| known_twins(&item, twins));
+    let twins = table.get("twins").map(|item| known_twins(&item, by_name));
     table.finish();
     User { twins, password, certificate, ..User::new(name, roles) }
 }
@@ -174,21 +178,20 @@ fn roles(item: &Item<'_>) -> Roles {
 }
 
 /// Names, or beginnings of names with a `*` behind.
-fn known_twins(item: &Item<'_>, twins: &Twins) -> BTreeSet<TwinId> {
+fn known_twins(item: &Item<'_>, by_name: &BTreeMap<&str, TwinId>) -> BTreeSet<TwinId> {
     let mut known = BTreeSet::new();
     for (text, item) in item.texts().unwrap_or_default() {
-        let before = known.len();
-        match text.strip_suffix('*') {
-            Some(beginning) => {
-                known.extend(twins.ids().filter(|twin| twins.twin(*twin).name.starts_with(beginning)));
-                if known.len() == before {
+        match (text.strip_suffix('*'), by_name.get(text)) {
+            (Some(beginning), _) => {
+                let found = by_name.iter().filter(|(name, _)| name.starts_with(beginning)).map(|(_, twin)| *twin);
+                let found: Vec<_> = found.collect();
+                if found.is_empty() {
                     item.warn("twins", format!("no twin's name begins with {beginning:?}"), "nobody sees any by it");
                 }
+                known.extend(found);
             }
-            None => match twins.ids().find(|twin| twins.twin(*twin).name == text) {
-                Some(twin) => drop(known.insert(twin)),
-                None => item.unknown("there is no twin", text, twins.twins.iter().map(|twin| twin.name.as_str())),
-            },
+            (None, Some(twin)) => drop(known.insert(*twin)),
+            (None, None) => item.unknown("there is no twin", text, by_name.keys().copied()),
         }
     }
     known

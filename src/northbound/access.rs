@@ -191,13 +191,13 @@ impl Access {
 
     /// Whose name and password these are.
     async fn by_password(&self, name: &str, password: &Password) -> Result<Arc<User>, Refused> {
-        let key = name.get(..NAME_MAX).unwrap_or(name);
-        if self.is_locked(key) {
+        let key: String = name.chars().take(NAME_MAX).collect();
+        if self.is_locked(&key) {
             return Err(Refused::Locked);
         }
         let permit = self.hashing.admit().await.ok_or(Refused::Busy)?;
         // Those before may have been wrong.
-        if self.is_locked(key) {
+        if self.is_locked(&key) {
             return Err(Refused::Locked);
         }
         let users = self.users.get();
@@ -215,9 +215,9 @@ impl Access {
         });
         let verified = verified.await.unwrap_or(Err(Refused::Busy));
         match verified {
-            Ok(_) => self.lockout().succeeded(key),
+            Ok(_) => self.lockout().succeeded(&key),
             Err(Refused::Busy) => {}
-            Err(_) => drop(self.lockout().failed(key, self.clock.now())),
+            Err(_) => drop(self.lockout().failed(&key, self.clock.now())),
         }
         verified
     }

@@ -8,7 +8,7 @@ use opcua::{
 
 use super::{AddressSpace, Node, Owner, Target};
 use crate::{
-    event::{Event, EventType, Source},
+    event::{Event, Source},
     northbound::{
         Role, access, roles,
         users::{Roles, User},
@@ -72,11 +72,8 @@ impl AddressSpace {
         let twin = source.split('.').next().unwrap_or_default();
         match self.twin_by_name.get(twin) {
             Some(t) => user.knows(TwinId(*t)),
-            // The server's own; not those of a twin that is no more. Who came is the server's, whoever it was.
-            None => {
-                matches!(twin, "" | "History" | "Connections" | "Twins")
-                    || event.kind == EventType::AuditActivateSessionEvent
-            }
+            // The server's own, who came among them; not those of a twin that is no more.
+            None => matches!(twin, "" | "History" | "Connections" | "Twins"),
         }
     }
 
