@@ -132,18 +132,17 @@ async def test_a_password_that_is_not_encrypted_is_refused(service, identity):
 
 async def test_a_password_that_decrypts_to_nonsense_costs_its_sender_alone(service, identity):
     """The library (0.19) reads past the end of a secret that is shorter than its nonce."""
-    public_key = x509.load_der_x509_certificate((service.pki / "own" / "cert.der").read_bytes()).public_key()
-    secret, algorithm = encrypt_asymmetric(public_key, (0).to_bytes(4, "little"), SecurityPolicyBasic256Sha256.URI)
-
-    async def nonsense():
+    async def nonsense(secret, algorithm):
         async with connected(service.url, identity) as client:
             token = ua.UserNameIdentityToken("userpass_rsa_oaep", "ann", secret, algorithm)
             client._add_user_auth = lambda parameters, *_: setattr(parameters, "UserIdentityToken", token)
             await client.activate_session(username="ann", password="x")
     async with connected(service.url, identity, user="ann", password=PASSWORD) as other:
+        public_key = x509.load_der_x509_certificate((service.pki / "own" / "cert.der").read_bytes()).public_key()
+        short = encrypt_asymmetric(public_key, (0).to_bytes(4, "little"), SecurityPolicyBasic256Sha256.URI)
         for _ in range(3):
             with pytest.raises((ua.UaError, OSError, asyncio.TimeoutError)):
-                await asyncio.wait_for(nonsense(), 20)
+                await asyncio.wait_for(nonsense(*short), 20)
         await other.nodes.server_state.read_value()
     assert await refused(service, identity, user="ann", password=PASSWORD) is None
 
