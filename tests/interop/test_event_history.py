@@ -9,7 +9,7 @@ from asyncua.common.events import get_filter_from_event_type
 
 from support import bench, methods
 from support.client import connected, now, twins
-from support.events import listening, type_of
+from support.events import kept, listening, type_of
 
 COUNT = 7
 
@@ -25,7 +25,7 @@ async def revised(client, count):
     """Revisions of the twin, as a subscription told them, and since when."""
     twin = (await twins(client))[bench.TWIN]
     kind = await type_of(client, "RevisionEventType")
-    start = now() - timedelta(seconds=1)
+    start = now()  # not a moment before: the test before this one told of the same
     async with listening(client, twin, kind) as (listener, _):
         for step in range(count):
             await methods.set_parameters(twin, ["tau"], [100.0 + step])
@@ -35,16 +35,6 @@ async def revised(client, count):
 
 def key(event):
     return event.EventId, event.Time, event.Revision, event.Values, event.SourceNode, event.Message.Text
-
-
-async def kept(node, kind, count, start, end=None, number=0):
-    """Once the stage has handed them to history."""
-    for _ in range(50):
-        events = await node.read_event_history(start, end or now() + timedelta(seconds=5), number, kind)
-        if len(events) >= count:
-            break
-        await asyncio.sleep(0.1)
-    return events
 
 
 async def test_what_was_told_is_read_again_by_the_server_the_twins_and_the_twin(service, client_identity):

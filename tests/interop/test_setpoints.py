@@ -4,8 +4,9 @@ import re
 
 from asyncua import ua
 
-from support import methods
-from support.client import by_id, call, child, children, connected, eventually, twins, variant
+from support import bench, methods
+from support.client import by_id, call, child, children, connected, eventually, now, twins, variant
+from support.events import kept, listening, type_of
 from support.fitting import backfilled
 from support.methods import NUMBER, TEXT, status_of
 from support.pki import PKI_FOLDER, trust
@@ -139,3 +140,49 @@ async def test_the_old_values_go_back_when_a_bound_breaks(tmp_path, identity):
         if service:
             service.process.kill()
         plant_process.kill()
+
+
+# Internal variables stand for the plant.
+OPTIMIZE = """
+[twin_type.Bench.optimize]
+move.Power = { min = 0, max = 100, max_change = 40 }
+keep.Temperature = { max = 90 }
+watch = "5m"
+"""
+
+
+async def test_what_is_written_and_what_goes_back_is_told_and_kept(tmp_path, identity):
+    service = bench.run(tmp_path, identity, live=OPTIMIZE)
+    try:
+        async with connected(service.url) as client:
+            await written_and_put_back(client)
+        service.stop()
+    finally:
+        service.process.kill()
+
+
+async def written_and_put_back(client):
+    twin, start = (await twins(client))[bench.TWIN], now()
+    power, temperature = await child(twin, "Power"), await child(twin, "Temperature")
+    kind = await type_of(client, "SetpointEventType")
+    await power.write_value(double(50.0))
+    await temperature.write_value(double(50.0))
+    async with listening(client, twin, kind) as (listener, _):
+        dry = await optimize(twin, 60.0, False)
+        applied = await optimize(twin, 60.0, True)
+        assert applied["Applied"] and applied["InputNames"] == ["Power"], applied
+        [written] = await listener.count(1)
+        # The event names the first change: a dry run tells of nothing.
+        assert not dry["Applied"] and written.Values == applied["InputValues"] != [50.0]
+        assert (written.Names, written.By, written.Severity) == (["Power"], "ANONYMOUS", 100)
+        assert written.SourceNode == twin.nodeid and written.Message.Text in applied["Message"].Text
+        await temperature.write_value(double(95.0))  # the bound breaks
+        written, back = await listener.count(2)
+        assert (back.Names, back.Values, back.By or "", back.Severity) == (["Power"], [50.0], "", 700)
+        assert back.SourceNode == twin.nodeid and "Temperature is at 95" in back.Message.Text
+        assert await power.read_value() == 50.0
+
+    def fields(events):
+        return [(event.EventId, event.Time, event.Names, event.Values, event.By, event.Severity) for event in events]
+    for node in [twin, client.nodes.server]:
+        assert fields(await kept(node, kind, 2, start)) == fields([written, back])

@@ -127,25 +127,25 @@ fn heater() -> Model {
 
 const SIGMA: f64 = 0.2;
 const THETA: [f64; 2] = [5000.0, 5.0];
-const CHANGE: u64 = 12 * 3600;
+const SEARCHED: u64 = 12 * 3600;
 
 fn power(second: u64) -> f64 {
     [300.0, 0.0, 150.0, 450.0, 60.0][(second / 600) as usize % 5]
 }
 
-/// Seconds from the change of θ to its discovery, and what was found; `None`: not within 12 hours. Panics on an alarm before.
-fn delay(after: [f64; 2], observed: bool, seed: u64) -> Option<(u64, Part, f64)> {
+/// Seconds from the `change` of θ to its discovery, and what was found; `None`: not within 12 hours. Panics on an alarm before.
+fn delay(after: [f64; 2], observed: bool, change: u64, seed: u64) -> Option<(u64, Part, f64)> {
     let model = heater();
     let (mut truth, mut free) = ([20.0], [20.0]);
     let mut belief = Belief { x: vec![20.0], p: vec![0.1] };
     let (mut stepper, mut observer) = (Stepper::new(&model), Observer::new(&model));
     let (mut noise, mut drift) = (Noise(seed), Drift::new(design(1.0)));
     let options = Options::default();
-    for second in 0..2 * CHANGE {
+    for second in 0..change + SEARCHED {
         let t = second as f64;
         let ambient = |t: f64| 20.0 + 3.0 * (t / 9000.0).sin();
         let (u, next, span) = ([power(second), ambient(t)], [power(second), ambient(t + 1.0)], (t, t + 1.0));
-        let theta = if second < CHANGE { THETA } else { after };
+        let theta = if second < change { THETA } else { after };
         simulate::advance(&mut stepper, &model, &theta, &mut truth, span, (&u, &next), &options).unwrap();
         let y = truth[0] + SIGMA * noise.normal();
         let residual = if observed {
@@ -159,8 +159,8 @@ fn delay(after: [f64; 2], observed: bool, seed: u64) -> Option<(u64, Part, f64)>
             y - free[0]
         };
         if let Some(Verdict::Drift(standing)) = drift.add(at(second + 1), residual) {
-            assert!(second >= CHANGE, "false alarm at {second}: {standing:?}");
-            return Some((second - CHANGE, standing.part, standing.since.seconds_since(at(CHANGE))));
+            assert!(second >= change, "false alarm at {second}: {standing:?}");
+            return Some((second - change, standing.part, standing.since.seconds_since(at(change))));
         }
     }
     None
@@ -170,19 +170,41 @@ fn delay(after: [f64; 2], observed: bool, seed: u64) -> Option<(u64, Part, f64)>
 /// is switched.
 const DELAY_MAX_S: u64 = 1800;
 
+/// Twelve hours after the start, and six minutes after the hour that is only learned from.
 #[test]
 fn a_tenth_of_a_parameter_is_found_within_half_an_hour() {
-    for after in [[5500.0, 5.0], [4500.0, 5.0], [5000.0, 5.5], [5000.0, 4.5]] {
-        for observed in [false, true] {
-            let found: Vec<_> = (0..4).map(|seed| delay(after, observed, 100 + seed)).collect();
-            println!("{after:?}, observer {observed}: {found:?}");
-            for found in found {
-                let (seconds, _, since) = found.unwrap();
-                assert!(seconds <= DELAY_MAX_S, "{after:?}, observer {observed}: {seconds} s");
-                // The estimate of when it began is that of a random walk's last zero.
-                assert!(since.abs() <= 1800.0, "{after:?}, observer {observed}: since {since} s");
+    for change in [12 * 3600, 66 * 60] {
+        for after in [[5500.0, 5.0], [4500.0, 5.0], [5000.0, 5.5], [5000.0, 4.5]] {
+            for observed in [false, true] {
+                let found: Vec<_> = (0..4).map(|seed| delay(after, observed, change, 100 + seed)).collect();
+                println!("at {change} s {after:?}, observer {observed}: {found:?}");
+                for found in found {
+                    let (seconds, _, since) = found.unwrap();
+                    assert!(seconds <= DELAY_MAX_S, "{after:?}, observer {observed}: {seconds} s");
+                    // The estimate of when it began is that of a random walk's last zero.
+                    assert!(since.abs() <= 1800.0, "{after:?}, observer {observed}: since {since} s");
+                }
             }
         }
+    }
+}
+
+/// What is not stationary gives an unstable autoregression, and forecasts that leave for infinity: here they don't.
+#[test]
+fn whatever_comes_the_test_goes_on() {
+    for (growth, shock, huge) in
+        [(1.0, 1.0, 1.0), (1.0, 1e-9, 1e12), (1.0003, 1.0, 1.0), (0.5, 1.0, 1e300), (1.0, 0.0, 1e308)]
+    {
+        let (mut noise, mut drift, mut x) = (Noise(16), Drift::new(design(1.0)), 0.0_f64);
+        for second in 0..3 * 86_400_u64 {
+            x = (growth * x + shock * noise.normal()).clamp(-1e300, 1e300);
+            let step = if second / 20_000 % 2 == 1 { huge } else { 0.0 };
+            if drift.add(at(second), x + step + 0.1 * noise.normal()).is_some() && second % 3 == 0 {
+                drift.rearm();
+            }
+        }
+        let standing = drift.state();
+        assert!(standing.statistic.is_finite() && standing.statistic <= 1.25 * standing.limit, "{standing:?}");
     }
 }
 
@@ -212,8 +234,9 @@ fn a_shift_is_an_alarm_until_it_is_over() {
     assert!(seconds <= 900, "{seconds}");
     assert_eq!((standing.part, standing.side), (Part::Level, Side::Down));
     assert!(standing.statistic > standing.limit && standing.since.seconds_since(at(86_400)).abs() < 1800.0);
-    // From 1.25 limits to zero by k a block.
-    assert!(over.unwrap() <= (1.25 * standing.limit / 0.25 * 90.0) as u64, "{over:?}");
+    // From 1.25 limits to zero by k a block and σ = 1: a first passage, whose variance is its height over k³; within 4σ.
+    let (height, k) = (1.25 * standing.limit, 0.25_f64);
+    assert!(over.unwrap() as f64 <= 60.0 * (height / k + 4.0 * (height / k.powi(3)).sqrt()), "{over:?}");
 }
 
 #[test]
@@ -274,7 +297,7 @@ fn a_stored_detector_goes_on_as_if_nothing_had_been_and_an_offset_is_nothing_to_
         for second in 0..2 * 86_400_u64 {
             if store && second % 9973 == 0 {
                 let text = serde_json::to_string(&drift).unwrap();
-                assert!(text.len() < 8192, "{}", text.len());
+                assert!(text.len() < 16_384, "{}", text.len());
                 drift = serde_json::from_str(&text).unwrap();
             }
             let shift = if second > 86_400 { 0.4 } else { 0.0 };

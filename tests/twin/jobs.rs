@@ -1,7 +1,6 @@
 //! What becomes of a fit that a client asks for: on record, in force, or neither.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -13,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::task::TaskTracker;
 use uatwin::{
     history::{SharedStore, memory_store::MemoryStore},
-    ingest::{Ingest, Output},
+    ingest::{Command, Ingest, Output},
     jobs::{Caller, FitOutcome, Jobs},
     program::Program,
     revisions::{Fitted, Origin, Revisions},
@@ -89,6 +88,8 @@ pub(crate) struct Plant {
     store: SharedStore,
     /// The twin's program after each of its changes.
     pub(crate) programs: Arc<Mutex<Vec<Program>>>,
+    /// Where its live model was told to start.
+    starts: tokio::sync::Mutex<mpsc::Receiver<f64>>,
     _stage: JoinSet<()>,
 }
 
@@ -132,32 +133,49 @@ impl Plant {
             change(series.0, sample.source_timestamp.seconds_since(at(0.0)), sample);
         });
         samples.retain(|(_, sample)| !sample.value.is_null());
+        Self::after(twins, &samples, clock)
+    }
+
+    /// The hour, and that the model stood there 100 s before its end, when the program ended.
+    fn stood(x: f64) -> Self {
+        let twins = twins(&CONFIG.replace("FIT", ""));
+        let mut samples = hour(&twins, 300.0);
+        samples.push((twins.series(TWIN, Facet::State(0)), Sample::good(at(3500.0), x)));
+        Self::after(twins, &samples, Arc::new(Stopped))
+    }
+
+    /// A program that starts with these samples in history.
+    fn after(twins: Arc<Twins>, samples: &[(SeriesId, Sample)], clock: Arc<dyn Clock>) -> Self {
         let store: SharedStore = Arc::new(MemoryStore::new(twins.series_len(), 10_000));
-        store.append(&samples).unwrap();
-        let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
+        store.append(samples).unwrap();
+        let (revisions, restored) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
         let state = Arc::new(TwinState::new(twins, clock.now()));
         let (commands, mut asked) = mpsc::channel(8);
         let mut ingest = Ingest::new(Arc::clone(&state), 0);
         let mut stage = JoinSet::new();
         let programs = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&programs);
+        let (started, starts) = mpsc::channel(8);
         stage.spawn(async move {
             while let Some(command) = asked.recv().await {
+                if let Command::Restart { state, .. } = &command {
+                    started.try_send(state[0]).unwrap();
+                }
                 let mut output = Output::default();
                 ingest.on_command(at(3600.0), command, &mut output);
                 seen.lock().unwrap().extend(output.programs.into_iter().map(|(_, program)| program));
             }
         });
-        let past = (revisions, HashMap::new());
+        let stood = restored.into_iter().filter_map(|twin| Some((twin.twin, twin.stood?))).collect();
         let jobs = Jobs::new(
             Arc::clone(&state),
             Arc::clone(&store),
-            past,
+            (revisions, stood),
             (commands, Arc::from([])),
             clock,
             TaskTracker::new(),
         );
-        Self { jobs, state, store, programs, _stage: stage }
+        Self { jobs, state, store, programs, starts: starts.into(), _stage: stage }
     }
 
     async fn fit(&self, by: Caller<'_>) -> FitOutcome {
@@ -165,6 +183,13 @@ impl Plant {
         let outcome = self.jobs.fit(TWIN, configured, vec![], Duration::from_secs(60), by).await.unwrap();
         assert_eq!(outcome.state, FitState::Completed, "{}", outcome.message);
         outcome
+    }
+
+    /// Where the live model starts now.
+    async fn warm_start(&self) -> f64 {
+        self.jobs.warm_start(TWIN).await;
+        let mut starts = self.starts.lock().await;
+        tokio::time::timeout(Duration::from_secs(60), starts.recv()).await.unwrap().unwrap()
     }
 
     fn tau(&self) -> f64 {
@@ -366,4 +391,21 @@ async fn a_fit_without_times_takes_the_windows_that_the_config_names() {
     let asked = (at(2700.0), at(3600.0));
     plant.jobs.fit(TWIN, asked, vec![], Duration::from_secs(60), ENGINEER).await.unwrap();
     assert!((plant.tau() - 100.0).abs() < 1.0, "{}", plant.tau());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_goes_on_from_where_it_stood_but_not_under_other_parameters() {
+    let plant = Plant::stood(500.0);
+    // 99 s on the way to 30 with a time constant of 100 s: 30 + 470 e^-0.99.
+    assert!((plant.warm_start().await - 204.64).abs() < 0.01);
+    // What is refused changes nothing.
+    plant.jobs.set_parameters(TWIN, vec![(0, 1e9)], "ann").await.unwrap_err();
+    assert!((plant.warm_start().await - 204.64).abs() < 0.01);
+    plant.jobs.set_parameters(TWIN, vec![(0, 150.0)], "ann").await.unwrap();
+    // All of the hour from 20 on: 79.10 at 3000 s, and 599 s on the way from there to 30.
+    assert!((plant.warm_start().await - 30.905).abs() < 0.01);
+    // Nor under the first ones again: by then it had gone another way.
+    plant.jobs.activate(TWIN, 1, "ann").await.unwrap();
+    let x = plant.warm_start().await;
+    assert!((x - 30.12).abs() < 0.01, "{x}");
 }

@@ -52,9 +52,9 @@ type = "Bench"
 """
 
 
-def run(folder, identity, anonymous="engineer", slow=False, live=""):
+def run(folder, identity, anonymous="engineer", slow=False, live="", via=()):
     """`slow`: a fit goes on until somebody ends it."""
-    return services.of_types(folder, identity, "Bench", types(slow, live), anonymous)
+    return services.of_types(folder, identity, "Bench", types(slow, live), anonymous, via)
 
 
 def hour():

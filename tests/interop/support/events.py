@@ -1,10 +1,12 @@
 """Events as asyncua brings them."""
 
+import asyncio
 import contextlib
+from datetime import timedelta
 
 from asyncua import ua
 
-from support.client import TYPES, eventually
+from support.client import TYPES, eventually, now
 
 
 class Listener:
@@ -39,6 +41,16 @@ async def listening(client, node=None, types=ua.ObjectIds.BaseEventType, publish
     await subscription.subscribe_events(node or client.nodes.server, types, **options)
     yield listener, subscription
     await subscription.delete()
+
+
+async def kept(node, kind, count, start, end=None, number=0):
+    """From history, once the stage has handed them to it."""
+    for _ in range(50):
+        events = await node.read_event_history(start, end or now() + timedelta(seconds=5), number, kind)
+        if len(events) >= count:
+            break
+        await asyncio.sleep(0.1)
+    return events
 
 
 async def type_of(client, name):

@@ -7,10 +7,11 @@ from support.users import USERS_FILE, add
 
 
 class Service:
-    """`uatwin`, run from a folder of its own."""
+    """`uatwin`, run from a folder of its own; `via` is the command that runs it, if another one does."""
 
-    def __init__(self, folder, pki, arguments, port, env=None):
-        self.folder, self.pki, self.arguments, self.port, self.env = folder, pki, arguments, port, env
+    def __init__(self, folder, pki, arguments, port, env=None, via=()):
+        self.folder, self.pki, self.port, self.env = folder, pki, port, env
+        self.command = [*via, PROGRAM, *arguments]
         self.start()
 
     @property
@@ -18,7 +19,7 @@ class Service:
         return f"opc.tcp://127.0.0.1:{self.port}"
 
     def start(self):
-        self.process = Process([PROGRAM, *self.arguments], self.folder, "uatwin", self.env)
+        self.process = Process(self.command, self.folder, "uatwin", self.env)
         self.process.wait_for_port(self.port)
 
     def stop(self):
@@ -51,7 +52,7 @@ anonymous = "{anonymous}"
 """
 
 
-def of_types(folder, identity, name, types, anonymous="engineer", users=None, security=""):
+def of_types(folder, identity, name, types, anonymous="engineer", users=None, security="", via=()):
     """`uatwin run` without PLCs: `types` is what the config says below its server; `users` are those of a users file."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
@@ -61,7 +62,7 @@ def of_types(folder, identity, name, types, anonymous="engineer", users=None, se
     config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security) + types)
     for user in users or []:
         add(folder, user)
-    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port)
+    return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, via=via)
 
 
 def run(folder, identity, plcs, **settings):
