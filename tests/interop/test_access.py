@@ -53,7 +53,7 @@ PEOPLE = [
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, identity):
     folder = tmp_path_factory.mktemp("access")
-    service = services.of_types(folder, identity, "Access", CONFIG, "engineer", PEOPLE)
+    service = services.of_types(folder, identity, "Access", CONFIG, "engineer", users=PEOPLE)
     asyncio.run(bench.with_history(service))
     yield service
     service.stop()

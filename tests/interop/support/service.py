@@ -52,7 +52,7 @@ anonymous = "{anonymous}"
 """
 
 
-def of_types(folder, identity, name, types, anonymous="engineer", users=None, security="", via=()):
+def of_types(folder, identity, name, types, anonymous="engineer", via=(), users=None, security=""):
     """`uatwin run` without PLCs: `types` is what the config says below its server; `users` are those of a users file."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
