@@ -11,10 +11,10 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
-    config::{Config, Store},
+    config::{self, Config, Store},
     control::Control,
     event,
     history::{
@@ -25,7 +25,7 @@ use crate::{
     },
     ingest::{self, Ingest},
     jobs::Jobs,
-    northbound::{HistoryStatus, Publisher, Server, ServerError, World},
+    northbound::{HistoryStatus, Publisher, Server, ServerError, World, users::SharedUsers},
     pki,
     revisions::{Restored, Revisions},
     sample::{SeriesId, TwinId},
@@ -46,6 +46,8 @@ const REFILLS: usize = 64;
 const PUBLISH_EVERY: Duration = Duration::from_millis(5);
 /// Samples per series that a store in memory keeps.
 const MEMORY_SAMPLES: usize = 100_000;
+/// How often the users file is looked at.
+const USERS_EVERY: Duration = Duration::from_secs(2);
 /// How long stopping may take.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -100,6 +102,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     pki_dir: std::path::PathBuf,
     application_uri: String,
+    users_file: Option<std::path::PathBuf>,
 }
 
 impl App {
@@ -148,6 +151,7 @@ impl App {
             clock: Arc::clone(&clock),
         };
         let (pki_dir, application_uri) = (config.server.pki_dir.clone(), config.server.application_uri.clone());
+        let users_file = config.server.users_file.clone();
         let server = Server::bind(&config.server, world).await?;
         let ingest_channels = ingest::Channels {
             events: events_rx,
@@ -178,6 +182,7 @@ impl App {
             clock,
             pki_dir,
             application_uri,
+            users_file,
         })
     }
 
@@ -258,6 +263,10 @@ impl App {
         stages.spawn(attend_drift(self.drift, Arc::clone(&self.jobs)));
         let told = (Arc::clone(&self.jobs), Arc::clone(&self.clock), intake.clone());
         stages.spawn(tell_history(self.writer.watermark(), told));
+        if let Some(path) = self.users_file {
+            let users = (path, self.server.users(), Arc::clone(self.state.configured()));
+            stages.spawn(follow_users(users, intake.clone()));
+        }
         let server = tokio::task::JoinSet::from_iter([self.server.run(serving.clone())]);
 
         let ended = tokio::select! {
@@ -381,6 +390,47 @@ async fn tell_history(
     }
     stopping.cancelled().await;
     "history state"
+}
+
+/// Takes the users file up when it changes. One with faults changes nothing: whoever could log on still can.
+async fn follow_users(
+    (path, users, twins): (std::path::PathBuf, SharedUsers, Arc<Twins>),
+    stopping: CancellationToken,
+) -> &'static str {
+    let mut look = interval(USERS_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = None;
+    loop {
+        tokio::select! {
+            _ = look.tick() => {}
+            () = stopping.cancelled() => return "users",
+        }
+        let (path, twins) = (path.clone(), Arc::clone(&twins));
+        let looked = tokio::task::spawn_blocking(move || {
+            let state = file_state(&path);
+            (known != Some(state)).then(|| (state, config::load_users(&path, &twins)))
+        });
+        let Ok(Some((state, loaded))) = looked.await else { continue };
+        known = Some(state);
+        match loaded {
+            Ok((loaded, warnings)) => {
+                warnings.iter().for_each(|warning| warn!("{warning}"));
+                info!(users = loaded.iter().count(), "users file taken up");
+                users.replace(loaded);
+            }
+            Err(faults) => {
+                faults.iter().for_each(|fault| error!("{fault}"));
+                error!("the users file has faults: the users from before stay");
+            }
+        }
+    }
+}
+
+/// What changes when a file is written or replaced: time, length, number. `None`: there is none.
+fn file_state(path: &Path) -> Option<(i64, i64, u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.mtime(), found.mtime_nsec(), found.size(), found.ino()))
 }
 
 /// The newest event of each condition.

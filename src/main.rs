@@ -22,6 +22,7 @@ use uatwin::{
         history::{self, CommandError, HistoryCommand},
         plant, run,
         simulate::{self, SimulateArguments},
+        user::{self, UserCommand, UserError},
     },
     config::{self, Fault},
     plant::PlantOptions,
@@ -99,6 +100,14 @@ enum Command {
     History {
         #[command(subcommand)]
         command: HistoryCommand,
+    },
+    /// Who may log on: add, list, remove, password
+    #[command(
+        after_help = "A password is asked for; without a terminal it is read from UATWIN_PASSWORD, else from standard input."
+    )]
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
     },
     /// Measure this machine: history, fit, the live path
     Bench {
@@ -185,6 +194,15 @@ async fn execute(command: Command) -> ExitCode {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAILED),
             Err(CommandError::Config(faults)) => faulty(&faults),
+            Err(error) => fail(&error),
+        },
+        Command::User { command } => match user::run(&command, &environment) {
+            Ok(said) => say(&said),
+            Err(UserError::Faults(faults)) => faulty(&faults),
+            Err(error @ UserError::Usage(_)) => {
+                fail(&error);
+                ExitCode::from(USAGE)
+            }
             Err(error) => fail(&error),
         },
         Command::Bench { json, variables, seconds } => {

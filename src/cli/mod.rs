@@ -14,3 +14,4 @@ mod plot;
 pub mod run;
 pub mod simulate;
 mod table;
+pub mod user;

@@ -17,6 +17,7 @@ mod preprocess;
 mod raw;
 mod server;
 mod statistics;
+mod users;
 mod variable;
 
 use std::{
@@ -28,6 +29,7 @@ use std::{
 
 pub use fault::{Fault, did_you_mean};
 pub use model_file::{ModelFile, load_model, parse_model};
+pub use users::{is_name as is_user_name, load_users, users_file};
 
 use crate::{northbound::ServerConfig, southbound::PlcConfig, twin::Twins};
 use fault::Sink;
@@ -96,7 +98,9 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
     let text = read(path).map_err(|error| {
         vec![Fault::of_file(path, format!("cannot be read: {error}"), "give the path of a config file")]
     })?;
-    parse(&text, &path.display().to_string(), &read, env)
+    let mut config = parse(&text, &path.display().to_string(), &read, env)?;
+    config.warnings.extend(config.server.users_file.as_deref().and_then(users::open_to_others));
+    Ok(config)
 }
 
 /// A text file of bounded length.
@@ -156,6 +160,9 @@ fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
     let history = server::history(&root, &mut server);
     let plcs = server::plcs(context, &root);
     let (twins, renames) = checked::twins(context, &root, &plcs);
+    if let Some(users) = server.users_file.as_deref().and_then(|path| users::of_config(context, path, &twins)) {
+        server.users = users;
+    }
     root.finish();
     Some(Config { server, data_dir, history, plcs, twins, renames, warnings: Vec::new() })
 }

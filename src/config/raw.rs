@@ -152,11 +152,6 @@ impl<'a> Item<'a> {
         self.source.sink.warn(kind, self.source.document.fault(self.key_at, &self.path, message, remedy));
     }
 
-    /// What this version takes and does nothing with.
-    pub(super) fn without_effect(&self, kind: &'static str) {
-        self.warn(kind, "accepted, without effect in this version", "");
-    }
-
     fn wrong_type<T>(&self, expected: &str, remedy: &str) -> Option<T> {
         let found = match self.value.get_ref() {
             DeValue::String(_) => "a string",

@@ -9,7 +9,7 @@ use super::{
     raw::{Item, Table},
 };
 use crate::{
-    northbound::{Role, ServerConfig},
+    northbound::{Role, ServerConfig, users::Users},
     southbound::{Credentials, PlcConfig, SecurityMode},
 };
 
@@ -31,6 +31,9 @@ pub(super) fn defaults(context: &Context<'_>) -> (ServerConfig, PathBuf) {
         twins_namespace: "urn:uatwin:twins".into(),
         policies: POLICIES_DEFAULT.map(Into::into).into(),
         anonymous: Some(Role::Observer),
+        users_file: None,
+        users: Users::default(),
+        users_on_policy_none: false,
         continuation_point_timeout: Duration::from_secs(600),
         trust_any_client: false,
     };
@@ -80,13 +83,13 @@ pub(super) fn server(context: &Context<'_>, root: &Table<'_>) -> (ServerConfig, 
     let nodesets = table.get("nodesets").and_then(|item| item.list()).unwrap_or_default();
     server.nodesets = nodesets.iter().filter_map(|item| path(context, item)).collect();
     if let Some(table) = table.table("security") {
-        security(&table, &mut server);
+        security(context, &table, &mut server);
     }
     table.finish();
     (server, data_dir)
 }
 
-fn security(table: &Table<'_>, server: &mut ServerConfig) {
+fn security(context: &Context<'_>, table: &Table<'_>, server: &mut ServerConfig) {
     if let Some(policies) = table.get("policies").and_then(|item| policies(&item)) {
         server.policies = policies;
     }
@@ -100,15 +103,23 @@ fn security(table: &Table<'_>, server: &mut ServerConfig) {
     if let Some(role) = anonymous.as_ref().and_then(|item| item.choice(&roles)) {
         server.anonymous = role;
     }
-    if let Some(item) = table.get("users_file") {
-        item.text();
-        item.without_effect("users_file");
+    server.users_file = table.get("users_file").and_then(|item| path(context, &item));
+    if let (None, None, Some(item)) = (server.anonymous, &server.users_file, anonymous) {
+        item.warn("anonymous", "nobody can connect", "name a users_file with those who may, or use \"observer\"");
     }
-    if let (None, Some(item)) = (server.anonymous, anonymous) {
+    let on_policy_none = table.get("users_on_policy_none");
+    server.users_on_policy_none = on_policy_none.as_ref().and_then(|item| item.flag()).unwrap_or(false);
+    let only_none = server.policies.iter().all(|policy| policy == "None");
+    if let (true, false, true, Some(item)) =
+        (only_none, server.users_on_policy_none, server.users_file.is_some(), table.get("policies"))
+    {
+        item.warn("policies", "users with a name cannot come by policy None", "add \"Basic256Sha256\"");
+    }
+    if let (true, Some(item)) = (server.users_on_policy_none, on_policy_none) {
         item.warn(
-            "anonymous",
-            "nobody can connect: this version knows no users with a name",
-            "use \"observer\" until it does",
+            "users_on_policy_none",
+            "over policy None anybody on the way reads along and can take a session over",
+            "use it where the network is trusted, or not at all",
         );
     }
     table.finish();

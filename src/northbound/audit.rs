@@ -1,7 +1,7 @@
 //! The audit trail (OPC 10000-4 §6.5): who changed what, and who tried. Each entry is a log event of target `audit`, and an
 //! OPC UA event to those who may see it; history keeps it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opcua::{
     server::{ServerEndpoint, node_manager::MethodCall},
@@ -9,12 +9,15 @@ use opcua::{
 };
 use tracing::{debug, info};
 
-use super::address_space::{AddressSpace, ConditionMethod};
+use super::{
+    access::NAME_MAX,
+    address_space::{AddressSpace, ConditionMethod},
+};
 use crate::{
     event::{Event, EventType, Source},
     jobs::Jobs,
     sample::{Array, Value},
-    time::Clock,
+    time::{Clock, Timestamp},
     ua,
 };
 
@@ -174,23 +177,64 @@ impl Trail {
     }
 }
 
-/// Who came. The library asks who a user is when a session is activated; of the session itself it tells nothing.
-#[derive(Clone)]
+/// Refusals that are told of in a second. More are counted: who may not come must not fill the disk either.
+const REFUSALS_MAX: u32 = 5;
+
+/// Who came, and who was not let in. The library asks who a user is when a session is activated; of the session itself it
+/// tells nothing.
 pub(super) struct Sessions {
     pub(super) jobs: Arc<Jobs>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Since when, how many refusals were told of, and how many were not.
+    refusals: Mutex<(Timestamp, u32, u32)>,
 }
 
 impl Sessions {
-    pub(super) async fn activated(&self, user: &str, endpoint: &ServerEndpoint, status: StatusCode) {
-        let (policy, mode) = (&endpoint.security_policy, &endpoint.security_mode);
-        info!(target: "audit", user, policy, mode, %status, "session activated");
-        let message = format!("{user} activated a session with {policy}, {mode}: {status}");
+    pub(super) fn new(jobs: Arc<Jobs>, clock: Arc<dyn Clock>) -> Self {
+        Self { jobs, clock, refusals: Mutex::default() }
+    }
+
+    /// How many refusals went untold before this one; `None`: this one does too.
+    fn untold(&self, now: Timestamp) -> Option<u32> {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, told, untold) = &mut *refusals;
+        if !(0.0..1.0).contains(&now.seconds_since(*since)) {
+            (*since, *told) = (now, 0);
+        }
+        if *told == REFUSALS_MAX {
+            *untold = untold.saturating_add(1);
+            return None;
+        }
+        *told += 1;
+        Some(std::mem::take(untold))
+    }
+
+    pub(super) async fn activated(&self, user: &str, endpoint: &ServerEndpoint, refused: Option<&str>) {
         let now = self.clock.now();
+        let untold = match refused.map(|_| self.untold(now)) {
+            Some(None) => return,
+            Some(Some(untold)) => untold,
+            None => 0,
+        };
+        // Anybody may call himself anything: a name is no place for line breaks.
+        let user: String = user.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
+        let (policy, mode) = (&endpoint.security_policy, &endpoint.security_mode);
+        let status = if refused.is_some() { StatusCode::BadIdentityTokenRejected } else { StatusCode::Good };
+        let message = match refused {
+            None => {
+                info!(target: "audit", user, policy, mode, "session activated");
+                format!("{user} activated a session with {policy}, {mode}")
+            }
+            Some(why) => {
+                info!(target: "audit", user, policy, mode, why, untold, "session refused");
+                let more = if untold > 0 { format!("; {untold} more refusals before it") } else { String::new() };
+                format!("{user} was refused a session with {policy}, {mode}: {why}{more}")
+            }
+        };
         let event = Event::new(EventType::AuditActivateSessionEvent, Source::default(), now, severity(status), message)
             .with("ActionTimeStamp", now)
             .with("Status", status.is_good())
-            .with("ClientUserId", user);
+            .with("ClientUserId", user.as_str());
         self.jobs.tell(event).await;
     }
 }

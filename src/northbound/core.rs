@@ -23,7 +23,13 @@ use opcua::{
     },
 };
 
-use super::{address_space::TELLS_EVENTS, events, history_read, methods, node_manager::SharedSpace, range};
+use super::{
+    address_space::TELLS_EVENTS,
+    events, history_read, methods,
+    node_manager::SharedSpace,
+    range,
+    roles::{self, Identities},
+};
 
 /// A manager of the library with what it lacks.
 pub(super) struct Decorated {
@@ -87,7 +93,8 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
         "http://opcfoundation.org/UA-Profile/Server/ACAckAlarm2022",
     ];
     let flags = no.map(|id| (id, false)).into_iter().chain(yes.map(|id| (id, true)));
-    let mut values: HashMap<NodeId, Variant> = flags.map(|(id, flag)| (id.into(), Variant::Boolean(flag))).collect();
+    let mut values = roles::values();
+    values.extend(flags.map(|(id, flag)| (NodeId::from(id), Variant::Boolean(flag))));
     let texts = |texts: &[&str]| Variant::from(texts.iter().map(|text| UAString::from(*text)).collect::<Vec<_>>());
     values.extend([
         (V::HistoryServerCapabilities_MaxReturnDataValues.into(), Variant::UInt32(history_read::PAGE)),
@@ -104,17 +111,30 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
 }
 
 impl Decorated {
-    fn value(&self, wanted: &ParsedReadValueId, range: &NumericRange) -> Option<DataValue> {
+    fn value(
+        &self,
+        context: &RequestContext,
+        wanted: &ParsedReadValueId,
+        range: &NumericRange,
+    ) -> Option<Result<DataValue, StatusCode>> {
+        let identities = || self.space.identities(context, &wanted.node_id);
         let value = match wanted.attribute_id {
-            AttributeId::Value => self.values.get(&wanted.node_id)?.clone(),
+            AttributeId::Value => match self.values.get(&wanted.node_id) {
+                Some(value) => value.clone(),
+                None => match identities()? {
+                    Identities::Denied => return Some(Err(StatusCode::BadUserAccessDenied)),
+                    Identities::Rules(rules) => rules,
+                },
+            },
+            AttributeId::UserAccessLevel => match identities()? {
+                Identities::Denied => Variant::Byte(0),
+                Identities::Rules(_) => return None,
+            },
             // The standard's NodeSet has no history of its events.
             AttributeId::EventNotifier if wanted.node_id == ObjectId::Server => TELLS_EVENTS.into(),
             _ => return None,
         };
-        Some(match range::part(value, range) {
-            Ok(value) => DataValue::new_now(value),
-            Err(status) => DataValue { status: Some(status), ..DataValue::default() },
-        })
+        Some(range::part(value, range).map(DataValue::new_now))
     }
 }
 
@@ -144,15 +164,21 @@ impl NodeManager for Decorated {
     ) -> Result<(), StatusCode> {
         self.inner.read(context, max_age, stamps, nodes).await?;
         for node in nodes {
-            if let Some(mut value) = self.value(node.node(), &node.node().index_range) {
-                if !matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both) {
-                    value.source_timestamp = None;
+            let Some(value) = self.value(context, node.node(), &node.node().index_range) else { continue };
+            let mut value = match value {
+                Ok(value) => value,
+                Err(status) => {
+                    node.set_error(status);
+                    continue;
                 }
-                if !matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both) {
-                    value.server_timestamp = None;
-                }
-                node.set_result(value);
+            };
+            if !matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both) {
+                value.source_timestamp = None;
             }
+            if !matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both) {
+                value.server_timestamp = None;
+            }
+            node.set_result(value);
         }
         Ok(())
     }
@@ -174,8 +200,10 @@ impl NodeManager for Decorated {
                 continue;
             }
             // Whole: the library cuts it.
-            if let Some(value) = self.value(item.item_to_monitor(), &NumericRange::None) {
-                item.set_initial_value(value);
+            match self.value(context, item.item_to_monitor(), &NumericRange::None) {
+                Some(Ok(value)) => item.set_initial_value(value),
+                Some(Err(status)) => item.set_status(status),
+                None => {}
             }
         }
         Ok(())
@@ -185,11 +213,12 @@ impl NodeManager for Decorated {
         let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
         let (ours, theirs) = parted(calls, |call| methods::is_ours(space, call));
         for call in ours {
-            methods::call(space, context, self.space.role(&context.token), call).await;
+            methods::call(space, context, &self.space.user(context), call).await;
         }
         let (refreshes, theirs) = parted(theirs, events::is_refresh);
         for call in refreshes {
-            let status = events::refresh(space, context, self.space.listeners(), call);
+            let user = self.space.user(context);
+            let status = events::refresh(space, (context, &user), self.space.listeners(), call);
             call.set_status(status);
         }
         if theirs.is_empty() { Ok(()) } else { self.inner.call(context, theirs).await }

@@ -21,6 +21,7 @@ use super::{
     Role,
     address_space::{AddressSpace, Live, Node, Owner, Part, Property},
     audit::{HistoryChange, HistoryUpdated, Trail},
+    users::User,
     values::fitting,
 };
 use crate::{
@@ -59,14 +60,13 @@ struct Target {
 /// Answers each node in order. The store is written where that may block.
 pub(super) async fn update(
     space: &AddressSpace,
-    role: Role,
-    user: &str,
+    (user, name): (&User, &str),
     nodes: &mut [&mut HistoryUpdateNode],
 ) -> Result<(), StatusCode> {
-    let by = Editor { user: user.into(), at: space.world.clock.now() };
+    let by = Editor { user: name.into(), at: space.world.clock.now() };
     for node in nodes {
         let details = node.details().clone();
-        let target = target(space, role, details.node_id());
+        let target = target(space, user, details.node_id());
         let (store, by, trail) = (Arc::clone(&space.world.history), by.clone(), Trail::of(space));
         let work = tokio::task::spawn_blocking(move || {
             let outcome = target.and_then(|target| change(&*store, &target, &details, &by));
@@ -84,8 +84,8 @@ pub(super) async fn update(
     Ok(())
 }
 
-fn target(space: &AddressSpace, role: Role, id: &NodeId) -> Result<Target, StatusCode> {
-    let node = space.parse(id).ok_or(StatusCode::BadNodeIdUnknown)?;
+fn target(space: &AddressSpace, user: &User, id: &NodeId) -> Result<Target, StatusCode> {
+    let node = space.visible(user, id).ok_or(StatusCode::BadNodeIdUnknown)?;
     let (owner, live, is_annotations) = match node {
         Node::Part(owner, Part::Live(live)) => (owner, live, false),
         Node::Part(owner, Part::Property(live, Property::Annotations)) => (owner, live, true),
@@ -101,7 +101,7 @@ fn target(space: &AddressSpace, role: Role, id: &NodeId) -> Result<Target, Statu
     if variable.derived.is_some() && !is_annotations {
         return Err(StatusCode::BadHistoryOperationUnsupported);
     }
-    if role < Role::Engineer {
+    if !user.may(Role::Engineer) {
         return Err(StatusCode::BadUserAccessDenied);
     }
     let kind = (variable.data_type, variable.array);

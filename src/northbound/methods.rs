@@ -15,6 +15,7 @@ use super::{
     arguments::Arguments,
     audit::Trail,
     events, ids,
+    users::User,
 };
 use crate::{
     jobs::{CallError, Caller, Goal, Question},
@@ -37,17 +38,17 @@ pub(super) enum Refusal {
 type Outputs = Result<Vec<Variant>, Refusal>;
 
 /// Answers a call on one of our objects; by the instance's MethodId or the type's.
-pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: Role, call: &mut MethodCall) {
-    if let Some(status) = events::call(space, context, role, call).await {
+pub(super) async fn call(space: &AddressSpace, context: &RequestContext, user: &User, call: &mut MethodCall) {
+    if let Some(status) = events::call(space, context, user, call).await {
         return call.set_status(status);
     }
-    let (twin, method) = match target(space, call.object_id(), call.method_id()) {
+    let (twin, method) = match target((space, user), call.object_id(), call.method_id()) {
         Ok(target) => target,
         Err(status) => return call.set_status(status),
     };
     let name = method.def().name;
-    if role < access::role_for(method.def().id) {
-        info!(method = name, twin = %space.configured().twin(twin).name, session = context.session_id, ?role, "call refused");
+    if !user.may(access::role_for(method.def().id)) {
+        info!(method = name, twin = %space.configured().twin(twin).name, session = context.session_id, roles = ?user.roles, "call refused");
         call.set_status(StatusCode::BadUserAccessDenied);
         return Trail::of(space).called(context.token.0.as_str(), call, name, StatusCode::BadUserAccessDenied).await;
     }
@@ -56,8 +57,8 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         std::cmp::Ordering::Greater => return call.set_status(StatusCode::BadTooManyArguments),
         std::cmp::Ordering::Equal => {}
     }
-    let (user, id) = (context.token.0.as_str(), method.def().id);
-    let by = Caller { user: context.token.0.as_str(), is_engineer: role >= Role::Engineer };
+    let (name_of_user, id) = (context.token.0.as_str(), method.def().id);
+    let by = Caller { user: name_of_user, is_engineer: user.may(Role::Engineer) };
     match answer(space, twin, by, method, call.arguments()).await {
         Ok(outputs) => {
             call.set_outputs(outputs);
@@ -67,7 +68,7 @@ pub(super) async fn call(space: &AddressSpace, context: &RequestContext, role: R
         Err(Refusal::Arguments(results)) => call.set_argument_error(results),
     }
     if changes_something(id) {
-        Trail::of(space).called(user, call, name, call.status()).await;
+        Trail::of(space).called(name_of_user, call, name, call.status()).await;
     }
 }
 
@@ -77,8 +78,12 @@ const fn changes_something(method: u32) -> bool {
 }
 
 /// Which method of which twin is meant.
-fn target(space: &AddressSpace, object: &NodeId, method: &NodeId) -> Result<(TwinId, Method), StatusCode> {
-    let object = space.parse(object).ok_or(StatusCode::BadNodeIdUnknown)?;
+fn target(
+    (space, user): (&AddressSpace, &User),
+    object: &NodeId,
+    method: &NodeId,
+) -> Result<(TwinId, Method), StatusCode> {
+    let object = space.visible(user, object).ok_or(StatusCode::BadNodeIdUnknown)?;
     let (Node::Owner(owner @ Owner::Twin(t)) | Node::Part(owner @ Owner::Twin(t), _)) = object else {
         return Err(StatusCode::BadMethodInvalid);
     };

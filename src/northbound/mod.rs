@@ -16,14 +16,18 @@ mod node_manager;
 pub mod nodesets;
 mod publish;
 mod range;
+mod roles;
 mod server;
 pub mod signatures;
+mod tokens;
 pub mod units;
+pub mod users;
 mod values;
 mod view;
 
 pub use publish::Publisher;
 pub use server::{Server, ServerError, advertised};
+pub use users::Role;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -34,17 +38,6 @@ use crate::{
     time::{Clock, Timestamp},
     twin::TwinState,
 };
-
-/// What a user may do; see the information model's table. Each role may do what its row says, no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Browse, read, subscribe, HistoryRead.
-    Observer,
-    /// Also fits, simulations, writes through to writable variables.
-    Operator,
-    /// Also parameters and history.
-    Engineer,
-}
 
 /// `[server]` and `[server.security]`, checked.
 #[derive(Clone, Debug)]
@@ -69,6 +62,12 @@ pub struct ServerConfig {
     pub policies: Vec<String>,
     /// What a user without a name may do; `None`: not even connect.
     pub anonymous: Option<Role>,
+    /// Where users with a name stand; it may change while the server runs.
+    pub users_file: Option<PathBuf>,
+    /// What stands there.
+    pub users: users::Users,
+    /// Whether users with a name may come by policy None too, where anybody on the way can take their session over.
+    pub users_on_policy_none: bool,
     /// After which a read of history that did not go on no longer can.
     pub continuation_point_timeout: Duration,
     /// Every client certificate is taken as trusted. For the demo only.

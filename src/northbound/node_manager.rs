@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     Role, World,
-    access::{Access, may_see_audit},
+    access::Access,
     address_space::{AddressSpace, Namespaces, Node, Owner, Target},
     events::Listeners,
     history_read::{self, Places, Points},
     history_update, ids, methods,
     publish::{Change, Watches, as_notified},
+    roles::{self, Identities},
+    users::User,
     values, view,
 };
 use crate::ua;
@@ -20,7 +22,6 @@ use opcua::{
     nodes::DefaultTypeTree,
     server::{
         CreateMonitoredItem,
-        authenticator::UserToken,
         diagnostics::NamespaceMetadata,
         node_manager::{
             BrowseNode, BrowsePathItem, DynNodeManager, ExternalReferenceRequest, HistoryNode, HistoryUpdateNode,
@@ -69,8 +70,14 @@ impl SharedSpace {
         &self.points
     }
 
-    pub(super) fn role(&self, user: &UserToken) -> Role {
-        self.access.role(user)
+    /// Who asks.
+    pub(super) fn user(&self, context: &RequestContext) -> Arc<User> {
+        self.access.user(&context.token)
+    }
+
+    /// Who has a role, as far as who asks may know; `None`: no role's node.
+    pub(super) fn identities(&self, context: &RequestContext, node: &NodeId) -> Option<Identities> {
+        roles::identities(&self.access, &self.user(context), node)
     }
 
     /// Who listens to events.
@@ -84,8 +91,11 @@ impl SharedSpace {
         if !format!("{:?}", item.filter()).starts_with("EventFilter") {
             return StatusCode::BadEventFilterInvalid;
         }
-        let sees_audit = may_see_audit(self.role(&context.token));
-        self.listeners.add(item, context.session_id, notifier.to_owned(), sees_audit);
+        let user = self.user(context);
+        if !user.may(Role::Observer) {
+            return StatusCode::BadUserAccessDenied;
+        }
+        self.listeners.add(item, (context.session_id, user), notifier.to_owned());
         StatusCode::Good
     }
 
@@ -173,9 +183,10 @@ impl NodeManager for TwinNodes {
         }
     }
 
-    async fn resolve_external_references(&self, _: &RequestContext, items: &mut [&mut ExternalReferenceRequest]) {
+    async fn resolve_external_references(&self, context: &RequestContext, items: &mut [&mut ExternalReferenceRequest]) {
+        let user = self.shared.user(context);
         for item in items {
-            if let Some(node) = self.space.parse(item.node_id()) {
+            if let Some(node) = self.space.visible(&user, item.node_id()) {
                 item.set(self.space.metadata(&Target::Node(node)));
             }
         }
@@ -191,19 +202,21 @@ impl NodeManager for TwinNodes {
                 out.set_status(if is_known { StatusCode::Good } else { StatusCode::BadNodeIdUnknown });
             }
         }
+        let user = self.shared.user(context);
         let types = context.get_type_tree_for_user();
         for out in nodes {
-            match self.space.parse(out.node_id()) {
+            match self.space.visible(&user, out.node_id()) {
                 Some(node) => {
                     out.set_status(StatusCode::Good);
                     let references = self.space.references(node);
-                    view::page(&self.space, out, types.get(), |i| references.get(i));
+                    view::page((&self.space, &user), out, types.get(), |i| references.get(i));
                 }
                 None if self.owns_node(out.node_id()) => out.set_status(StatusCode::BadNodeIdUnknown),
                 None => {
                     let id = out.node_id().clone();
                     if self.space.reference_of_foreign(&id, 0).is_some() {
-                        view::page(&self.space, out, types.get(), |i| self.space.reference_of_foreign(&id, i));
+                        let reference = |i| self.space.reference_of_foreign(&id, i);
+                        view::page((&self.space, &user), out, types.get(), reference);
                     }
                 }
             }
@@ -216,9 +229,10 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         items: &mut [&mut BrowsePathItem],
     ) -> Result<(), StatusCode> {
+        let user = self.shared.user(context);
         let types = context.get_type_tree_for_user();
         for item in items {
-            let start = self.space.parse(item.node_id());
+            let start = self.space.visible(&user, item.node_id());
             if let Some(name) = item.unmatched_browse_name() {
                 if !start.is_some_and(|node| self.space.is_named(node, name)) {
                     continue;
@@ -230,7 +244,8 @@ impl NodeManager for TwinNodes {
                 if from.is_none() && depth > 0 {
                     break; // with another manager, which goes on from there
                 }
-                let Some(target) = view::step(&self.space, from, item.node_id(), element, types.get()) else { break };
+                let to = view::step((&self.space, &user), from, item.node_id(), element, types.get());
+                let Some(target) = to else { break };
                 item.add_element(self.space.target_id(&target), depth + 1, None);
                 from = match target {
                     Target::Node(node) => Some(node),
@@ -254,14 +269,14 @@ impl NodeManager for TwinNodes {
         stamps: TimestampsToReturn,
         nodes: &mut [&mut ReadNode],
     ) -> Result<(), StatusCode> {
-        let role = self.shared.role(&context.token);
-        let extents =
-            values::extents(&self.space, nodes.iter().filter_map(|node| self.space.parse(&node.node().node_id))).await;
+        let user = self.shared.user(context);
+        let wanted = nodes.iter().filter_map(|node| self.space.visible(&user, &node.node().node_id));
+        let extents = values::extents(&self.space, wanted).await;
         let now = ua::given(self.space.world.clock.now());
         let source = matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both);
         let server = matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both);
         for node in nodes {
-            match values::read(&self.space, role, node.node(), &extents) {
+            match values::read(&self.space, &user, node.node(), &extents) {
                 Err(status) => node.set_error(status),
                 Ok(mut value) => {
                     value.source_timestamp = value.source_timestamp.filter(|_| source);
@@ -274,9 +289,9 @@ impl NodeManager for TwinNodes {
     }
 
     async fn write(&self, context: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
-        let role = self.shared.role(&context.token);
+        let user = self.shared.user(context);
         for node in nodes {
-            let status = values::write(&self.space, (role, &context.token.0), node.value()).await;
+            let status = values::write(&self.space, (&user, &context.token.0), node.value()).await;
             node.set_status(status);
         }
         Ok(())
@@ -289,7 +304,8 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::raw_modified(&self.space, self.shared.points(), context, details, nodes, stamps).await
+        let asker = (context, &*self.shared.user(context));
+        history_read::raw_modified(&self.space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_read_processed(
@@ -300,7 +316,8 @@ impl NodeManager for TwinNodes {
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
         let kept = (&**self.shared.points(), self.shared.places());
-        history_read::processed(&self.space, kept, context, details, nodes, stamps).await
+        let asker = (context, &*self.shared.user(context));
+        history_read::processed(&self.space, kept, asker, details, nodes, stamps).await
     }
 
     async fn history_read_at_time(
@@ -310,7 +327,8 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::at_time(&self.space, self.shared.points(), context, details, nodes, stamps).await
+        let asker = (context, &*self.shared.user(context));
+        history_read::at_time(&self.space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_read_events(
@@ -320,7 +338,7 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         _: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        let asker = (context, may_see_audit(self.shared.role(&context.token)));
+        let asker = (context, self.shared.user(context));
         history_read::events(&self.space, self.shared.points(), asker, details, nodes).await
     }
 
@@ -331,7 +349,8 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
-        history_read::annotation_data(&self.space, self.shared.points(), context, details, nodes, stamps).await
+        let asker = (context, &*self.shared.user(context));
+        history_read::annotation_data(&self.space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_update(
@@ -339,8 +358,8 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         nodes: &mut [&mut HistoryUpdateNode],
     ) -> Result<(), StatusCode> {
-        let role = self.shared.role(&context.token);
-        history_update::update(&self.space, role, &context.token.0, nodes).await
+        let user = self.shared.user(context);
+        history_update::update(&self.space, (&user, &context.token.0), nodes).await
     }
 
     async fn create_monitored_items(
@@ -348,15 +367,12 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         items: &mut [&mut CreateMonitoredItem],
     ) -> Result<(), StatusCode> {
-        let role = self.shared.role(&context.token);
-        let extents = values::extents(
-            &self.space,
-            items.iter().filter_map(|item| self.space.parse(&item.item_to_monitor().node_id)),
-        )
-        .await;
+        let user = self.shared.user(context);
+        let wanted = items.iter().filter_map(|item| self.space.visible(&user, &item.item_to_monitor().node_id));
+        let extents = values::extents(&self.space, wanted).await;
         for item in items {
             if item.item_to_monitor().attribute_id == AttributeId::EventNotifier {
-                let node = self.space.parse(&item.item_to_monitor().node_id);
+                let node = self.space.visible(&user, &item.item_to_monitor().node_id);
                 let notifier = node.and_then(|node| self.space.notifier(node));
                 item.set_status(match (node, notifier) {
                     (_, Some(notifier)) => self.shared.listen(context, item, notifier),
@@ -365,12 +381,13 @@ impl NodeManager for TwinNodes {
                 });
                 continue;
             }
-            match values::to_monitor(&self.space, role, item.item_to_monitor(), &extents) {
+            match values::to_monitor(&self.space, &user, item.item_to_monitor(), &extents) {
                 Err(status) => item.set_status(status),
                 Ok(value) => {
                     let node = self.space.parse(&item.item_to_monitor().node_id);
                     if let (AttributeId::Value, Some(node)) = (item.item_to_monitor().attribute_id, node) {
-                        self.watches.add(&self.space, node, context.session_id, item, &value);
+                        let by = (context.session_id, &user);
+                        self.watches.add(&self.space, node, by, item, &value);
                     }
                     item.set_initial_value(as_notified(value));
                     item.set_status(StatusCode::Good);
@@ -408,8 +425,9 @@ impl NodeManager for TwinNodes {
     }
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
+        let user = self.shared.user(context);
         for call in calls {
-            methods::call(&self.space, context, self.shared.role(&context.token), call).await;
+            methods::call(&self.space, context, &user, call).await;
         }
         Ok(())
     }

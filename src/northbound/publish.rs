@@ -22,13 +22,15 @@ use opcua::{
         CreateMonitoredItem, MonitoredItemHandle, SubscriptionCache, SubscriptionState,
         notify::SubscriptionDataNotifier,
     },
-    types::{AttributeId, DataValue, MonitoringMode, NodeId, Variant},
+    types::{AttributeId, DataValue, MonitoringMode, NodeId, StatusCode, Variant},
 };
 
 use super::{
+    access::Access,
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, ProgramMember},
     events::{Listeners, SharedTypes},
     history_read::Points,
+    users::User,
 };
 use crate::{
     event::Event,
@@ -52,6 +54,7 @@ pub struct Publisher {
     points: Arc<Points>,
     listeners: Arc<Listeners>,
     types: Arc<SharedTypes>,
+    access: Arc<Access>,
     /// Whether events wait for room in a client's queue.
     waiting: Arc<AtomicBool>,
 }
@@ -71,6 +74,8 @@ struct Table {
     slow: HashMap<Node, Slow>,
     /// Which session each subscription was made in: where the sweep looks for it.
     owners: HashMap<u32, u32>,
+    /// As whose each subscription's items were last looked at.
+    users: HashMap<u32, Arc<User>>,
 }
 
 struct Slow {
@@ -81,6 +86,8 @@ struct Slow {
 struct Watch {
     handle: MonitoredItemHandle,
     enabled: bool,
+    /// The user may no longer read the node, and was told so.
+    denied: bool,
     /// Not pushed to yet: what came between its making and its place in the library's table was lost.
     fresh: bool,
     /// Whether the library passes SourceTimestamps as they are (B7).
@@ -96,15 +103,15 @@ impl Publisher {
         subscriptions: Arc<SubscriptionCache>,
         points: Arc<Points>,
         listeners: Arc<Listeners>,
-        types: SharedTypes,
+        (access, types): (Arc<Access>, SharedTypes),
     ) -> Self {
         let (types, waiting) = (Arc::new(types), Arc::default());
-        Self { space, watches, subscriptions, points, listeners, types, waiting }
+        Self { space, watches, subscriptions, points, listeners, types, access, waiting }
     }
 
     /// Events for those who listen.
     pub fn events(&self, events: &[Arc<Event>]) {
-        self.listeners.put(events);
+        self.listeners.put(&self.space, events);
         self.hand_on_events();
     }
 
@@ -116,7 +123,7 @@ impl Publisher {
 
     /// Gives clients the events that wait, as far as their queues have room.
     pub fn hand_on_events(&self) {
-        let is_more = self.listeners.hand_on(&self.space, &self.subscriptions, &*self.types);
+        let is_more = self.listeners.hand_on((&self.space, &self.access), &self.subscriptions, &*self.types);
         self.waiting.store(is_more, Ordering::Relaxed);
     }
 
@@ -172,11 +179,13 @@ impl Publisher {
             self.listeners.sweep(&self.subscriptions);
             self.points.sweep(now);
         }
+        self.listeners.check_users(&self.access, &self.subscriptions);
         // A refresh puts events in their queues without more ado.
         self.hand_on_events();
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;
         }
+        self.watches.check_users(&self.space, &self.access, &self.subscriptions);
         self.changed(&self.watches.take_fresh());
         let mut table = self.watches.lock();
         let mut notifier = self.subscriptions.data_notifier();
@@ -200,6 +209,12 @@ impl Publisher {
     fn live_node(&self, series: SeriesId) -> Node {
         let (twin, facet) = self.space.configured().locate(series);
         Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet)))
+    }
+}
+
+impl Watch {
+    const fn is_served(&self) -> bool {
+        self.enabled && !self.denied
     }
 }
 
@@ -232,8 +247,8 @@ pub(super) fn as_notified(mut value: DataValue) -> DataValue {
 fn push(watches: &mut [Watch], value: DataValue, mut to: impl FnMut(DataValue, &MonitoredItemHandle)) {
     let source = value.source_timestamp.map_or(Timestamp::NULL, ua::timestamp);
     let mut value = Some(as_notified(value));
-    let last = watches.iter().rposition(|watch| watch.enabled);
-    for (i, watch) in watches.iter_mut().enumerate().filter(|(_, watch)| watch.enabled) {
+    let last = watches.iter().rposition(Watch::is_served);
+    for (i, watch) in watches.iter_mut().enumerate().filter(|(_, watch)| watch.is_served()) {
         let Some(mut own) = (if Some(i) == last { value.take() } else { value.clone() }) else { continue };
         if !watch.stamped || source < watch.newest {
             own.source_timestamp = None;
@@ -271,7 +286,7 @@ impl Watches {
         &self,
         space: &AddressSpace,
         node: Node,
-        session: u32,
+        (session, user): (u32, &Arc<User>),
         item: &mut CreateMonitoredItem,
         initial: &DataValue,
     ) {
@@ -283,6 +298,7 @@ impl Watches {
         let watch = Watch {
             handle: item.handle(),
             enabled: item.monitoring_mode() != MonitoringMode::Disabled,
+            denied: false,
             fresh: true,
             stamped,
             newest: initial.source_timestamp.map_or(Timestamp::NULL, ua::timestamp),
@@ -299,6 +315,7 @@ impl Watches {
             _ => return, // never changes
         }
         table.owners.insert(item.handle().subscription_id, session);
+        table.users.entry(item.handle().subscription_id).or_insert_with(|| Arc::clone(user));
         self.watched.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -331,6 +348,45 @@ impl Watches {
         }
     }
 
+    /// Looks at the items of subscriptions whose user is another now, or may something else (OPC 10000-4 §5.7.3): one that
+    /// may no longer be read tells so, once, and then nothing.
+    fn check_users(&self, space: &AddressSpace, access: &Access, subscriptions: &SubscriptionCache) {
+        let mut table = self.lock();
+        let Table { live, slow, owners, users } = &mut *table;
+        let mut changed = HashMap::new();
+        for (subscription, session) in owners.iter() {
+            let user = access.user_of_session(subscriptions, *session);
+            if users.get(subscription) != Some(&user) {
+                users.insert(*subscription, Arc::clone(&user));
+                changed.insert(*subscription, user);
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let mut notifier = subscriptions.data_notifier();
+        let all = live.iter_mut().map(|(series, watches)| {
+            let (twin, facet) = space.configured().locate(*series);
+            (Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet))), watches)
+        });
+        for (node, watches) in all.chain(slow.iter_mut().map(|(node, slow)| (*node, &mut slow.watches))) {
+            for watch in watches {
+                let Some(user) = changed.get(&watch.handle.subscription_id) else { continue };
+                let denied = !space.is_visible(user, node);
+                if denied == watch.denied {
+                    continue;
+                }
+                (watch.denied, watch.fresh) = (denied, !denied);
+                if let Some(mut open) = notifier.notify_for(&space.id(node), AttributeId::Value).filter(|_| denied) {
+                    open.data_value_to_item(
+                        DataValue::new_now_status(Variant::Empty, StatusCode::BadUserAccessDenied),
+                        &watch.handle,
+                    );
+                }
+            }
+        }
+    }
+
     fn take_fresh(&self) -> Vec<SeriesId> {
         let mut table = self.lock();
         table.live.iter_mut().filter_map(|(series, watches)| take_fresh(watches).then_some(*series)).collect()
@@ -339,8 +395,9 @@ impl Watches {
     /// Forgets the items of subscriptions that are gone (B8).
     fn sweep(&self, subscriptions: &SubscriptionCache) {
         let mut table = self.lock();
-        let Table { live, slow, owners } = &mut *table;
+        let Table { live, slow, owners, users } = &mut *table;
         follow(owners, subscriptions);
+        users.retain(|subscription, _| owners.contains_key(subscription));
         live.retain(|_, watches| {
             watches.retain(|watch| owners.contains_key(&watch.handle.subscription_id));
             !watches.is_empty()

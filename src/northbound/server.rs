@@ -20,7 +20,7 @@ use crate::pki;
 
 use super::{
     Publisher, ServerConfig, World,
-    access::Access,
+    access::{Access, AccessSettings, POLICY_OF_TOKENS},
     audit::Sessions,
     core::{Decorate, server_values},
     events::{self, EventTypesForUser, SharedTypes},
@@ -28,6 +28,8 @@ use super::{
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
     publish::Watches,
+    tokens::TokenLoader,
+    users::SharedUsers,
 };
 
 const SESSIONS_MAX: usize = 200;
@@ -78,6 +80,7 @@ pub struct Server {
     listener: TcpListener,
     url: String,
     publisher: Publisher,
+    users: SharedUsers,
 }
 
 impl Server {
@@ -93,11 +96,21 @@ impl Server {
         let (local, listener) = local.map_err(|cause| ServerError::Bind { address, cause })?;
         let policies = config.policies.iter().map(|name| policy(name)).collect::<Result<Vec<_>, _>>()?;
         let nodesets = Nodesets::load(&config.nodesets)?;
-        let types_namespace = nodesets.namespaces().position(|uri| uri == super::ids::TYPES_NAMESPACE).unwrap_or(0);
-        // 0 is the standard's, 1 the server's own.
-        let types_namespace = u16::try_from(types_namespace + 2).unwrap_or(u16::MAX);
-        let sessions = Some(Sessions { jobs: Arc::clone(&world.jobs), clock: Arc::clone(&world.clock) });
-        let access = Arc::new(Access { anonymous: config.anonymous, types_namespace, sessions });
+        let namespaces = [super::ids::TYPES_NAMESPACE, super::ids::IA_NAMESPACE].map(|uri| {
+            let place = nodesets.namespaces().position(|other| other == uri).unwrap_or(0);
+            // 0 is the standard's, 1 the server's own.
+            u16::try_from(place + 2).unwrap_or(u16::MAX)
+        });
+        let sessions = Sessions::new(Arc::clone(&world.jobs), Arc::clone(&world.clock));
+        let settings = AccessSettings {
+            anonymous: config.anonymous,
+            users: SharedUsers::new(config.users.clone()),
+            has_users: config.users_file.is_some(),
+            users_on_policy_none: config.users_on_policy_none,
+            namespaces,
+        };
+        let access = Arc::new(Access::new(settings, Some(sessions), Arc::clone(&world.clock)));
+        let (presented, users) = (Arc::clone(&access.presented), access.users().clone());
         let shared = SharedSpace::new(Arc::clone(&access), Points::new(config.continuation_point_timeout));
         let watches = Arc::new(Watches::default());
         let url = format!("opc.tcp://{}:{}", bracketed(&host), local.port());
@@ -117,7 +130,7 @@ impl Server {
             .create_sample_keypair(false)
             .trust_client_certs(config.trust_any_client)
             .locale_ids(vec!["en".to_owned()])
-            .with_authenticator(access)
+            .with_authenticator(Arc::clone(&access) as Arc<_>)
             .with_type_tree_getter(Arc::new(EventTypesForUser))
             .without_node_managers()
             .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(sessions_max) })
@@ -139,7 +152,7 @@ impl Server {
             });
         let builder = with_endpoints(with_limits(builder), &policies);
         let (inner, handle) = builder.build().map_err(ServerError::Build)?;
-        *handle.info().type_loaders.write() = events::loaders();
+        *handle.info().type_loaders.write() = events::loaders(TokenLoader(presented));
         if config.trust_any_client {
             warn!("EVERY client certificate is trusted: for demonstrations only, never in a plant");
         }
@@ -152,9 +165,9 @@ impl Server {
             Arc::clone(subscriptions),
             Arc::clone(shared.points()),
             Arc::clone(shared.listeners()),
-            SharedTypes(Arc::clone(&handle.info().type_tree)),
+            (access, SharedTypes(Arc::clone(&handle.info().type_tree))),
         );
-        Ok(Self { inner, handle, listener, url, publisher })
+        Ok(Self { inner, handle, listener, url, publisher, users })
     }
 
     /// What clients are told to connect to.
@@ -167,6 +180,12 @@ impl Server {
     #[must_use]
     pub fn publisher(&self) -> Publisher {
         self.publisher.clone()
+    }
+
+    /// Who may come, to be changed while the server runs.
+    #[must_use]
+    pub fn users(&self) -> SharedUsers {
+        self.users.clone()
     }
 
     /// Serves until `stop`, then says goodbye to the clients and closes their connections; returns in any case within a few
@@ -234,7 +253,11 @@ fn with_endpoints(builder: ServerBuilder, policies: &[SecurityPolicy]) -> Server
             _ => &[MessageSecurityMode::SignAndEncrypt, MessageSecurityMode::Sign],
         };
         modes.iter().fold(builder, |builder, mode| {
-            builder.add_endpoint(format!("{policy}, {mode}"), ServerEndpoint::new("/", *policy, *mode, &users))
+            let mut endpoint = ServerEndpoint::new("/", *policy, *mode, &users);
+            if *policy == SecurityPolicy::None {
+                endpoint.password_security_policy = Some(POLICY_OF_TOKENS.to_string());
+            }
+            builder.add_endpoint(format!("{policy}, {mode}"), endpoint)
         })
     })
 }

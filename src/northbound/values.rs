@@ -12,10 +12,10 @@ use opcua::{
 use tracing::error;
 
 use super::{
-    Role,
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, standard},
     audit::Trail,
     range,
+    users::User,
 };
 use crate::{
     sample::{Sample, TwinId, Value},
@@ -39,14 +39,14 @@ pub(super) async fn extents(space: &AddressSpace, nodes: impl Iterator<Item = No
 /// One attribute, with both timestamps where it is a value.
 pub(super) fn read(
     space: &AddressSpace,
-    role: Role,
+    user: &User,
     wanted: &ParsedReadValueId,
     extents: &Extents,
 ) -> Result<DataValue, StatusCode> {
-    let node = space.parse(&wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let node = space.visible(user, &wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
     let is_plain = matches!(wanted.data_encoding, DataEncoding::Binary);
     if wanted.attribute_id != AttributeId::Value {
-        let value = space.attribute(role, node, wanted.attribute_id)?;
+        let value = space.attribute(user, node, wanted.attribute_id)?;
         if !is_plain {
             return Err(StatusCode::BadDataEncodingInvalid);
         }
@@ -59,7 +59,7 @@ pub(super) fn read(
     if !is_plain {
         return Err(StatusCode::BadDataEncodingUnsupported);
     }
-    if !space.user_access_level(role, node).contains(AccessLevel::CURRENT_READ) {
+    if !space.user_access_level(user, node).contains(AccessLevel::CURRENT_READ) {
         return Err(StatusCode::BadUserAccessDenied);
     }
     let mut value = space.value(node, space.world.clock.now(), extents);
@@ -70,32 +70,32 @@ pub(super) fn read(
 /// What a monitored item begins with: whole, for the library cuts whatever it is given.
 pub(super) fn to_monitor(
     space: &AddressSpace,
-    role: Role,
+    user: &User,
     wanted: &ParsedReadValueId,
     extents: &Extents,
 ) -> Result<DataValue, StatusCode> {
-    let node = space.parse(&wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let node = space.visible(user, &wanted.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
     let is_array = wanted.attribute_id == AttributeId::Value && space.data_type(node).1 == 1;
     if !range::is_safe_to_monitor(&wanted.index_range, is_array) {
         return Err(StatusCode::BadIndexRangeNoData);
     }
-    read(space, role, &ParsedReadValueId { index_range: NumericRange::None, ..wanted.clone() }, extents)
+    read(space, user, &ParsedReadValueId { index_range: NumericRange::None, ..wanted.clone() }, extents)
 }
 
 /// A client's write: into an internal variable, or through to the PLC, whose answer it is then.
-pub(super) async fn write(space: &AddressSpace, (role, user): (Role, &str), write: &ParsedWriteValue) -> StatusCode {
+pub(super) async fn write(space: &AddressSpace, (user, name): (&User, &str), write: &ParsedWriteValue) -> StatusCode {
     let old = match space.parse(&write.node_id) {
         Some(Node::Part(Owner::Twin(t), Part::Live(live))) => space.world.state.sample(TwinId(t), live.facet()).value,
         _ => Value::Null,
     };
     let new = write.value.value.as_ref().and_then(ua::value).unwrap_or_default();
-    let status = take(space, role, write).await;
-    Trail::of(space).written(user, &write.node_id, (old, new), status).await;
+    let status = take(space, user, write).await;
+    Trail::of(space).written(name, &write.node_id, (old, new), status).await;
     status
 }
 
-async fn take(space: &AddressSpace, role: Role, write: &ParsedWriteValue) -> StatusCode {
-    let (twin, variable, sample) = match check_write(space, role, write) {
+async fn take(space: &AddressSpace, user: &User, write: &ParsedWriteValue) -> StatusCode {
+    let (twin, variable, sample) = match check_write(space, user, write) {
         Ok(checked) => checked,
         Err(status) => return status,
     };
@@ -114,12 +114,12 @@ async fn take(space: &AddressSpace, role: Role, write: &ParsedWriteValue) -> Sta
 /// What a write is, checked: the twin, its variable and the sample to be.
 fn check_write(
     space: &AddressSpace,
-    role: Role,
+    user: &User,
     write: &ParsedWriteValue,
 ) -> Result<(TwinId, usize, Sample), StatusCode> {
-    let node = space.parse(&write.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+    let node = space.visible(user, &write.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
     if write.attribute_id != AttributeId::Value {
-        space.attribute(role, node, write.attribute_id)?;
+        space.attribute(user, node, write.attribute_id)?;
         return Err(StatusCode::BadNotWritable);
     }
     if !space.is_variable(node) {
@@ -139,7 +139,7 @@ fn check_write(
     if !level.contains(AccessLevel::CURRENT_WRITE) {
         return Err(StatusCode::BadNotWritable);
     }
-    if !space.user_access_level(role, node).contains(AccessLevel::CURRENT_WRITE) {
+    if !space.user_access_level(user, node).contains(AccessLevel::CURRENT_WRITE) {
         return Err(StatusCode::BadUserAccessDenied);
     }
     if write.index_range != NumericRange::None {

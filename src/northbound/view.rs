@@ -6,7 +6,10 @@ use opcua::{
     types::{NodeClass, NodeId, RelativePathElement, StatusCode},
 };
 
-use super::address_space::{AddressSpace, Kind, Node, Reference, Target};
+use super::{
+    address_space::{AddressSpace, Kind, Node, Reference, Target},
+    users::User,
+};
 
 /// Where a browse goes on.
 struct Page {
@@ -15,7 +18,7 @@ struct Page {
 
 /// The references that a browse asks for, from where it stopped.
 pub(super) fn page(
-    space: &AddressSpace,
+    (space, user): (&AddressSpace, &User),
     out: &mut BrowseNode,
     types: &dyn TypeTree,
     reference: impl Fn(usize) -> Option<Reference>,
@@ -30,7 +33,8 @@ pub(super) fn page(
         let Some(reference) = reference(i) else { break };
         let direction = if reference.forward { out.allows_forward() } else { out.allows_inverse() };
         let kind = allowed.get(reference.kind as usize).is_some_and(|allowed| *allowed);
-        if !direction || !kind || !out.allows_node_class(space.target_class(&reference.target)) {
+        let is_there = space.is_target_visible(user, &reference.target);
+        if !direction || !kind || !is_there || !out.allows_node_class(space.target_class(&reference.target)) {
             continue;
         }
         if out.remaining() == 0 {
@@ -44,7 +48,7 @@ pub(super) fn page(
 
 /// One step of a browse path, from one of our nodes or from another manager's (`id`) that refers to ours.
 pub(super) fn step(
-    space: &AddressSpace,
+    (space, user): (&AddressSpace, &User),
     from: Option<Node>,
     id: &NodeId,
     element: &RelativePathElement,
@@ -60,7 +64,9 @@ pub(super) fn step(
         Target::Node(node) => space.is_named(*node, &element.target_name),
         target @ Target::Foreign(_) => space.metadata(target).browse_name == element.target_name,
     };
-    let fits = |reference: &Reference| follows(reference) && named(reference);
+    let fits = |reference: &Reference| {
+        follows(reference) && named(reference) && space.is_target_visible(user, &reference.target)
+    };
     let found = match from {
         // Among ten thousand twins one is found by its name, not by going through all of them.
         Some(node) => {

@@ -4,6 +4,7 @@ mod faults;
 mod language;
 mod meaning;
 mod size;
+mod users;
 
 use std::{io, path::Path};
 

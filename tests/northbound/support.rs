@@ -360,6 +360,9 @@ pub(crate) fn config(port: u16, policies: &[&str], role: Option<Role>, pki_dir: 
         twins_namespace: TWINS.into(),
         policies: policies.iter().map(|policy| (*policy).to_owned()).collect(),
         anonymous: role,
+        users_file: None,
+        users: Default::default(),
+        users_on_policy_none: false,
         continuation_point_timeout: Duration::from_secs(600),
         trust_any_client: true,
     }

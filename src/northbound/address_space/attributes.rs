@@ -7,7 +7,10 @@ use opcua::{
 
 use super::{AddressSpace, Live, Node, Owner, Part, Property};
 use crate::{
-    northbound::{Role, access},
+    northbound::{
+        Role, access,
+        users::{Roles, User},
+    },
     sample::TwinId,
     twin::DataType,
 };
@@ -16,10 +19,10 @@ use crate::{
 pub(in crate::northbound) const TELLS_EVENTS: u8 = 0b101;
 
 impl AddressSpace {
-    /// An attribute as the user of `role` sees it.
+    /// An attribute as the user sees it.
     pub(in crate::northbound) fn attribute(
         &self,
-        role: Role,
+        user: &User,
         node: Node,
         attribute: AttributeId,
     ) -> Result<Variant, StatusCode> {
@@ -41,14 +44,14 @@ impl AddressSpace {
             (A::IsAbstract, NodeClass::ObjectType) => Variant::Boolean(false),
             (A::Executable, NodeClass::Method) => Variant::Boolean(self.is_executable(node)),
             (A::UserExecutable, NodeClass::Method) => {
-                Variant::Boolean(self.is_executable(node) && self.may_call(role, node))
+                Variant::Boolean(self.is_executable(node) && self.may_call(user, node))
             }
             (A::DataType, NodeClass::Variable) => self.data_type(node).0.into(),
             (A::ValueRank, NodeClass::Variable) => Variant::Int32(self.data_type(node).1),
             (A::ArrayDimensions, NodeClass::Variable) => self.dimensions(node)?,
             (A::AccessLevel, NodeClass::Variable) => Variant::Byte(self.access_level(node).bits()),
             (A::AccessLevelEx, NodeClass::Variable) => Variant::UInt32(self.access_level(node).bits().into()),
-            (A::UserAccessLevel, NodeClass::Variable) => Variant::Byte(self.user_access_level(role, node).bits()),
+            (A::UserAccessLevel, NodeClass::Variable) => Variant::Byte(self.user_access_level(user, node).bits()),
             (A::MinimumSamplingInterval, NodeClass::Variable) => {
                 // 0: as the source gives them. 1000: looked at once a second. −1: never changes.
                 Variant::Double(match node {
@@ -61,6 +64,10 @@ impl AddressSpace {
                 let is_live = matches!(node, Node::Part(_, Part::Live(_)));
                 Variant::Boolean(is_live && self.access_level(node).contains(AccessLevel::HISTORY_READ))
             }
+            (A::RolePermissions, _) => self.role_permissions(node, Roles::from_iter(Role::ALL)),
+            (A::UserRolePermissions, _) => self.role_permissions(node, user.roles),
+            // No certificate, signature or encryption is asked for beyond the endpoint's own.
+            (A::AccessRestrictions, _) => Variant::UInt16(0),
             _ => return Err(StatusCode::BadAttributeIdInvalid),
         })
     }
@@ -86,10 +93,10 @@ impl AddressSpace {
         }
     }
 
-    fn may_call(&self, role: Role, node: Node) -> bool {
+    pub(in crate::northbound) fn may_call(&self, user: &User, node: Node) -> bool {
         match node {
-            Node::Part(_, Part::Method(method)) => role >= access::role_for(method.def().id),
-            Node::Part(_, Part::ConditionMethod(_, method)) => role >= access::role_for_condition(method),
+            Node::Part(_, Part::Method(method)) => user.may(access::role_for(method.def().id)),
+            Node::Part(_, Part::ConditionMethod(_, method)) => user.may(access::role_for_condition(method)),
             _ => false,
         }
     }
@@ -163,13 +170,15 @@ impl AddressSpace {
     }
 
     /// What of it the user may do.
-    pub(in crate::northbound) fn user_access_level(&self, role: Role, node: Node) -> AccessLevel {
-        let level = self.access_level(node);
-        match role {
-            Role::Engineer => level,
-            Role::Operator => level - AccessLevel::HISTORY_WRITE,
-            Role::Observer => level & (AccessLevel::CURRENT_READ | AccessLevel::HISTORY_READ),
-        }
+    pub(in crate::northbound) fn user_access_level(&self, user: &User, node: Node) -> AccessLevel {
+        let live = AccessLevel::CURRENT_WRITE | AccessLevel::STATUS_WRITE | AccessLevel::TIMESTAMP_WRITE;
+        let grants = [
+            (Role::Observer, AccessLevel::CURRENT_READ | AccessLevel::HISTORY_READ),
+            (Role::Operator, live),
+            (Role::Engineer, AccessLevel::HISTORY_WRITE),
+        ];
+        let granted = grants.into_iter().filter(|(role, _)| user.may(*role));
+        self.access_level(node) & granted.fold(AccessLevel::empty(), |all, (_, level)| all | level)
     }
 }
 

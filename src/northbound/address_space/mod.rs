@@ -11,6 +11,7 @@ mod program;
 mod references;
 mod structure;
 mod values;
+mod visible;
 
 use std::{collections::HashMap, sync::Arc};
 

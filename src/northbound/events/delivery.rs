@@ -1,7 +1,7 @@
 //! To subscriptions. The library (0.19) takes a queue size of 0 or 1, which most clients ask for, for a queue of one event, so
 //! that of two in one publishing interval the first is lost, and all but the last of a refresh. So events wait here, a
-//! queue per monitored item, and each is handed on when the item's own queue has been sent. Whether a client may see the
-//! audit trail is decided per item too. Filters are the library's.
+//! queue per monitored item, and each is handed on when the item's own queue has been sent. What its user may hear is
+//! decided per item too. Filters are the library's.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,7 +22,7 @@ use opcua::{
 use super::Told;
 use crate::{
     event::{Event, EventId, EventIds, EventType, Source},
-    northbound::{address_space::AddressSpace, publish::follow},
+    northbound::{access::Access, address_space::AddressSpace, publish::follow, users::User},
     time::Timestamp,
 };
 
@@ -49,15 +49,16 @@ struct Table {
 struct Listener {
     /// As [`Source::is_told_by`](crate::event::Source::is_told_by) has it.
     notifier: String,
-    sees_audit: bool,
+    /// Whose session it is in; looked up anew before anything is handed on.
+    user: Arc<User>,
     is_enabled: bool,
     waiting: VecDeque<Arc<Event>>,
     has_overflowed: bool,
 }
 
 impl Listener {
-    fn wants(&self, event: &Event) -> bool {
-        self.is_enabled && (self.sees_audit || !event.kind.is_audit()) && event.source.is_told_by(&self.notifier)
+    fn wants(&self, space: &AddressSpace, event: &Event) -> bool {
+        self.is_enabled && event.source.is_told_by(&self.notifier) && space.is_told(&self.user, event)
     }
 
     fn put(&mut self, event: Arc<Event>) {
@@ -85,12 +86,11 @@ impl Listeners {
     pub(in crate::northbound) fn add(
         &self,
         item: &CreateMonitoredItem,
-        session: u32,
+        (session, user): (u32, Arc<User>),
         notifier: String,
-        sees_audit: bool,
     ) {
         let is_enabled = item.monitoring_mode() != MonitoringMode::Disabled;
-        let listener = Listener { notifier, sees_audit, is_enabled, waiting: VecDeque::new(), has_overflowed: false };
+        let listener = Listener { notifier, user, is_enabled, waiting: VecDeque::new(), has_overflowed: false };
         let mut table = self.lock();
         table.items.insert(item.handle(), listener);
         table.sessions.insert(item.handle().subscription_id, session);
@@ -113,14 +113,14 @@ impl Listeners {
     }
 
     /// Events for all who listen.
-    pub(in crate::northbound) fn put(&self, events: &[Arc<Event>]) {
+    pub(in crate::northbound) fn put(&self, space: &AddressSpace, events: &[Arc<Event>]) {
         if self.listening.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut table = self.lock();
         for listener in table.items.values_mut() {
             for event in events {
-                if listener.wants(event) {
+                if listener.wants(space, event) {
                     listener.put(Arc::clone(event));
                 }
             }
@@ -131,6 +131,7 @@ impl Listeners {
     /// have got of `conditions`. False: there is no such item.
     pub(in crate::northbound) fn refresh(
         &self,
+        space: &AddressSpace,
         (subscription, item): (u32, Option<u32>),
         [start, end]: [&Arc<Event>; 2],
         conditions: &[Arc<Event>],
@@ -142,7 +143,7 @@ impl Listeners {
         };
         for (_, listener) in table.items.iter_mut().filter(|(handle, _)| meant(handle)) {
             found = true;
-            let own: Vec<_> = conditions.iter().filter(|event| listener.wants(event)).cloned().collect();
+            let own: Vec<_> = conditions.iter().filter(|event| listener.wants(space, event)).cloned().collect();
             let all = std::iter::once(Arc::clone(start)).chain(own).chain([Arc::clone(end)]);
             all.for_each(|event| listener.put(event));
         }
@@ -157,7 +158,7 @@ impl Listeners {
     /// Hands on what waits, as far as the items' own queues have room; tells whether something still waits.
     pub(in crate::northbound) fn hand_on(
         &self,
-        space: &AddressSpace,
+        (space, access): (&AddressSpace, &Access),
         subscriptions: &SubscriptionCache,
         types: &dyn TypeTreeForUserStatic,
     ) -> bool {
@@ -171,6 +172,14 @@ impl Listeners {
             let Some(session) = sessions.get(&handle.subscription_id) else { continue };
             let Some(all) = subscriptions.get_session_subscriptions(*session) else { continue };
             let mut all = all.lock();
+            // The session may have been activated by somebody else since, or the user have lost a role.
+            let token = all.session().read().user_token().cloned();
+            let user = token.map_or_else(|| access.nobody(), |token| access.user(&token));
+            if user != listener.user {
+                listener.user = user;
+                let Listener { user, waiting, .. } = &mut *listener;
+                waiting.retain(|event| space.is_told(user, event));
+            }
             let Some(subscription) = all.get_mut(handle.subscription_id) else { continue };
             let room = match subscription.get(&handle.monitored_item_id) {
                 Some(item) if item.has_notifications() => 0,
@@ -198,6 +207,17 @@ impl Listeners {
             "Events came faster than they were fetched: the oldest that waited were dropped; history has them";
         let event = Event::new(EventType::EventQueueOverflowEvent, Source::default(), now, 500, message);
         Event { id: self.number(now), ..event }
+    }
+
+    /// Looks up whose session each item is in.
+    pub(in crate::northbound) fn check_users(&self, access: &Access, subscriptions: &SubscriptionCache) {
+        let mut table = self.lock();
+        let Table { items, sessions } = &mut *table;
+        for (handle, listener) in items {
+            if let Some(session) = sessions.get(&handle.subscription_id) {
+                listener.user = access.user_of_session(subscriptions, *session);
+            }
+        }
     }
 
     /// Forgets the items of subscriptions that are gone.

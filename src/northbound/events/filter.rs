@@ -90,9 +90,10 @@ fn decoded(encoded: &str) -> Option<Where> {
 }
 
 /// What structures are decoded by: ours first, which the library's builder would put after its own.
-pub(in crate::northbound) fn loaders() -> TypeLoaderCollection {
+pub(in crate::northbound) fn loaders(tokens: impl TypeLoader + 'static) -> TypeLoaderCollection {
     let mut loaders = TypeLoaderCollection::new_empty();
     loaders.add(Arc::new(FilterLoader));
+    loaders.add(Arc::new(tokens));
     loaders.add(Arc::new(GeneratedTypeLoader));
     loaders.add(Arc::new(FallbackTypeLoader));
     loaders

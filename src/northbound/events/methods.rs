@@ -15,6 +15,7 @@ use crate::{
         Role, access,
         address_space::{AddressSpace, ConditionMethod, Node, Owner, Part},
         audit::Trail,
+        users::User,
     },
     sample::TwinId,
 };
@@ -23,10 +24,10 @@ use crate::{
 pub(in crate::northbound) async fn call(
     space: &AddressSpace,
     context: &RequestContext,
-    role: Role,
+    user: &User,
     call: &MethodCall,
 ) -> Option<StatusCode> {
-    let Some(Node::Part(owner @ Owner::Twin(t), Part::Condition(c))) = space.parse(call.object_id()) else {
+    let Some(Node::Part(owner @ Owner::Twin(t), Part::Condition(c))) = space.visible(user, call.object_id()) else {
         return None;
     };
     let method = match space.parse(call.method_id()) {
@@ -34,19 +35,19 @@ pub(in crate::northbound) async fn call(
         _ => ConditionMethod::ALL.iter().copied().find(|method| is(call, method.standard())),
     };
     let Some(method) = method else { return Some(StatusCode::BadMethodInvalid) };
-    let user = context.token.0.as_str();
-    let status = if role < access::role_for_condition(method) {
+    let name = context.token.0.as_str();
+    let status = if !user.may(access::role_for_condition(method)) {
         StatusCode::BadUserAccessDenied
     } else {
         match ask(method, call.arguments()) {
             Ok(ask) => {
-                let answer = space.world.jobs.ask_condition((TwinId(t), c as usize), ask, user).await;
+                let answer = space.world.jobs.ask_condition((TwinId(t), c as usize), ask, name).await;
                 answer.err().unwrap_or(StatusCode::Good)
             }
             Err(status) => status,
         }
     };
-    Trail::of(space).condition_asked(user, call, method, status).await;
+    Trail::of(space).condition_asked(name, call, method, status).await;
     Some(status)
 }
 
@@ -100,10 +101,13 @@ fn is(call: &MethodCall, method: MethodId) -> bool {
 /// Sends the present state of every condition that matters, between two marks, to the items of one subscription.
 pub(in crate::northbound) fn refresh(
     space: &AddressSpace,
-    context: &RequestContext,
+    (context, user): (&RequestContext, &User),
     listeners: &Listeners,
     call: &MethodCall,
 ) -> StatusCode {
+    if !user.may(Role::Observer) {
+        return StatusCode::BadUserAccessDenied;
+    }
     let takes = if is(call, MethodId::ConditionType_ConditionRefresh) { 1 } else { 2 };
     match call.arguments().len().cmp(&takes) {
         std::cmp::Ordering::Less => return StatusCode::BadArgumentsMissing,
@@ -136,12 +140,13 @@ pub(in crate::northbound) fn refresh(
     let conditions: Vec<Arc<Event>> = space
         .configured()
         .ids()
+        .filter(|twin| user.knows(*twin))
         .flat_map(|twin| {
             let live = space.world.state.read(twin);
             let retained = live.conditions.iter().filter(|condition| condition.retain());
             retained.filter_map(|condition| condition.last().cloned()).collect::<Vec<_>>()
         })
         .collect();
-    let found = listeners.refresh((subscription, item), [&start, &end], &conditions);
+    let found = listeners.refresh(space, (subscription, item), [&start, &end], &conditions);
     if found || item.is_none() { StatusCode::Good } else { StatusCode::BadMonitoredItemIdInvalid }
 }

@@ -26,8 +26,10 @@ use crate::{
     event::Event,
     history::{Direction, HistoryError, HistoryStore},
     northbound::{
+        Role,
         address_space::AddressSpace,
         events::{SharedTypes, Told, Where},
+        users::User,
     },
     time::Timestamp,
 };
@@ -46,7 +48,7 @@ pub(super) struct Wanted {
     filter: EventFilter,
     condition: Where,
     query: Query,
-    sees_audit: bool,
+    user: Arc<User>,
     /// For a page.
     time: Duration,
 }
@@ -72,17 +74,17 @@ impl std::fmt::Debug for Cursor {
 pub(in crate::northbound) async fn events(
     space: &Arc<AddressSpace>,
     points: &Points,
-    (context, sees_audit): (&RequestContext, bool),
+    (context, user): (&RequestContext, Arc<User>),
     details: &ReadEventDetails,
     nodes: &mut [&mut HistoryNode],
 ) -> Result<(), StatusCode> {
     let time = REQUEST_TIME / u32::try_from(nodes.len().max(1)).unwrap_or(u32::MAX);
-    let wanted = Arc::new(Wanted::new(space, context, details, (sees_audit, time))?);
+    let wanted = Arc::new(Wanted::new(space, context, details, (Arc::clone(&user), time))?);
     let begin = |_: usize, node: &HistoryNode| {
         let notifier = if *node.node_id() == ObjectId::Server {
-            ""
+            if user.may(Role::Observer) { "" } else { return Err(StatusCode::BadUserAccessDenied) }
         } else {
-            let node = space.parse(node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
+            let node = space.visible(&user, node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
             space.notifier(node).ok_or(StatusCode::BadHistoryOperationUnsupported)?
         };
         check_encoding(node)?;
@@ -98,7 +100,7 @@ impl Wanted {
         space: &Arc<AddressSpace>,
         context: &RequestContext,
         details: &ReadEventDetails,
-        (sees_audit, time): (bool, Duration),
+        (user, time): (Arc<User>, Duration),
     ) -> Result<Self, StatusCode> {
         let query = Query::of_events(details)?;
         let filter = details.filter.clone();
@@ -107,12 +109,12 @@ impl Wanted {
             return Err(StatusCode::BadEventFilterInvalid);
         }
         let types = SharedTypes(Arc::clone(&context.type_tree));
-        Ok(Self { space: Arc::clone(space), types, filter, condition, query, sees_audit, time })
+        Ok(Self { space: Arc::clone(space), types, filter, condition, query, user, time })
     }
 
     /// The fields that are asked for of an event that fits.
     fn fields(&self, event: &Event) -> Option<HistoryEventFieldList> {
-        if event.kind.is_audit() && !self.sees_audit {
+        if !self.space.is_told(&self.user, event) {
             return None;
         }
         let types = self.types.get_type_tree();
@@ -134,7 +136,7 @@ impl Wanted {
 impl Cursor {
     pub(super) fn is_of(&self, begin: &Self) -> bool {
         let (a, b) = (&self.wanted, &begin.wanted);
-        self.notifier == begin.notifier && a.query == b.query && a.filter == b.filter && a.sees_audit == b.sees_audit
+        self.notifier == begin.notifier && a.query == b.query && a.filter == b.filter && a.user == b.user
     }
 
     /// The next page, of at most `limit` events in `len_max` bytes (one may be longer), and where it goes on.

@@ -41,6 +41,7 @@ use answer::{Answer, Form};
 use super::{
     address_space::{AddressSpace, Live, Node, Owner, Part, Property},
     aggregates, range,
+    users::User,
 };
 use crate::{
     aggregate::Configuration,
@@ -149,8 +150,8 @@ struct Historian<'a> {
 }
 
 impl<'a> Historian<'a> {
-    fn of(space: &'a AddressSpace, node: &HistoryNode) -> Result<Self, StatusCode> {
-        let wanted = space.parse(node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
+    fn of((space, user): (&'a AddressSpace, &User), node: &HistoryNode) -> Result<Self, StatusCode> {
+        let wanted = space.visible(user, node.node_id()).ok_or(StatusCode::BadNodeIdUnknown)?;
         let (owner @ Owner::Twin(t), live, is_annotations) = (match wanted {
             Node::Part(owner, Part::Live(live)) => (owner, live, false),
             Node::Part(owner, Part::Property(live, Property::Annotations)) => (owner, live, true),
@@ -225,13 +226,13 @@ fn check_encoding(node: &HistoryNode) -> Result<(), StatusCode> {
 pub(super) async fn raw_modified(
     space: &AddressSpace,
     points: &Points,
-    context: &RequestContext,
+    (context, user): (&RequestContext, &User),
     details: &ReadRawModifiedDetails,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
 ) -> Result<(), StatusCode> {
     check_stamps(stamps)?;
-    let forecasts = forecasts(space, details, nodes).await;
+    let forecasts = forecasts((space, user), details, nodes).await;
     let begin = |i: usize, historian: Historian<'_>| {
         Ok(match (historian.is_annotations, details.is_read_modified) {
             (true, true) => return Err(StatusCode::BadHistoryOperationUnsupported),
@@ -240,13 +241,13 @@ pub(super) async fn raw_modified(
             (false, false) => Cursor::Raw(raw::Query::new(historian.series, details)?.begin(forecasts[i].clone())),
         })
     };
-    serve(space, points, context, nodes, stamps, begin).await
+    serve((space, user), points, context, nodes, stamps, begin).await
 }
 
 /// What follows after now, of each node: where the config has it, for a read of a simulated output with both times given and
 /// one of them after now. A read that goes on has it already.
 async fn forecasts(
-    space: &AddressSpace,
+    (space, user): (&AddressSpace, &User),
     details: &ReadRawModifiedDetails,
     nodes: &[&mut HistoryNode],
 ) -> Vec<Option<Forecast>> {
@@ -257,7 +258,7 @@ async fn forecasts(
         return forecasts;
     }
     for (forecast, node) in forecasts.iter_mut().zip(nodes).filter(|(_, node)| node.continuation_point().is_none()) {
-        let historian = Historian::of(space, node).and_then(Historian::values);
+        let historian = Historian::of((space, user), node).and_then(Historian::values);
         if let Ok(Historian { owner: Owner::Twin(t), live: Live::Simulated(output), .. }) = historian {
             *forecast = space.world.jobs.forecast(TwinId(t), output as usize).await;
         }
@@ -269,7 +270,7 @@ async fn forecasts(
 pub(super) async fn processed(
     space: &AddressSpace,
     (points, places): (&Points, &Places),
-    context: &RequestContext,
+    (context, user): (&RequestContext, &User),
     details: &ReadProcessedDetails,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
@@ -286,14 +287,14 @@ pub(super) async fn processed(
         let aggregate = asked[i].ok_or(StatusCode::BadAggregateNotSupported)?;
         Ok(Cursor::Processed(wanted.cursor(&historian.values()?, aggregate)))
     };
-    serve(space, points, context, nodes, stamps, begin).await
+    serve((space, user), points, context, nodes, stamps, begin).await
 }
 
 /// Values at given times.
 pub(super) async fn at_time(
     space: &AddressSpace,
     points: &Points,
-    context: &RequestContext,
+    (context, user): (&RequestContext, &User),
     details: &ReadAtTimeDetails,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
@@ -304,14 +305,14 @@ pub(super) async fn at_time(
         let historian = historian.values()?;
         Ok(Cursor::AtTime(at_time::Cursor::new(&historian, Arc::clone(&times), details.use_simple_bounds)))
     };
-    serve(space, points, context, nodes, stamps, begin).await
+    serve((space, user), points, context, nodes, stamps, begin).await
 }
 
 /// Annotations at given times, of a variable or of its `Annotations`.
 pub(super) async fn annotation_data(
     space: &AddressSpace,
     points: &Points,
-    context: &RequestContext,
+    (context, user): (&RequestContext, &User),
     details: &ReadAnnotationDataDetails,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
@@ -321,7 +322,7 @@ pub(super) async fn annotation_data(
     let begin = |_: usize, historian: Historian<'_>| {
         Ok(Cursor::Annotations(annotations::Cursor::at_times(historian.series, Arc::clone(&times))))
     };
-    serve(space, points, context, nodes, stamps, begin).await
+    serve((space, user), points, context, nodes, stamps, begin).await
 }
 
 fn check_stamps(stamps: TimestampsToReturn) -> Result<(), StatusCode> {
@@ -342,14 +343,14 @@ fn times(given: Option<&[opcua::types::DateTime]>) -> Result<Arc<[Timestamp]>, S
 
 /// Answers each node that has a history of values.
 async fn serve(
-    space: &AddressSpace,
+    (space, user): (&AddressSpace, &User),
     points: &Points,
     context: &RequestContext,
     nodes: &mut [&mut HistoryNode],
     stamps: TimestampsToReturn,
     begin: impl Fn(usize, Historian<'_>) -> Result<Cursor, StatusCode>,
 ) -> Result<(), StatusCode> {
-    let begin = |i: usize, node: &HistoryNode| begin(i, Historian::of(space, node)?);
+    let begin = |i: usize, node: &HistoryNode| begin(i, Historian::of((space, user), node)?);
     serve_nodes(space, points, context, nodes, stamps, begin).await
 }
 

@@ -1,14 +1,16 @@
 // A client on the node-opcua stack. Argument: one JSON object
-//   {url, application_uri, folder, certificate, key, steps: [{read|browse|history|subscribe|call: …}, …]}
+//   {url, application_uri, folder, certificate, key, user: {name, password} or {certificate, key}, steps: [{read|browse|history|subscribe|call: …}, …]}
 // Without a certificate it connects with policy None. Prints one JSON array: what each step gave.
 // NodeIds are written "nsu=URI;s=…" or "ns=…;…"; times are ISO 8601.
+
+import { readFileSync } from "node:fs";
 
 import opcua from "node-opcua";
 
 const {
     AttributeIds, ClientMonitoredItemGroup, DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAClient,
     SecurityPolicy, TimestampsToReturn, Variant, VariantArrayType, callConditionRefresh, coerceNodeId,
-    constructEventFilter, HistoryReadRequest, HistoryReadValueId, ofType, ReadEventDetails,
+    UserTokenType, constructEventFilter, HistoryReadRequest, HistoryReadValueId, ofType, ReadEventDetails,
 } = opcua;
 
 const options = JSON.parse(process.argv[2]);
@@ -27,7 +29,13 @@ const client = OPCUAClient.create({
     securityMode: secure ? MessageSecurityMode.SignAndEncrypt : MessageSecurityMode.None,
 });
 await client.connect(options.url);
-const session = await client.createSession();
+const user = options.user && (options.user.name
+    ? { type: UserTokenType.UserName, userName: options.user.name, password: options.user.password }
+    : {
+        type: UserTokenType.Certificate, certificateData: readFileSync(options.user.certificate),
+        privateKey: readFileSync(options.user.key, "utf8"),
+    });
+const session = await client.createSession(user);
 const namespaces = await session.readNamespaceArray();
 
 function id(text) {

@@ -10,6 +10,8 @@ import sys
 import o6
 
 options = json.loads(sys.argv[1])
+user = options.get("user")
+login = {"username": user["name"], "password": user["password"]} if user else {}
 client = o6.Client(
     options["url"],
     certificate=options["certificate"],
@@ -17,6 +19,7 @@ client = o6.Client(
     applicationUri=options["application_uri"],
     securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT,
     securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
+    **login,
 )
 
 

@@ -16,12 +16,19 @@ PAGE = 1000  # values per HistoryRead answer
 
 
 @contextlib.asynccontextmanager
-async def connected(url, identity=None):
-    """A session with policy None, or, as `identity`, with Basic256Sha256 SignAndEncrypt."""
+async def connected(url, identity=None, user=None, password=None, user_identity=None, policy=SecurityPolicyBasic256Sha256):
+    """A session with policy None, or, as `identity`, with Basic256Sha256 SignAndEncrypt; of a user with a password or, by
+    `user_identity`, with a certificate, if one is given."""
     client = Client(url, timeout=60)
     if identity:
         client.application_uri = identity.uri
-        await client.set_security(SecurityPolicyBasic256Sha256, str(identity.certificate), str(identity.key))
+        await client.set_security(policy, str(identity.certificate), str(identity.key))
+    if user is not None:
+        client.set_user(user)
+        client.set_password(password)
+    if user_identity:
+        await client.load_client_certificate(str(user_identity.certificate))
+        await client.load_private_key(str(user_identity.key))
     async with client:
         yield client
 

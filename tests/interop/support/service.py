@@ -3,6 +3,7 @@
 from support.config import write_config
 from support.pki import DEMO_PKI_FOLDER, PKI_FOLDER, trust
 from support.process import PROGRAM, Process, free_port
+from support.users import USERS_FILE, add
 
 
 class Service:
@@ -47,15 +48,20 @@ pki_dir = "{pki}"
 [server.security]
 policies = ["None", "Basic256Sha256"]
 anonymous = "{anonymous}"
+{security}
 """
 
 
-def of_types(folder, identity, name, types, anonymous="engineer", via=()):
-    """`uatwin run` without PLCs: `types` is what the config says below its server."""
+def of_types(folder, identity, name, types, anonymous="engineer", via=(), users=None, security=""):
+    """`uatwin run` without PLCs: `types` is what the config says below its server; `users` are those of a users file."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
     config = folder / "uatwin.toml"
-    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous) + types)
+    if users is not None:
+        security += f'\nusers_file = "{USERS_FILE}"'
+    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security) + types)
+    for user in users or []:
+        add(folder, user)
     return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, via=via)
 
 
