@@ -131,7 +131,7 @@ impl Ingest {
         output.drift.extend(watched.map(DriftChore::Learn));
     }
 
-    /// Once a second: a drift that has stood for as long as a fit reaches back is a fit's to explain.
+    /// Once a second: a drift that has stood for longer than a fit reaches back is a fit's to explain.
     pub(super) fn ask_for_fits(&mut self, now: Timestamp, output: &mut Output) {
         for (index, watched) in self.drift.iter_mut().enumerate() {
             let Some(watched) = watched else { continue };
@@ -139,7 +139,8 @@ impl Ingest {
             let twin = TwinId(u32::try_from(index).unwrap_or(u32::MAX));
             // As it was found: the sums go on, and may begin anew while the alarm stands.
             let since = changed_since(&self.state.read(twin).conditions[watched.condition]);
-            let has_data = since.is_some_and(|since| now.saturating_since(since) >= refit.window);
+            // When it began is an estimate, minutes early now and then: a fit that saw a little of the old behaviour is biased.
+            let has_data = since.is_some_and(|since| now.saturating_since(since) >= refit.window + refit.window / 4);
             let may_again = watched.asked.is_none_or(|asked| now.saturating_since(asked) >= refit.at_most_every);
             if has_data && may_again {
                 watched.asked = Some(now);
