@@ -7,6 +7,7 @@ mod proxy;
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
@@ -85,10 +86,21 @@ fn watches(addresses: impl IntoIterator<Item = NodeAddress>) -> Vec<Watch> {
 }
 
 fn start(config: PlcConfig, watches: Vec<Watch>) -> Running {
+    start_trusting(None, config, watches)
+}
+
+/// Trusts the certificate in a file.
+fn start_trusting(trusted: Option<&Path>, config: PlcConfig, watches: Vec<Watch>) -> Running {
     let (sender, events) = mpsc::channel(64);
     let (link, outlet) = (SharedLink::new(RwLock::new(LinkStatus::default())), SharedOutlet::default());
     let stop = CancellationToken::new();
     let pki = tempfile::tempdir().unwrap();
+    for folder in ["trusted", "rejected"] {
+        std::fs::create_dir(pki.path().join(folder)).unwrap();
+    }
+    if let Some(file) = trusted {
+        uatwin::pki::trust(pki.path(), file.to_str().unwrap()).unwrap();
+    }
     let client = OpcUaClient {
         plc: PlcId(0),
         config,
@@ -369,17 +381,23 @@ async fn security_and_password_work_and_stop_closes_the_session() {
         ..config(&plc.url())
     };
     let mut client = start(secure.clone(), watches([id("x")]));
+    client.lost().await;
+    let said = client.end().await.last_error;
+    assert!(said.contains("is not trusted; `uatwin cert trust "), "{said}");
+    let certificate = pki.path().join("own/cert.der");
+    let trusting = |config| start_trusting(Some(&certificate), config, watches([id("x")]));
+    let mut client = trusting(secure.clone());
     client.connected().await;
     client.samples_until(0, 1.0).await;
     plc.put("x", Sample::good(second(1.0), 2.0));
     client.samples_until(0, 2.0).await;
     client.end().await;
     // The PLC has room for one session: had the first not been closed, this one would not come at its first attempt.
-    let mut client = start(secure.clone(), watches([id("x")]));
+    let mut client = trusting(secure.clone());
     client.connected().await;
     client.end().await;
     let wrong = Credentials::Password { name: plc::USER.0.to_owned(), password: "falsch".to_owned() };
-    let mut client = start(PlcConfig { credentials: wrong, ..secure }, watches([id("x")]));
+    let mut client = trusting(PlcConfig { credentials: wrong, ..secure });
     client.lost().await;
     let said = client.end().await.last_error;
     assert!(!said.is_empty() && !said.contains("falsch"), "{said}");
