@@ -164,7 +164,7 @@ pub fn trust(pki_dir: &Path, which: &str) -> Result<Entry, TrustError> {
     if pki_dir.join(Place::Rejected.folder()).exists() {
         name_trusted(pki_dir)?;
     }
-    Entry::of(Place::Trusted, trusted).ok_or_else(|| TrustError::NotOne(file))
+    Entry::of(Place::Trusted, trusted).ok_or(TrustError::NotOne(file))
 }
 
 /// Trusts a certificate no longer.
