@@ -137,16 +137,24 @@ impl Ingest {
             let Some(watched) = watched else { continue };
             let Some(refit) = watched.settings.refit else { continue };
             let twin = TwinId(u32::try_from(index).unwrap_or(u32::MAX));
-            // As it was found: the sums go on, and may begin anew while the alarm stands.
-            let since = changed_since(&self.state.read(twin).conditions[watched.condition]);
-            // When it began is an estimate, minutes early now and then: a fit that saw a little of the old behaviour is biased.
-            let has_data = since.is_some_and(|since| now.saturating_since(since) >= refit.window + refit.window / 4);
+            // From the alarm on: when the change began is an estimate, minutes early now and then, and a fit that saw a little
+            // of the old behaviour is biased.
+            let since = active_since(&self.state.read(twin).conditions[watched.condition]);
+            let has_data = since.is_some_and(|since| now.saturating_since(since) >= refit.window);
             let may_again = watched.asked.is_none_or(|asked| now.saturating_since(asked) >= refit.at_most_every);
             if has_data && may_again {
                 watched.asked = Some(now);
                 output.drift.push(DriftChore::Refit(twin));
             }
         }
+    }
+}
+
+/// Since when an alarm stands; `None`: it does not.
+fn active_since(condition: &Condition) -> Option<Timestamp> {
+    match condition.last().filter(|_| condition.is_active())?.field("ActiveState/TransitionTime") {
+        Some(Value::DateTime(at)) => Some(*at),
+        _ => None,
     }
 }
 

@@ -238,7 +238,7 @@ async def by_type(client):
 
 
 def test_faults_are_said_at_their_place(tmp_path):
-    faulty = services.HEAD.format(name="Faulty", port=free_port(), pki=PKI_FOLDER, anonymous="off") + CONFIG
+    faulty = services.HEAD.format(name="Faulty", port=free_port(), pki=PKI_FOLDER, anonymous="off", security="") + CONFIG
     faulty = faulty.replace('"Power", "Flow"]', '"Power", "Flaw"]', 1).replace('"2s"', '"2"', 1)
     (tmp_path / "uatwin.toml").write_text(faulty)
     lines = faulty.splitlines()
