@@ -185,7 +185,7 @@ async fn execute(command: Command) -> ExitCode {
         }
         Command::Fit(arguments) => experiment(fit::run(&arguments)),
         Command::Simulate(arguments) => experiment(simulate::run(&arguments)),
-        Command::Cert { command } => match cert::run(&command, clock.now(), &environment) {
+        Command::Cert { command } => match cert::run(&command, clock.now()) {
             Ok(said) => say(&said),
             Err(CertError::Config(faults)) => faulty(&faults),
             Err(error) => fail(&error),

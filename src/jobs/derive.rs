@@ -2,7 +2,10 @@
 
 use std::{mem, sync::Arc};
 
-use super::{Jobs, past::Past};
+use super::{
+    Jobs,
+    past::{Past, earliest},
+};
 use crate::{
     history::HistoryError,
     ingest::{Command, Rederive},
@@ -57,7 +60,7 @@ impl Jobs {
             }
         }
         let (mut begun, mut made) = (times.start, Vec::new());
-        while let Some(at) = next_instant(&mut inputs)?.filter(|at| *at < times.end) {
+        while let Some((at, _)) = earliest(inputs.iter_mut().map(|(_, past)| past))?.filter(|(at, _)| *at < times.end) {
             if made.len() >= SAMPLES_MAX {
                 hand_on(Rederive { twin, times: mem::replace(&mut begun, at)..at }, mem::take(&mut made));
             }
@@ -73,13 +76,4 @@ impl Jobs {
         hand_on(Rederive { twin, times: begun..times.end }, made);
         Ok(())
     }
-}
-
-fn next_instant(inputs: &mut [(usize, Past<'_>)]) -> Result<Option<Timestamp>, HistoryError> {
-    let mut first: Option<Timestamp> = None;
-    for (_, past) in inputs {
-        let at = past.peek()?.map(|sample| sample.source_timestamp);
-        first = first.into_iter().chain(at).min();
-    }
-    Ok(first)
 }

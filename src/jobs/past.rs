@@ -70,6 +70,18 @@ impl<'a> Past<'a> {
     }
 }
 
+/// The earliest of the next samples: when it stands, and in which; of equals the first.
+pub(super) fn earliest<'p, 'a: 'p>(
+    pasts: impl IntoIterator<Item = &'p mut Past<'a>>,
+) -> Result<Option<(Timestamp, usize)>, HistoryError> {
+    let mut earliest: Option<(Timestamp, usize)> = None;
+    for (i, past) in pasts.into_iter().enumerate() {
+        let next = past.peek()?.map(|sample| (sample.source_timestamp, i));
+        earliest = earliest.into_iter().chain(next).min();
+    }
+    Ok(earliest)
+}
+
 /// The config's `when` over history: each variable as its latest value at a sample's instant.
 pub(super) struct Condition<'a> {
     when: &'a Expression,

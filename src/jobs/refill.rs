@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{
     CallError, Jobs,
-    past::{Condition, PAGE, Past},
+    past::{Condition, PAGE, Past, earliest},
     stopping,
 };
 use crate::{
@@ -145,19 +145,14 @@ impl Jobs {
             let past = Past::holding(store, self.series_of(twin, *v), begun..from)?;
             columns.push((past, settings, self.condition(twin, settings, from)?));
         }
-        loop {
-            let mut next: Option<(Timestamp, usize)> = None;
-            for (column, (past, ..)) in columns.iter_mut().enumerate() {
-                let at = past.peek()?.map(|sample| (sample.source_timestamp, column));
-                next = next.into_iter().chain(at).min();
-            }
-            let Some((at, column)) = next else { return Ok(Some(joint)) };
+        while let Some((at, column)) = earliest(columns.iter_mut().map(|(past, ..)| past))? {
             let (past, settings, condition) = &mut columns[column];
             if let Some(sample) = past.peek()? {
                 joint.add(column, at, counts(settings, condition.as_mut(), sample)?);
             }
             past.pass();
         }
+        Ok(Some(joint))
     }
 
     /// Where the matrix's window begins; of one that counts rows, as if no row were missing.

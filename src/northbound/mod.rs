@@ -7,6 +7,7 @@ mod aggregates;
 mod arguments;
 mod audit;
 mod core;
+mod decoding;
 mod events;
 mod history_read;
 mod history_update;

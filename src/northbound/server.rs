@@ -23,12 +23,13 @@ use super::{
     access::{Access, AccessSettings, POLICY_OF_TOKENS},
     audit::Sessions,
     core::{Decorate, server_values},
+    decoding::loaders,
     events::{self, EventTypesForUser, SharedTypes},
     history_read::{POINTS_MAX, Points},
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
     publish::Watches,
-    tokens::TokenLoader,
+    tokens,
     users::SharedUsers,
 };
 
@@ -152,7 +153,8 @@ impl Server {
             });
         let builder = with_endpoints(with_limits(builder), &policies);
         let (inner, handle) = builder.build().map_err(ServerError::Build)?;
-        *handle.info().type_loaders.write() = events::loaders(TokenLoader(presented));
+        *handle.info().type_loaders.write() =
+            loaders(events::decode_filter, move |id, stream, context| tokens::decode(&presented, id, stream, context));
         if config.trust_any_client {
             warn!("EVERY client certificate is trusted: for demonstrations only, never in a plant");
         }

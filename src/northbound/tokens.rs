@@ -6,20 +6,19 @@
 use std::{
     collections::VecDeque,
     io::Read,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use opcua::{
     crypto::X509,
     types::{
-        BinaryDecodable, Context, DynEncodable, EncodingResult, NodeId, ObjectId, TypeLoader, TypeLoaderPriority,
-        UAString, UserNameIdentityToken, X509IdentityToken,
+        BinaryDecodable, Context, DynEncodable, NodeId, ObjectId, UAString, UserNameIdentityToken, X509IdentityToken,
     },
 };
 use sha2::{Digest as _, Sha256};
 use tracing::info;
 
-use super::users::Thumbprint;
+use super::{decoding::Decoded, users::Thumbprint};
 
 /// As OPC 10000-7 names OAEP with SHA-1 and with SHA-256.
 const ENCRYPTED_BY: [&str; 2] =
@@ -60,48 +59,19 @@ pub(crate) fn thumbprints(certificate: &X509) -> Option<[Thumbprint; 2]> {
     Some([Thumbprint::Sha1(certificate.thumbprint().value().try_into().ok()?), Thumbprint::Sha256(sha256.into())])
 }
 
-/// Decodes identity tokens.
-pub(super) struct TokenLoader(pub(super) Arc<Presented>);
-
-impl TypeLoader for TokenLoader {
-    fn load_from_xml(
-        &self,
-        _: &NodeId,
-        _: &mut opcua::types::xml::XmlStreamReader<&mut dyn Read>,
-        _: &Context<'_>,
-        _: &str,
-    ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        None
+/// Decodes identity tokens; certificates are kept in `presented`.
+pub(super) fn decode(presented: &Presented, id: &NodeId, stream: &mut dyn Read, context: &Context<'_>) -> Decoded {
+    if *id == ObjectId::UserNameIdentityToken_Encoding_DefaultBinary {
+        let token = UserNameIdentityToken::decode(stream, context);
+        return Some(token.map(|token| Box::new(encrypted(token)) as Box<dyn DynEncodable>));
     }
-
-    fn load_from_binary(
-        &self,
-        id: &NodeId,
-        stream: &mut dyn Read,
-        context: &Context<'_>,
-        _: Option<usize>,
-    ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        let boxed = |token| Box::new(token) as Box<dyn DynEncodable>;
-        if *id == ObjectId::UserNameIdentityToken_Encoding_DefaultBinary {
-            return Some(UserNameIdentityToken::decode(stream, context).map(|token| boxed(encrypted(token))));
-        }
-        if *id == ObjectId::X509IdentityToken_Encoding_DefaultBinary {
-            let token = X509IdentityToken::decode(stream, context);
-            if let Ok(certificate) = token
-                .as_ref()
-                .map_err(drop)
-                .and_then(|token| X509::from_byte_string(&token.certificate_data).map_err(drop))
-            {
-                self.0.put(certificate);
-            }
-            return Some(token.map(|token| Box::new(token) as Box<dyn DynEncodable>));
-        }
-        None
+    if *id == ObjectId::X509IdentityToken_Encoding_DefaultBinary {
+        let token = X509IdentityToken::decode(stream, context);
+        let certificate = token.as_ref().ok().and_then(|of| X509::from_byte_string(&of.certificate_data).ok());
+        certificate.into_iter().for_each(|certificate| presented.put(certificate));
+        return Some(token.map(|token| Box::new(token) as Box<dyn DynEncodable>));
     }
-
-    fn priority(&self) -> TypeLoaderPriority {
-        TypeLoaderPriority::Core
-    }
+    None
 }
 
 /// A token that is only good when its password is encrypted.

@@ -6,7 +6,6 @@ use std::{
     time::SystemTime,
 };
 
-use chrono::Utc;
 use opcua::crypto::{CertificateStore, SecurityPolicy, X509};
 
 use super::OWN_CERTIFICATE;
@@ -14,8 +13,6 @@ use crate::time::Timestamp;
 
 /// Anybody may fill `rejected/` before saying who they are: the oldest go.
 const REJECTED_MAX: usize = 100;
-/// Seconds from 1601 to 1970, in ticks.
-const EPOCH_TICKS: i64 = 116_444_736_000_000_000;
 
 /// Where a certificate lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +55,8 @@ pub struct Entry {
 impl Entry {
     fn of(place: Place, file: PathBuf) -> Option<Self> {
         let certificate = read(&file)?;
-        let at = |time: chrono::DateTime<Utc>| {
-            Timestamp::from_ticks(EPOCH_TICKS.saturating_add(time.timestamp().saturating_mul(10_000_000)))
-        };
+        let at =
+            |time: chrono::DateTime<chrono::Utc>| Timestamp::from_unix_ns(i128::from(time.timestamp()) * 1_000_000_000);
         let (from, to) = (certificate.not_before().ok(), certificate.not_after().ok());
         Some(Self {
             place,
@@ -135,14 +131,14 @@ pub fn entries(pki_dir: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Puts things in order: what somebody dropped into `trusted/` gets the name by which it is looked for, and is no longer rejected;
-/// of the rejected ones the newest hundred stay. Gives these.
+/// of the rejected ones the newest hundred stay. Gives the files in `trusted/` that are no certificates.
 ///
 /// # Errors
 /// A folder that cannot be read or written.
-pub fn look(pki_dir: &Path) -> io::Result<Vec<Entry>> {
-    name_trusted(pki_dir)?;
+pub fn look(pki_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let strange = name_trusted(pki_dir)?;
     prune_rejected(pki_dir)?;
-    Ok(entries(pki_dir)?.into_iter().filter(|entry| entry.place == Place::Rejected).collect())
+    Ok(strange)
 }
 
 /// Trusts a certificate: one of the rejected, by the beginning of its thumbprint or file name, or any file.
@@ -200,7 +196,13 @@ fn find(pki_dir: &Path, place: Place, which: &str) -> Result<Entry, TrustError> 
 ///
 /// # Errors
 /// Why not.
-pub fn judge(pki_dir: &Path, certificate: &X509, policy: SecurityPolicy, application_uri: &str) -> Result<(), Refusal> {
+pub fn judge(
+    pki_dir: &Path,
+    certificate: &X509,
+    policy: SecurityPolicy,
+    application_uri: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     look(pki_dir).map_err(|error| Refusal::Unreadable(error.to_string()))?;
     let (name, thumbprint) = (name_of(certificate), certificate.thumbprint().as_hex_string());
     let mut store = CertificateStore::new(pki_dir);
@@ -213,8 +215,8 @@ pub fn judge(pki_dir: &Path, certificate: &X509, policy: SecurityPolicy, applica
             true => Refusal::Faulty { name, thumbprint, fault: error.to_string() },
         });
     }
-    let fault = if certificate.is_time_valid(&Utc::now()).is_err() {
-        let (from, to) = Entry::of(Place::Trusted, trusted).and_then(|entry| entry.valid).unwrap_or_default();
+    let (from, to) = Entry::of(Place::Trusted, trusted).and_then(|entry| entry.valid).unwrap_or_default();
+    let fault = if !(from..=to).contains(&now) {
         format!("it is valid from {from} to {to} only")
     } else if certificate.is_application_uri_valid(application_uri).is_err() {
         format!("it is not that of {application_uri:?}, which the server says to be")
@@ -225,11 +227,13 @@ pub fn judge(pki_dir: &Path, certificate: &X509, policy: SecurityPolicy, applica
 }
 
 /// The library finds a trusted certificate by a name that it makes itself, and lets one in `rejected/` win: a file that
-/// somebody put into `trusted/` under any name is meant to be trusted.
-fn name_trusted(pki_dir: &Path) -> io::Result<()> {
+/// somebody put into `trusted/` under any name is meant to be trusted. Gives the files that are no certificates.
+fn name_trusted(pki_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut strange = Vec::new();
     for file in files(&pki_dir.join(Place::Trusted.folder()))? {
         let Some((certificate, der)) = read(&file).and_then(|of| of.to_der().ok().map(|der| (of, der))) else {
-            continue; // `watch` says so
+            strange.push(file);
+            continue;
         };
         let name = CertificateStore::cert_file_name(&certificate);
         if file.file_name().is_some_and(|own| own != name.as_str()) {
@@ -242,7 +246,7 @@ fn name_trusted(pki_dir: &Path) -> io::Result<()> {
             fs::remove_file(rejected)?;
         }
     }
-    Ok(())
+    Ok(strange)
 }
 
 /// In DER or PEM, whatever the file is called.
@@ -288,10 +292,15 @@ mod tests {
         (dir, certificate)
     }
 
+    fn now() -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        Timestamp::from_unix_s(since.as_secs_f64())
+    }
+
     #[test]
     fn a_stranger_is_refused_until_trusted_and_again_when_trusted_no_longer() {
         let ((dir, _), (_other, stranger)) = (somebody("us", "urn:us"), somebody("A stranger", "urn:stranger"));
-        let judged = |uri: &str| judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, uri);
+        let judged = |uri: &str| judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, uri, now());
         let thumbprint = stranger.thumbprint().as_hex_string();
         for _ in 0..2 {
             let refusal = judged("urn:stranger").unwrap_err();
@@ -302,6 +311,14 @@ mod tests {
         assert_eq!(judged("urn:stranger"), Ok(()));
         let refusal = judged("urn:somebody-else").unwrap_err();
         assert!(matches!(&refusal, Refusal::Faulty { fault, .. } if fault.contains("urn:somebody-else")), "{refusal}");
+        let late = judge(
+            dir.path(),
+            &stranger,
+            SecurityPolicy::Basic256Sha256,
+            "urn:stranger",
+            now().plus_seconds(11.0 * 365.0 * 86_400.0),
+        );
+        assert!(matches!(late, Err(Refusal::Faulty { fault, .. }) if fault.contains("is valid from")));
         reject(dir.path(), "a stranger").unwrap();
         assert!(matches!(judged("urn:stranger"), Err(Refusal::Untrusted { .. })));
         assert!(matches!(trust(dir.path(), "ffff"), Err(TrustError::Unknown { .. })));
@@ -312,12 +329,14 @@ mod tests {
         let ((dir, _), (other, stranger)) = (somebody("us", "urn:us"), somebody("A stranger", "urn:stranger"));
         let file = other.path().join(OWN_CERTIFICATE);
         fs::copy(&file, dir.path().join("trusted/from-the-stick.crt")).unwrap();
-        assert_eq!(judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, "urn:stranger"), Ok(()));
+        assert_eq!(judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, "urn:stranger", now()), Ok(()));
         reject(dir.path(), "A str").unwrap();
         trust(dir.path(), file.to_str().unwrap()).unwrap();
-        assert_eq!(judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, "urn:stranger"), Ok(()));
+        assert_eq!(judge(dir.path(), &stranger, SecurityPolicy::Basic256Sha256, "urn:stranger", now()), Ok(()));
         let none = other.path().join("none.der");
         fs::write(&none, b"no certificate").unwrap();
+        fs::copy(&none, dir.path().join("trusted/none.der")).unwrap();
+        assert_eq!(look(dir.path()).unwrap(), [dir.path().join("trusted/none.der")]);
         assert!(matches!(trust(dir.path(), none.to_str().unwrap()), Err(TrustError::NotOne(_))));
     }
 

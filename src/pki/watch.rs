@@ -1,6 +1,6 @@
 //! Keeps the folder in order while the program runs, and says what an operator should know of it.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -16,47 +16,60 @@ const LOOKS_A_DAY: u32 = 43_200;
 /// An operator has so long to renew.
 const WARNING: Duration = Duration::from_secs(30 * 86_400);
 
-/// Until told to stop: names what is dropped into `trusted/`, keeps `rejected/` small, tells of each client that is refused, once,
+/// What was told of already.
+#[derive(Default)]
+struct Told {
+    files: HashSet<PathBuf>,
+    looks: u32,
+}
+
+/// Until told to stop: names what is dropped into `trusted/`, keeps `rejected/` small, tells of each client or PLC that is refused, once,
 /// and of our own certificate a month before its end.
 pub async fn watch(pki_dir: PathBuf, clock: Arc<dyn Clock>, stopping: CancellationToken) -> &'static str {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // What lay there before the start was told of then.
-    let mut known: Option<HashSet<String>> = None;
-    for looks in 0_u32.. {
+    let mut told = Told::default();
+    loop {
         tokio::select! {
             _ = every.tick() => (),
             () = stopping.cancelled() => break,
         }
         let dir = pki_dir.clone();
-        let Ok(looked) =
-            tokio::task::spawn_blocking(move || Ok::<_, std::io::Error>((look(&dir)?, entries(&dir)?))).await
-        else {
-            break;
-        };
-        match looked {
-            Ok((rejected, all)) => {
-                let known =
-                    known.get_or_insert_with(|| rejected.iter().map(|entry| entry.thumbprint.clone()).collect());
-                rejected.iter().filter(|entry| known.insert(entry.thumbprint.clone())).for_each(tell);
-                if looks % LOOKS_A_DAY == 0 {
-                    all.iter()
-                        .filter(|entry| entry.place == Place::Own)
-                        .for_each(|own| warn_of_the_end(own, clock.now()));
-                }
-            }
-            Err(error) if looks % LOOKS_A_DAY == 0 => {
+        let looked = tokio::task::spawn_blocking(move || Ok::<_, io::Error>((look(&dir)?, entries(&dir)?)));
+        match looked.await {
+            Ok(Ok((strange, all))) => told.tell(&strange, &all, clock.now()),
+            Ok(Err(error)) if told.looks % LOOKS_A_DAY == 0 => {
                 warn!(folder = %pki_dir.display(), %error, "the folder of certificates cannot be read");
             }
-            Err(_) => {}
+            Ok(Err(_)) => {}
+            Err(_) => break, // the runtime stops
         }
+        told.looks = told.looks.wrapping_add(1);
     }
     "certificates"
 }
 
-fn tell(entry: &Entry) {
-    let remedy = format!("uatwin cert trust {}", entry.thumbprint);
-    warn!(name = entry.common_name, thumbprint = entry.thumbprint, remedy, "a certificate is refused: not trusted");
+impl Told {
+    fn tell(&mut self, strange: &[PathBuf], all: &[Entry], now: Timestamp) {
+        let rejected = || all.iter().filter(|entry| entry.place == Place::Rejected);
+        // Who is trusted and refused later is told of again.
+        let there: HashSet<&PathBuf> = rejected().map(|entry| &entry.file).chain(strange).collect();
+        self.files.retain(|file| there.contains(file));
+        for entry in rejected() {
+            // What lay there at the start was told of then.
+            if self.files.insert(entry.file.clone()) && self.looks > 0 {
+                let remedy = format!("uatwin cert trust {}", entry.thumbprint);
+                let (name, thumbprint) = (&entry.common_name, &entry.thumbprint);
+                warn!(name, thumbprint, remedy, "a certificate is refused: not trusted");
+            }
+        }
+        for file in strange.iter().filter(|file| self.files.insert((*file).clone())) {
+            warn!(file = %file.display(), "not a certificate in DER or PEM, not trusted");
+        }
+        if self.looks % LOOKS_A_DAY == 0 {
+            all.iter().filter(|entry| entry.place == Place::Own).for_each(|own| warn_of_the_end(own, now));
+        }
+    }
 }
 
 fn warn_of_the_end(own: &Entry, now: Timestamp) {

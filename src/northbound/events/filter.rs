@@ -11,12 +11,11 @@ use std::{
 
 use opcua::types::{
     AttributeId, BinaryDecodable, BinaryEncodable, ByteString, ContentFilter, ContentFilterElement, Context,
-    ContextOwned, DynEncodable, EncodingResult, EventFilter, FallbackTypeLoader, FilterOperator, GeneratedTypeLoader,
-    NodeId, ObjectId, ObjectTypeId, Operand, QualifiedName, SimpleAttributeOperand, TypeLoader, TypeLoaderCollection,
-    TypeLoaderPriority,
+    ContextOwned, DynEncodable, EventFilter, FilterOperator, NodeId, ObjectId, ObjectTypeId, Operand, QualifiedName,
+    SimpleAttributeOperand,
 };
 
-use super::where_clause::Where;
+use super::{super::decoding::Decoded, where_clause::Where};
 
 /// How the name of a field begins that is a clause.
 const CLAUSE: &str = "uatwin:where:";
@@ -89,47 +88,13 @@ fn decoded(encoded: &str) -> Option<Where> {
     Where::parse(&clause)
 }
 
-/// What structures are decoded by: ours first, which the library's builder would put after its own.
-pub(in crate::northbound) fn loaders(tokens: impl TypeLoader + 'static) -> TypeLoaderCollection {
-    let mut loaders = TypeLoaderCollection::new_empty();
-    loaders.add(Arc::new(FilterLoader));
-    loaders.add(Arc::new(tokens));
-    loaders.add(Arc::new(GeneratedTypeLoader));
-    loaders.add(Arc::new(FallbackTypeLoader));
-    loaders
-}
-
 /// Decodes event filters.
-struct FilterLoader;
-
-impl TypeLoader for FilterLoader {
-    fn load_from_xml(
-        &self,
-        _: &NodeId,
-        _: &mut opcua::types::xml::XmlStreamReader<&mut dyn Read>,
-        _: &Context<'_>,
-        _: &str,
-    ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        None
+pub(in crate::northbound) fn decode(id: &NodeId, stream: &mut dyn Read, context: &Context<'_>) -> Decoded {
+    if *id != ObjectId::EventFilter_Encoding_DefaultBinary {
+        return None;
     }
-
-    fn load_from_binary(
-        &self,
-        id: &NodeId,
-        stream: &mut dyn Read,
-        context: &Context<'_>,
-        _: Option<usize>,
-    ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        if *id != ObjectId::EventFilter_Encoding_DefaultBinary {
-            return None;
-        }
-        let filter = EventFilter::decode(stream, context);
-        Some(filter.map(|filter| Box::new(prepared(filter, context)) as Box<dyn DynEncodable>))
-    }
-
-    fn priority(&self) -> TypeLoaderPriority {
-        TypeLoaderPriority::Core
-    }
+    let filter = EventFilter::decode(stream, context);
+    Some(filter.map(|filter| Box::new(prepared(filter, context)) as Box<dyn DynEncodable>))
 }
 
 #[cfg(test)]

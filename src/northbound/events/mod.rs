@@ -12,7 +12,7 @@ mod where_clause;
 
 pub(super) use delivery::Listeners;
 pub(super) use fields::{Told, field_value};
-pub(super) use filter::{Clauses, loaders};
+pub(super) use filter::{Clauses, decode as decode_filter};
 pub(super) use methods::{call, is_refresh, refresh};
 pub(super) use table::{Field, FieldKind, of_condition as fields_of_condition};
 pub(super) use tree::{EventTypesForUser, SharedTypes};

@@ -199,7 +199,7 @@ impl OpcUaClient {
 
     async fn prepare_at(&self, endpoint: usize) -> Result<(Arc<Session>, session::EventLoop), String> {
         let url = self.config.endpoints.get(endpoint).map_or("", String::as_str);
-        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir).await
+        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir, self.clock.now()).await
     }
 
     /// Everything that is done on a session, beside driving it: a subscription, and another where that must be.

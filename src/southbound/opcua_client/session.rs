@@ -50,6 +50,7 @@ pub(super) async fn prepare(
     url: &str,
     application_uri: &str,
     pki_dir: &Path,
+    now: Timestamp,
 ) -> Result<(Arc<Session>, EventLoop), String> {
     let policy = SecurityPolicy::from_str(&config.security_policy).unwrap_or(SecurityPolicy::Unknown);
     if policy == SecurityPolicy::Unknown {
@@ -60,7 +61,7 @@ pub(super) async fn prepare(
         .await
         .map_err(|_| "no answer".to_owned())?
         .map_err(|error| format!("asking for endpoints: {error}"))?;
-    let mut endpoint = choose(endpoints, config, policy, pki_dir)?;
+    let mut endpoint = choose(endpoints, config, policy, (pki_dir, now))?;
     // What a PLC behind NAT says of itself leads nowhere: the config's address worked just now.
     endpoint.endpoint_url = url.into();
     let identity = match &config.credentials {
@@ -119,7 +120,7 @@ fn choose(
     endpoints: Vec<EndpointDescription>,
     config: &PlcConfig,
     policy: SecurityPolicy,
-    pki_dir: &Path,
+    (pki_dir, now): (&Path, Timestamp),
 ) -> Result<EndpointDescription, String> {
     let mode = match config.security_mode {
         SecurityMode::None => MessageSecurityMode::None,
@@ -159,7 +160,7 @@ fn choose(
         let certificate = X509::from_byte_string(&endpoint.server_certificate)
             .map_err(|error| format!("the PLC's certificate cannot be read: {error}"))?;
         let uri = endpoint.server.application_uri.as_ref();
-        pki::judge(pki_dir, &certificate, policy, uri).map_err(|refusal| refusal.to_string())?;
+        pki::judge(pki_dir, &certificate, policy, uri, now).map_err(|refusal| refusal.to_string())?;
     } else if config.credentials == Credentials::Anonymous {
         endpoint.server_certificate = Default::default(); // nothing needs it, and a faulty one would refuse the link
     }
