@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -59,7 +59,7 @@ struct FitJob {
     /// Whether a better fit is put in force.
     activates: bool,
     guard: Option<Guard>,
-    cancel: Arc<AtomicBool>,
+    running: RunningFit,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -88,11 +88,11 @@ impl Jobs {
         if let Some(guard) = guard {
             spec.fit.validate = Some(guard.held_out);
         }
+        self.let_end(twin).await;
         let slot = Arc::clone(&self.slots).try_acquire_owned();
         let slot = slot.map_err(|_| CallError::Unavailable("all fit slots are taken; try again later".into()))?;
         let fit = RunningFit::default();
-        let cancel = Arc::clone(&fit.cancel);
-        let registered = self.register(twin, fit)?;
+        let registered = self.register(twin, fit.clone())?;
         let free = if parameters.is_empty() { spec.model.free() } else { parameters };
         let windows = match times {
             (Timestamp::NULL, Timestamp::NULL) if !spec.fit.windows.is_empty() => spec.fit.windows.clone(),
@@ -113,7 +113,7 @@ impl Jobs {
             began: self.clock.now(),
             by: by.user.to_owned(),
             guard,
-            cancel,
+            running: fit,
             _slot: slot,
         };
         self.command(Command::LastFit(twin, Box::new(job.last_fit(FitState::Running, "at work", self.clock.now()))))
@@ -126,6 +126,14 @@ impl Jobs {
             let _ = reply.send(outcome); // the caller may have stopped waiting; LastFit has it
         });
         Ok(answer)
+    }
+
+    /// Where the twin's fit is telling what came of it: waits until its place is free.
+    pub(super) async fn let_end(&self, twin: TwinId) {
+        let ending = self.running().get(&twin).filter(|fit| fit.ending.load(Ordering::Acquire)).cloned();
+        if let Some(fit) = ending {
+            fit.ended.cancelled().await;
+        }
     }
 
     fn register(self: &Arc<Self>, twin: TwinId, fit: RunningFit) -> Result<Registered, CallError> {
@@ -156,7 +164,7 @@ impl FitJob {
         };
         let mut improvement = None;
         let (state, report, message) = match self.fit(jobs, (&fitted, &held_out), &options) {
-            _ if self.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
+            _ if self.running.cancel.load(Ordering::Relaxed) => (FitState::Cancelled, None, "cancelled".to_owned()),
             Ok((report, held_out)) => {
                 let report = Arc::new(report);
                 improvement = held_out.improvement;
@@ -168,6 +176,7 @@ impl FitJob {
         let revision = jobs.state.read(self.twin).revision;
         let mut last_fit = self.last_fit(state, &message, jobs.clock.now());
         (last_fit.revision, last_fit.report) = (revision, report.clone());
+        self.running.ending.store(true, Ordering::Release);
         let _ = jobs.commands.blocking_send(Command::LastFit(self.twin, Box::new(last_fit)));
         FitOutcome { state, revision, report, improvement, message }
     }
@@ -203,13 +212,13 @@ impl FitJob {
             self.tell(jobs, &told, fraction);
             self.stand_still_while_suspended(jobs);
         };
-        let report = fit::fit(model, fitted, options, &self.cancel, &at_work)?;
+        let report = fit::fit(model, fitted, options, &self.running.cancel, &at_work)?;
         if held_out.is_empty() {
             return Ok((report, HeldOut::default()));
         }
         let validate = |theta: &[f64]| {
             let of = FitReport { theta: theta.to_vec(), ..report.clone() };
-            fit::validate(model, held_out, &of, options, false, &self.cancel, &|_| at_work(1.0))
+            fit::validate(model, held_out, &of, options, false, &self.running.cancel, &|_| at_work(1.0))
         };
         let before = options.theta.as_deref().unwrap_or(&report.theta);
         let (new, old) = (validate(&report.theta)?, validate(before));
@@ -240,7 +249,7 @@ impl FitJob {
     /// On the fit's own thread, between two of its iterations; its slot stays taken.
     fn stand_still_while_suspended(&self, jobs: &Jobs) {
         let is_suspended = || jobs.state.read(self.twin).program.state == ProgramState::Suspended;
-        while !self.cancel.load(Ordering::Relaxed) && is_suspended() {
+        while !self.running.cancel.load(Ordering::Relaxed) && is_suspended() {
             std::thread::park_timeout(SUSPENDED_LOOK);
         }
     }

@@ -139,6 +139,8 @@ pub struct Jobs {
 #[derive(Clone, Debug, Default)]
 struct RunningFit {
     cancel: Arc<AtomicBool>,
+    /// What came of it is being told: whoever hears of it may begin another at once.
+    ending: Arc<AtomicBool>,
     /// Cancelled when what came of it is on its way to the ingest stage.
     ended: CancellationToken,
 }

@@ -25,6 +25,7 @@ impl Jobs {
         let to = state().asked(ask).ok_or_else(refused)?;
         match ask {
             Ask::Start => {
+                self.let_end(twin).await;
                 // One whose data are being read is not Running yet.
                 if self.running().contains_key(&twin) {
                     return Err(refused());

@@ -292,9 +292,11 @@ mod tests {
         (dir, certificate)
     }
 
+    /// Within the time of whose certificate was just made.
     fn now() -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Timestamp::from_unix_s(since.as_secs_f64())
+        let (dir, _) = somebody("clock", "urn:clock");
+        let own = Entry::of(Place::Own, dir.path().join(OWN_CERTIFICATE)).unwrap();
+        own.valid.unwrap().0.plus_seconds(60.0)
     }
 
     #[test]

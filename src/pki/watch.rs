@@ -38,7 +38,7 @@ pub async fn watch(pki_dir: PathBuf, clock: Arc<dyn Clock>, stopping: Cancellati
         let looked = tokio::task::spawn_blocking(move || Ok::<_, io::Error>((look(&dir)?, entries(&dir)?)));
         match looked.await {
             Ok(Ok((strange, all))) => told.tell(&strange, &all, clock.now()),
-            Ok(Err(error)) if told.looks % LOOKS_A_DAY == 0 => {
+            Ok(Err(error)) if told.looks.is_multiple_of(LOOKS_A_DAY) => {
                 warn!(folder = %pki_dir.display(), %error, "the folder of certificates cannot be read");
             }
             Ok(Err(_)) => {}
@@ -66,7 +66,7 @@ impl Told {
         for file in strange.iter().filter(|file| self.files.insert((*file).clone())) {
             warn!(file = %file.display(), "not a certificate in DER or PEM, not trusted");
         }
-        if self.looks % LOOKS_A_DAY == 0 {
+        if self.looks.is_multiple_of(LOOKS_A_DAY) {
             all.iter().filter(|entry| entry.place == Place::Own).for_each(|own| warn_of_the_end(own, now));
         }
     }

@@ -32,11 +32,15 @@ def ask(program, name):
 
 async def state_of(program):
     """The name of the standard's state that CurrentState refers to; its texts and numbers must agree."""
-    current = await children(await child(program, "CurrentState"))
-    node = type(program)(program.session, await current["Id"].read_value())
+    text = await child(program, "CurrentState")
+    parts = await children(text)
+    # In one Read: the state may change between two.
+    nodes = [node.nodeid for node in (text, parts["Id"], parts["Number"])]
+    current, node_id, number = [value.Value.Value for value in await program.session.read_attributes(nodes, ua.AttributeIds.Value)]
+    node = type(program)(program.session, node_id)
     name = (await node.read_browse_name()).Name
-    assert await (await child(node, "StateNumber")).read_value() == await current["Number"].read_value()
-    assert (await (await program.get_child("0:CurrentState")).read_value()).Text == name
+    assert await (await child(node, "StateNumber")).read_value() == number
+    assert current.Text == name
     return name
 
 
