@@ -65,7 +65,7 @@ async def test_node_opcua_computes_the_same(service, generated, case):
         sloped, stepped = await variable(client, service, "Load"), await variable(client, service, "Pieces")
         await insert(sloped, samples)
         await insert(stepped, samples, ua.VariantType.Int32)
-        compared = 0
+        compared, comparable = 0, 0
         for name, opinions in theirs.items():
             node = stepped if name.startswith(("Duration", "Percent")) else sloped
             ours = await processed(node, standard(name), at_ms(start), at_ms(end), interval)
@@ -75,12 +75,13 @@ async def test_node_opcua_computes_the_same(service, generated, case):
                 inside = [sample for sample in samples if at <= sample[0] < at + interval]
                 if status >> 30 == 2 or all(s != 0 for _, _, s in inside):
                     continue
+                comparable += 1
                 if name == "Interpolative" and inside[0][0] == at and inside[0][2] >> 30 == 1:
                     continue  # Uncertain is treated as Bad; that stack takes it all the same when it lies just there
                 context = f"UATWIN_TEST_SEED={seed}", case, name, at, value, inside
                 assert value.Value.Value == pytest.approx(opinion, rel=1e-12, abs=1e-9), context
                 compared += 1
-        assert compared > 9 * 0.8 * len(opinions), (compared, len(opinions), seed)
+        assert compared > 0.8 * comparable > 0, (compared, comparable, seed)
 
 
 async def test_statistics_beyond_the_standard_are_what_they_say(service):
