@@ -237,11 +237,14 @@ async fn asked(known: &Known, header: Header, chunk: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the oldest session that is not activated closed, if there are too many.
+/// Has the oldest sessions that are not activated closed, as long as there are too many.
 async fn make_room(known: &Known) {
-    if let Some(gone) = known.entry.make_room(known.shared.sessions()) {
-        let _ = timeout(MAKING_ROOM, gone.cancelled()).await;
-    }
+    let all_gone = async {
+        while let Some(gone) = known.entry.make_room(known.shared.sessions(), Instant::now()) {
+            gone.cancelled().await;
+        }
+    };
+    let _ = timeout(MAKING_ROOM, all_gone).await;
 }
 
 /// Waits until no more requests are at work than may be; counts this one. The client's bytes wait in the network meanwhile.
@@ -301,7 +304,7 @@ fn answered(known: &Known, chunk: &[u8]) {
         }
         _ => return,
     }
-    known.entry.has_pending(sessions.pending.len());
+    known.entry.has_pending(sessions.pending.len(), Instant::now());
 }
 
 /// Closes what the client has left behind that nobody could use: the library would keep it until it times out.

@@ -24,7 +24,7 @@ use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
 
@@ -130,7 +130,7 @@ impl Gate {
                     continue;
                 }
             };
-            match self.book.enter(number, address.ip()) {
+            match self.book.enter(number, address.ip(), Instant::now()) {
                 Some(entry) => {
                     let shared = Arc::clone(&self.shared);
                     guests.spawn(connection::serve(stream, address, entry, shared));

@@ -121,6 +121,8 @@ class Raw:
         request = struct.unpack("<I", message[20:24])[0]
         future = self.waiting[request] = asyncio.get_running_loop().create_future()
         self.writer.write(message)
+        if self.reading.done():
+            raise Refused(0)
         return await future
 
     async def _read(self):
