@@ -121,7 +121,10 @@ mod tests {
         assert!(quota.takes(2, handle(2, 4), 14), "1 + 5 + 14 places of 20, 3 items of 3");
         quota.lock().owners.remove(&2);
         quota.lock().keep_owned();
-        assert_eq!((quota.lock().items, quota.lock().places), (1, 1));
+        {
+            let taken = quota.lock();
+            assert_eq!((taken.items, taken.places), (1, 1));
+        }
         let call = quota.call();
         assert!(call.is_some() && quota.call().is_none());
         drop(call);

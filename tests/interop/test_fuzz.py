@@ -35,7 +35,7 @@ data_type = "String"
 type = "T"
 """
 # The library's own, of a connection that ends with it: a password that decrypts to less than its nonce.
-KNOWN_PANIC = re.compile(r"subtract with overflow|attempt to subtract|range end index|out of range for slice")
+KNOWN_PANIC = re.compile(r"range end index|slice index starts at|out of range for slice|attempt to subtract with overflow")
 EXTREMES = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3FFFFFFF, 1 << 20, 500_000_000]
 
 
