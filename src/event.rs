@@ -60,6 +60,7 @@ event_types!(
     RefreshStartEvent,
     RefreshEndEvent,
     EventQueueOverflowEvent,
+    GeneralModelChangeEvent,
     AuditActivateSessionEvent,
     AuditWriteUpdateEvent,
     AuditUpdateMethodEvent,

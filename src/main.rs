@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uatwin::{
     cli::{
@@ -164,10 +165,11 @@ async fn execute(command: Command) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
-        Command::Run { config } => match config::load(&config, &environment) {
+        Command::Run { config: path } => match config::load(&path, &environment) {
             Ok(config) => {
                 log_to_stdout();
-                finish(run::run(config, clock, stop_signal()).await)
+                let load = Box::new(move || config::load(&path, &environment));
+                finish(run::run(config, (load, hangups()), clock, stop_signal()).await)
             }
             Err(faults) => faulty(&faults),
         },
@@ -236,6 +238,21 @@ fn stop_signal() -> CancellationToken {
         }
     });
     stop
+}
+
+/// A SIGHUP each, as `systemctl reload` sends it. One that waits stands for all that come meanwhile.
+fn hangups() -> mpsc::Receiver<()> {
+    let (said, hangups) = mpsc::channel(1);
+    #[expect(clippy::disallowed_methods, reason = "signals live as long as the process; nobody waits for this task")]
+    tokio::spawn(async move {
+        let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+            return;
+        };
+        while hangup.recv().await.is_some() {
+            let _ = said.try_send(());
+        }
+    });
+    hangups
 }
 
 fn environment(name: &str) -> Option<String> {

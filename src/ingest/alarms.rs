@@ -1,6 +1,6 @@
 //! Conditions as samples, time and clients move them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use super::{Ingest, Output};
 use crate::{
@@ -18,11 +18,11 @@ pub(super) struct Limits {
     watch: LimitWatch,
 }
 
-/// What is watched, from where each condition stands.
-pub(super) fn limits(state: &TwinState) -> HashMap<SeriesId, Limits> {
+/// What is watched of these twins, from where each condition stands.
+pub(super) fn limits(state: &TwinState, twins: impl IntoIterator<Item = TwinId>) -> HashMap<SeriesId, Limits> {
     let configured = state.configured();
     let mut limits = HashMap::new();
-    for twin in configured.ids() {
+    for twin in twins {
         for (condition, of) in configured.type_of(twin).conditions().into_iter().enumerate() {
             if let ConditionOf::Limits(v) = of {
                 let watch = LimitWatch::at(state.read(twin).conditions[condition].level());
@@ -37,7 +37,7 @@ impl Ingest {
     /// A sample of a variable with limits.
     pub(super) fn watch_limits(&mut self, series: SeriesId, sample: &Sample, now: Timestamp, output: &mut Output) {
         let Some(limits) = self.limits.get_mut(&series) else { return };
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let (twin, Facet::Variable(v)) = configured.locate(series) else { return };
         let variable = &configured.type_of(twin).variables[v];
         let Some(settings) = &variable.alarm else { return };
@@ -60,7 +60,7 @@ impl Ingest {
 
     /// Time passes: what has held for long enough without a new sample counts.
     pub(super) fn watch_time(&mut self, now: Timestamp, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         for (series, limits) in &mut self.limits {
             let (twin, Facet::Variable(v)) = configured.locate(*series) else { continue };
             let variable = &configured.type_of(twin).variables[v];
@@ -99,7 +99,7 @@ impl Ingest {
 
     /// A condition that is enabled says how things are now.
     fn look_again(&mut self, twin: TwinId, index: usize, now: Timestamp, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let v = match configured.type_of(twin).conditions().get(index) {
             Some(ConditionOf::Limits(v)) => *v,
             Some(ConditionOf::Drift) => return self.look_again_at_drift(twin, now, output),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{DriftChore, Rederive, Refill, Refilled, Refills, Standing};
+use super::{DriftChore, Rederive, Refill, Refilled, Refills, Standing, Successor};
 use crate::{
     alarm::Ask as ConditionAsk,
     event::Event,
@@ -61,6 +61,13 @@ pub enum Command {
         ask: Ask,
         /// Told whether it is done.
         reply: oneshot::Sender<bool>,
+    },
+    /// Another config takes effect.
+    Succeed {
+        /// What it makes of the one before.
+        successor: Box<Successor>,
+        /// Told that it has.
+        reply: oneshot::Sender<()>,
     },
     /// A client wrote an internal variable.
     Write {

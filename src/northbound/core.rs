@@ -211,14 +211,14 @@ impl NodeManager for Decorated {
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
         let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
-        let (ours, theirs) = parted(calls, |call| methods::is_ours(space, call));
+        let (ours, theirs) = parted(calls, |call| methods::is_ours(&space, call));
         for call in ours {
-            methods::call(space, context, &self.space.user(context), call).await;
+            methods::call(&space, context, &self.space.user(context), call).await;
         }
         let (refreshes, theirs) = parted(theirs, events::is_refresh);
         for call in refreshes {
             let user = self.space.user(context);
-            let status = events::refresh(space, (context, &user), self.space.listeners(), call);
+            let status = events::refresh(&space, (context, &user), self.space.listeners(), call);
             call.set_status(status);
         }
         if theirs.is_empty() { Ok(()) } else { self.inner.call(context, theirs).await }

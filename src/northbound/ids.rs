@@ -73,6 +73,7 @@ pub fn event_type(kind: EventType, types: u16) -> NodeId {
         EventType::RefreshStartEvent => T::RefreshStartEventType.into(),
         EventType::RefreshEndEvent => T::RefreshEndEventType.into(),
         EventType::EventQueueOverflowEvent => T::EventQueueOverflowEventType.into(),
+        EventType::GeneralModelChangeEvent => T::GeneralModelChangeEventType.into(),
         EventType::AuditActivateSessionEvent => T::AuditActivateSessionEventType.into(),
         EventType::AuditWriteUpdateEvent => T::AuditWriteUpdateEventType.into(),
         EventType::AuditUpdateMethodEvent => T::AuditUpdateMethodEventType.into(),

@@ -26,22 +26,25 @@ pub mod users;
 mod values;
 mod view;
 
+pub use events::ModelChange;
 pub use publish::Publisher;
 pub use server::{Server, ServerError, advertised};
 pub use users::Role;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::{mpsc, oneshot};
+
 use crate::{
     history::SharedStore,
     jobs::Jobs,
-    southbound::{PlcConfig, SharedLink},
+    southbound::Plcs,
     time::{Clock, Timestamp},
     twin::TwinState,
 };
 
 /// `[server]` and `[server.security]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
     /// ApplicationName.
     pub name: String,
@@ -86,6 +89,9 @@ pub struct HistoryStatus {
     pub free_space: Option<u64>,
 }
 
+/// Asks for the config to be loaded anew; gets what has changed, a line each, or why nothing has.
+pub type ReloadRequests = mpsc::Sender<oneshot::Sender<Result<Vec<String>, Vec<String>>>>;
+
 /// What the server shows and calls.
 #[derive(Clone)]
 pub struct World {
@@ -97,8 +103,10 @@ pub struct World {
     pub history_status: Arc<dyn Fn() -> HistoryStatus + Send + Sync>,
     /// Behind the methods.
     pub jobs: Arc<Jobs>,
-    /// Every PLC, in config order.
-    pub plcs: Arc<[(PlcConfig, SharedLink)]>,
+    /// Every PLC.
+    pub plcs: Arc<Plcs>,
+    /// Whoever may, asks here for the config to be loaded anew.
+    pub reloads: ReloadRequests,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

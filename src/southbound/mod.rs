@@ -4,6 +4,9 @@
 //! of that series carries the Overflow bit.
 
 pub mod opcua_client;
+mod plcs;
+
+pub use plcs::{Plc, Plcs};
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// Index of a PLC in config order.
+/// A PLC's number: see [`Plcs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlcId(pub u32);
 
@@ -80,7 +83,7 @@ pub enum SecurityMode {
 }
 
 /// One `[plc.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlcConfig {
     /// The table's name.
     pub name: String,
@@ -111,6 +114,15 @@ pub struct Watch {
     pub historize: bool,
     /// SourceTimestamp of the newest sample that history held at start: backfill begins after it.
     pub stored_until: Option<Timestamp>,
+}
+
+impl Watch {
+    /// Whether the PLC is asked for the same, for the same series.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let of = |watch: &Self| (watch.series, watch.sampling_interval, watch.historize);
+        of(self) == of(other) && self.address == other.address
+    }
 }
 
 /// How a connection stands; shown as `State` of the PLC's object.

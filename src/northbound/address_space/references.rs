@@ -137,8 +137,10 @@ impl AddressSpace {
             let node = if i == 0 { Node::Twins } else { Node::Connections };
             return Some(Reference::to(Kind::HasNotifier, node));
         }
-        if *id == self.twin_type_id() && i < self.types.len() {
-            let owner = Owner::Type(u32::try_from(i).ok()?);
+        if *id == self.twin_type_id()
+            && let Some(t) = self.twins.type_indices().get(i)
+        {
+            let owner = Owner::Type(u32::try_from(*t).ok()?);
             return Some(Reference::to(Kind::HasSubtype, Node::Owner(owner)));
         }
         None
@@ -219,12 +221,12 @@ impl AddressSpace {
                 .get(i)
                 .map(|t| Reference::from(Kind::Organizes, Node::Part(Owner::Twin(*t), Part::Connection))),
             Node::Twins => {
-                let t = (i < self.twins.twins.len()).then(|| u32::try_from(i).ok()).flatten()?;
-                Some(Reference::to(Kind::HasNotifier, Node::Owner(Owner::Twin(t))))
+                let twin = self.twins.nth(i)?;
+                Some(Reference::to(Kind::HasNotifier, Node::Owner(Owner::Twin(twin.0))))
             }
             Node::Connections => {
-                let p = (i < self.world.plcs.len()).then(|| u32::try_from(i).ok()).flatten()?;
-                Some(Reference::to(Kind::HasEventSource, Node::Plc(p)))
+                let plc = self.world.plcs.nth(i)?;
+                Some(Reference::to(Kind::HasEventSource, Node::Plc(plc.0)))
             }
             // What it watches: a variable of its own, or itself.
             Node::Owner(owner @ Owner::Twin(_)) => {
@@ -248,8 +250,8 @@ impl AddressSpace {
         match node {
             Node::Plc(p) => self.fed_by[p as usize].len(),
             Node::Part(owner, Part::Folder(folder)) => self.in_folder(owner, folder).len(),
-            Node::Twins => self.twins.twins.len(),
-            Node::Connections => self.world.plcs.len(),
+            Node::Twins => self.twins.count(),
+            Node::Connections => self.world.plcs.count(),
             Node::Owner(owner @ Owner::Twin(_)) => self.table(owner).conditions.len(),
             _ => 0,
         }

@@ -17,7 +17,7 @@ use crate::{
     },
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
-    southbound::{LinkState, NodeAddress, PlcId},
+    southbound::{LinkState, NodeAddress, Plc, PlcId},
     time::Timestamp,
     ua,
 };
@@ -213,8 +213,7 @@ impl AddressSpace {
             (Owner::Type(_), None) => String::new(),
             (Owner::Twin(t), None) => {
                 let twin = &self.configured().twins[t as usize];
-                let plc =
-                    twin.plc.and_then(|plc| self.world.plcs.get(plc.0 as usize)).map(|(plc, _)| plc.name.as_str());
+                let plc = twin.plc.and_then(|plc| self.world.plcs.get(plc)).map(|plc| plc.config.name.as_str());
                 match (plc, &twin.sources[v]) {
                     (Some(plc), Some(source)) => format!("{plc}: {}", address(source)),
                     _ => "internal: written by clients".to_owned(),
@@ -257,7 +256,7 @@ impl AddressSpace {
     }
 
     fn link(&self, plc: PlcId, member: Link) -> Figure {
-        let Some((config, link)) = self.world.plcs.get(plc.0 as usize) else {
+        let Some(Plc { config, link, .. }) = self.world.plcs.get(plc) else {
             return Figure::bad(StatusCode::BadNotConnected);
         };
         let status = link.read().unwrap_or_else(std::sync::PoisonError::into_inner);

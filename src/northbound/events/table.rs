@@ -120,6 +120,7 @@ const DRIFT_ALARM: &[Field] = fields!(
 
 /// Of the other types.
 const OTHERS: &[Field] = fields!(
+    "Changes" Standard Property ModelChangeStructureDataType 1,
     "State" Types Property String -1,
     "Endpoint" Types Property String -1,
     "LastError" Types Property String -1,

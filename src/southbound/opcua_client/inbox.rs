@@ -2,7 +2,7 @@
 //! never waits: when full, the oldest samples go, are counted, and the next one of their series says so.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -102,6 +102,22 @@ impl Inbox {
         };
         let (arrived, model_changed, missed) = (Notify::new(), Notify::new(), Notify::new());
         Arc::new(Self { state: Mutex::new(state), link, clock, arrived, model_changed, missed, pending_max })
+    }
+
+    /// Goes on from another of which it is the successor: what that one has brought already does not come again.
+    pub(super) fn take_over(&self, before: &Self) {
+        let known: HashMap<SeriesId, Timestamp> =
+            before.lock().traces.iter().map(|trace| (trace.series, trace.newest)).collect();
+        let newest = |series: SeriesId| known.get(&series).copied().unwrap_or(Timestamp::NULL);
+        let mut state = self.lock();
+        for (_, samples) in &mut state.pending {
+            // What came last is the present: it may be shown as something else now.
+            samples.retain(|(series, sample)| sample.source_timestamp >= newest(*series));
+        }
+        state.pending_len = state.pending.iter().map(|(_, samples)| samples.len()).sum();
+        for trace in &mut state.traces {
+            trace.newest = trace.newest.max(newest(trace.series));
+        }
     }
 
     /// A new subscription begins: nothing of it has come yet.
