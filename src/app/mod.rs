@@ -29,7 +29,7 @@ use crate::{
     },
     ingest::{self, Ingest},
     jobs::Jobs,
-    northbound::{Server, ServerError, World},
+    northbound::{Configuration, Server, ServerError, World},
     pki,
     sample::TwinId,
     southbound::{Event, Plcs},
@@ -100,6 +100,7 @@ pub struct App {
     pki_dir: std::path::PathBuf,
     application_uri: String,
     users_file: Option<std::path::PathBuf>,
+    configuration: Arc<Configuration>,
     fixed: Fixed,
     load: Option<Arc<Loader>>,
     reloads: mpsc::Receiver<Request>,
@@ -127,6 +128,8 @@ impl App {
         let (warm_tx, warm_rx) = mpsc::channel(WARM_STARTS);
         let (refills_tx, refills_rx) = mpsc::channel(REFILLS);
         let (drift_tx, drift_rx) = mpsc::channel(DRIFT);
+        let configuration = Arc::<Configuration>::default();
+        configuration.loaded(clock.now());
         let (reloads_tx, reloads) = mpsc::channel(reload::REQUESTS);
         let (revisions, restored) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
         let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
@@ -150,6 +153,7 @@ impl App {
             history_status: Arc::new(move || status(*watermark.borrow())),
             jobs: Arc::clone(&jobs),
             plcs: Arc::clone(&plcs),
+            configuration: Arc::clone(&configuration),
             reloads: reloads_tx.clone(),
             clock: Arc::clone(&clock),
         };
@@ -168,6 +172,7 @@ impl App {
         Ok(Self {
             state,
             plcs,
+            configuration,
             fixed,
             load: None,
             reloads,
@@ -264,7 +269,9 @@ impl App {
             ingest::run(ingest, channels, clock, stored_until).await;
             "ingest"
         });
-        stages.spawn(pki::watch(self.pki_dir, Arc::clone(&self.clock), intake.clone()));
+        let configuration = Arc::clone(&self.configuration);
+        let expires = move |at| configuration.certificate_expires(at);
+        stages.spawn(pki::watch(self.pki_dir, expires, Arc::clone(&self.clock), intake.clone()));
         let publisher = self.server.publisher();
         stages.spawn(publish(self.changed, publisher.clone(), Arc::clone(&self.clock)));
         stages.spawn(start_models(self.warm_starts, Arc::clone(&self.jobs)));
@@ -282,6 +289,7 @@ impl App {
         let mut reload = Reload {
             load: self.load,
             fixed: self.fixed,
+            configuration: self.configuration,
             state: self.state,
             plcs: self.plcs,
             jobs: Arc::clone(&self.jobs),

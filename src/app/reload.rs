@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Fault, Fixed},
     event::{Event, EventType, Source},
     jobs::{Change, Jobs},
-    northbound::{ModelChange, Publisher, users::SharedUsers},
+    northbound::{Configuration, ModelChange, Publisher, users::SharedUsers},
     southbound::{PlcId, Plcs},
     time::Clock,
     twin::{Succession, Twin, TwinState, Twins},
@@ -33,6 +33,7 @@ pub(super) const REQUESTS: usize = 4;
 pub(super) struct Reload {
     pub(super) load: Option<Arc<Loader>>,
     pub(super) fixed: Fixed,
+    pub(super) configuration: Arc<Configuration>,
     pub(super) state: Arc<TwinState>,
     pub(super) plcs: Arc<Plcs>,
     pub(super) jobs: Arc<Jobs>,
@@ -45,6 +46,10 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) async fn serve(&mut self, request: Request, stages: &mut JoinSet<&'static str>) {
         let outcome = self.reload(stages).await;
+        match &outcome {
+            Ok(_) => self.configuration.loaded(self.clock.now()),
+            Err(reasons) => self.configuration.refused(reasons.clone()),
+        }
         match &outcome {
             Ok(changes) if changes.is_empty() => info!("config loaded anew: nothing has changed"),
             Ok(changes) => info!(changes = changes.join("; "), "config loaded anew"),

@@ -25,7 +25,7 @@ use opcua::{
 
 use super::{
     address_space::TELLS_EVENTS,
-    events, history_read, methods,
+    configuration, events, history_read, methods,
     node_manager::SharedSpace,
     range,
     roles::{self, Identities},
@@ -118,14 +118,18 @@ impl Decorated {
         range: &NumericRange,
     ) -> Option<Result<DataValue, StatusCode>> {
         let identities = || self.space.identities(context, &wanted.node_id);
+        let configuration = || configuration::value(&*self.space.get()?, &self.space.user(context), &wanted.node_id);
         let value = match wanted.attribute_id {
-            AttributeId::Value => match self.values.get(&wanted.node_id) {
-                Some(value) => value.clone(),
-                None => match identities()? {
+            AttributeId::Value => match (self.values.get(&wanted.node_id), configuration()) {
+                (Some(value), _) => value.clone(),
+                (None, Some(Ok(value))) => value,
+                (None, Some(Err(status))) => return Some(Err(status)),
+                (None, None) => match identities()? {
                     Identities::Denied => return Some(Err(StatusCode::BadUserAccessDenied)),
                     Identities::Rules(rules) => rules,
                 },
             },
+            AttributeId::UserAccessLevel if configuration().is_some_and(|value| value.is_err()) => Variant::Byte(0),
             AttributeId::UserAccessLevel => match identities()? {
                 Identities::Denied => Variant::Byte(0),
                 Identities::Rules(_) => return None,
@@ -214,6 +218,10 @@ impl NodeManager for Decorated {
         let (ours, theirs) = parted(calls, |call| methods::is_ours(&space, call));
         for call in ours {
             methods::call(&space, context, &self.space.user(context), call).await;
+        }
+        let (reloads, theirs) = parted(theirs, |call| configuration::is_reload(&space, call));
+        for call in reloads {
+            configuration::reload(&space, context, &self.space.user(context), call).await;
         }
         let (refreshes, theirs) = parted(theirs, events::is_refresh);
         for call in refreshes {

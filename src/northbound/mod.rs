@@ -6,6 +6,7 @@ mod address_space;
 mod aggregates;
 mod arguments;
 mod audit;
+mod configuration;
 mod core;
 mod decoding;
 mod events;
@@ -26,6 +27,7 @@ pub mod users;
 mod values;
 mod view;
 
+pub use configuration::Configuration;
 pub use events::ModelChange;
 pub use publish::Publisher;
 pub use server::{Server, ServerError, advertised};
@@ -105,6 +107,8 @@ pub struct World {
     pub jobs: Arc<Jobs>,
     /// Every PLC.
     pub plcs: Arc<Plcs>,
+    /// What is known of the config.
+    pub configuration: Arc<Configuration>,
     /// Whoever may, asks here for the config to be loaded anew.
     pub reloads: ReloadRequests,
     /// The time.

@@ -256,6 +256,7 @@ pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Comma
             TaskTracker::new(),
         ),
         plcs,
+        configuration: Arc::default(),
         reloads: tokio::sync::mpsc::channel(1).0,
         clock,
     };

@@ -9,7 +9,7 @@ use uatwin::{
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcId},
     time::Timestamp,
-    twin::{Facet, InForce, TwinState, Twins},
+    twin::{Facet, InForce, TwinState},
 };
 
 use crate::{at, twins};

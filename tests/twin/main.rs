@@ -10,6 +10,7 @@ mod program;
 mod revisions;
 mod setpoints;
 mod statistics;
+mod succession;
 
 use std::{io, path::Path, sync::Arc};
 

@@ -329,6 +329,7 @@ fn twin_parts(twin_type: &TwinType) -> Box<[Part]> {
         let method = Method(u8::try_from(m).unwrap_or(u8::MAX));
         let has_it = match method.def().id {
             ids::METHOD_RESET_STATISTICS => false,         // of Statistics
+            ids::METHOD_RELOAD => false,                   // of Configuration
             _ if method.program_call().is_some() => false, // of FitProgram
             ids::METHOD_CORRELATE => true,
             ids::METHOD_OPTIMIZE_SETPOINTS => twin_type.optimize.is_some(),

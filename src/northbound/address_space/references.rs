@@ -119,8 +119,12 @@ impl AddressSpace {
     /// What a node of another manager refers to here: the i-th such reference.
     pub(in crate::northbound) fn reference_of_foreign(&self, id: &NodeId, i: usize) -> Option<Reference> {
         if *id == ObjectId::ObjectsFolder {
-            let node = [Node::Twins, Node::Connections, Node::History].get(i).copied()?;
-            return Some(Reference::to(Kind::Organizes, node));
+            let target = match [Node::Twins, Node::Connections, Node::History].get(i) {
+                Some(node) => Target::Node(*node),
+                None if i == 3 => Target::Foreign(self.configuration()),
+                None => return None,
+            };
+            return Some(Reference { kind: Kind::Organizes, forward: true, target });
         }
         if *id == ObjectId::Server_ServerCapabilities_AggregateFunctions
             || *id == ObjectId::HistoryServerCapabilities_AggregateFunctions
@@ -149,6 +153,16 @@ impl AddressSpace {
     /// The reference from its parent to a child.
     pub(in crate::northbound) fn reference_to_child(&self, child: Node) -> Reference {
         Reference::to(self.kind_of_parent(child), child)
+    }
+
+    /// A node of the types' file: there is one in a server.
+    fn configuration(&self) -> Foreign {
+        Foreign {
+            id: NodeId::new(self.namespaces.types, ids::CONFIGURATION),
+            name: "Configuration",
+            class: NodeClass::Object,
+            type_definition: Some(ObjectTypeId::BaseObjectType),
+        }
     }
 
     /// NodeId of TwinType.

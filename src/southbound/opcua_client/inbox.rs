@@ -396,6 +396,22 @@ mod tests {
         assert_eq!(inbox.newest(0), Timestamp::from_unix_s(3.0));
     }
 
+    #[test]
+    fn a_successor_brings_nothing_again_that_came_before() {
+        let link = SharedLink::new(RwLock::new(LinkStatus::default()));
+        let before = Inbox::with_room_for(9, &[watch(7), watch(8)], link.clone(), Arc::new(Noon));
+        let inbox = Inbox::with_room_for(9, &[watch(8), watch(9)], link, Arc::new(Noon));
+        before.push(change(&[1, 2], 2.0));
+        inbox.push(change(&[1, 2], 1.0)); // of series 8 it came before, of 9 not
+        inbox.push(change(&[1], 2.0)); // the present: it may be shown as something else now
+        inbox.push(change(&[1], 3.0));
+        inbox.take_over(&before);
+        let came: Vec<_> = std::iter::from_fn(|| inbox.pop()).flat_map(|(_, samples)| samples).collect();
+        let seen: Vec<_> = came.iter().map(|(series, sample)| (series.0, sample.usable())).collect();
+        assert_eq!(seen, [(9, Some(1.0)), (8, Some(2.0)), (8, Some(3.0))]);
+        assert_eq!(inbox.newest(1), Timestamp::from_unix_s(1.0));
+    }
+
     fn message(sequence_number: u32, has_data: bool) -> NotificationMessage {
         let data = || vec![opcua::types::ExtensionObject::from_message(change(&[1], 1.0))];
         let notification_data = has_data.then(data);
