@@ -56,6 +56,7 @@ event_types!(
     DriftAlarm,
     // The standard's.
     ExclusiveLevelAlarm,
+    CertificateExpirationAlarm,
     ProgramTransitionEvent,
     RefreshStartEvent,
     RefreshEndEvent,
@@ -97,7 +98,7 @@ impl EventType {
     /// Whether it tells of a condition's state.
     #[must_use]
     pub const fn is_condition(self) -> bool {
-        matches!(self, Self::DriftAlarm | Self::ExclusiveLevelAlarm)
+        matches!(self, Self::DriftAlarm | Self::ExclusiveLevelAlarm | Self::CertificateExpirationAlarm)
     }
 }
 

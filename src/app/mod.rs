@@ -8,7 +8,11 @@ mod reload;
 mod sources;
 mod tasks;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -270,7 +274,14 @@ impl App {
             "ingest"
         });
         let configuration = Arc::clone(&self.configuration);
-        let expires = move |at| configuration.certificate_expires(at);
+        let jobs = Arc::clone(&self.jobs);
+        // Another in its place is shown to clients after a restart only.
+        let served = OnceLock::new();
+        let expires = move |end: Option<Timestamp>| {
+            let Some(end) = end.map(|end| *served.get_or_init(|| end)) else { return };
+            configuration.certificate_expires(end);
+            jobs.certificate_expires(end);
+        };
         stages.spawn(pki::watch(self.pki_dir, expires, Arc::clone(&self.clock), intake.clone()));
         let publisher = self.server.publisher();
         stages.spawn(publish(self.changed, publisher.clone(), Arc::clone(&self.clock)));

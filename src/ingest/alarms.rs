@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Ingest, Output};
+use super::{ConditionAt, Ingest, Output};
 use crate::{
-    alarm::{Activity, Ask, Condition, Level, LimitSettings, LimitWatch},
+    alarm::{Activity, Ask, Condition, Level, LimitSettings, LimitWatch, certificate_activity},
     sample::{Sample, SeriesId, StatusCode, TwinId},
     time::Timestamp,
     twin::{ConditionOf, Facet, TwinState, Variable},
@@ -78,23 +78,37 @@ impl Ingest {
     /// What a client asks of a condition.
     pub(super) fn ask_condition(
         &mut self,
-        (twin, index): (TwinId, usize),
+        of: ConditionAt,
         ask: Ask,
         user: &str,
         now: Timestamp,
         output: &mut Output,
     ) -> Result<(), StatusCode> {
         let is_enable = ask == Ask::Enable;
-        {
-            let mut live = self.state.write(twin);
-            let condition: &mut Condition = live.conditions.get_mut(index).ok_or(StatusCode::BadNodeIdUnknown)?;
+        let asked = |condition: &mut Condition| {
             condition.ask(ask, user, now)?;
             output.events.push(condition.tell(self.ids.next(now), now, now));
-        }
-        if is_enable {
-            self.look_again(twin, index, now, output);
+            Ok(())
+        };
+        match of {
+            // How things are, the next look says.
+            None => return asked(&mut self.state.write_certificate()),
+            Some((twin, index)) => {
+                asked(self.state.write(twin).conditions.get_mut(index).ok_or(StatusCode::BadNodeIdUnknown)?)?;
+                if is_enable {
+                    self.look_again(twin, index, now, output);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Our own certificate may end soon.
+    pub(super) fn watch_certificate(&mut self, end: Timestamp, now: Timestamp, output: &mut Output) {
+        let mut condition = self.state.write_certificate();
+        if condition.change(now, certificate_activity(end, now)) {
+            output.events.push(condition.tell(self.ids.next(now), now, now));
+        }
     }
 
     /// A condition that is enabled says how things are now.

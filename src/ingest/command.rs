@@ -16,6 +16,9 @@ use crate::{
     twin::{InForce, LastFit},
 };
 
+/// A twin's condition, by its place among the type's; `None`: that of our own certificate.
+pub type ConditionAt = Option<(TwinId, usize)>;
+
 /// What others ask of the stage, besides samples.
 #[derive(Debug)]
 pub enum Command {
@@ -80,10 +83,8 @@ pub enum Command {
     },
     /// What a client asks of a condition.
     Condition {
-        /// Whose.
-        twin: TwinId,
-        /// Which, in the order of the type's.
-        condition: usize,
+        /// Which.
+        of: ConditionAt,
         /// What.
         ask: ConditionAsk,
         /// Who.
@@ -98,6 +99,8 @@ pub enum Command {
         /// By output.
         tests: Box<[Drift]>,
     },
+    /// Until when our own certificate is valid.
+    CertificateExpires(Timestamp),
     /// Something to tell that happened elsewhere.
     Tell(Box<Event>),
     /// Empty the windows of a twin's statistics.

@@ -15,7 +15,7 @@ mod succession;
 mod task;
 mod tell;
 
-pub use command::{Command, Output};
+pub use command::{Command, ConditionAt, Output};
 pub use counting::{Collection, Filled, Refill, Refilled, Refills};
 pub use derive::Rederive;
 pub use drift::{DriftChore, changed_since};
@@ -213,10 +213,11 @@ impl Ingest {
                 let series = self.state.configured().series(twin, Facet::Variable(variable));
                 self.on_samples(now, vec![(series, sample)], output);
             }
-            Command::Condition { twin, condition, ask, user, reply } => {
-                let _ = reply.send(self.ask_condition((twin, condition), ask, &user, now, output));
+            Command::Condition { of, ask, user, reply } => {
+                let _ = reply.send(self.ask_condition(of, ask, &user, now, output));
             }
             Command::Learned { twin, tests } => self.learned(twin, tests, now, output),
+            Command::CertificateExpires(end) => self.watch_certificate(end, now, output),
             Command::Tell(event) => self.tell(*event, now, output),
             Command::ResetStatistics { twin, reply } => {
                 self.counting.reset(twin, &mut self.state.write(twin), now);

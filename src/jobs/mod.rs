@@ -30,7 +30,7 @@ use crate::{
     event::Event,
     fit::FitReport,
     history::SharedStore,
-    ingest::Command,
+    ingest::{Command, ConditionAt},
     preprocess::undone,
     revisions::{Origin, RevisionError, Revisions},
     sample::{Sample, StatusCode, TwinId, Value},
@@ -128,7 +128,7 @@ pub struct Jobs {
     clock: Arc<dyn Clock>,
     /// Where models stood when the program ended; not under parameters that came in force since.
     stood: Mutex<HashMap<TwinId, (Timestamp, Vec<f64>)>>,
-    /// Owned by app.rs, which waits for it.
+    /// Owned by the composition root, which waits for it.
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
     /// From before its data are read until its outcome stands.
@@ -352,16 +352,16 @@ impl Jobs {
     ///
     /// # Errors
     /// The StatusCodes of OPC 10000-9; nothing is changed then.
-    pub async fn ask_condition(
-        &self,
-        (twin, condition): (TwinId, usize),
-        ask: alarm::Ask,
-        user: &str,
-    ) -> Result<(), StatusCode> {
+    pub async fn ask_condition(&self, of: ConditionAt, ask: alarm::Ask, user: &str) -> Result<(), StatusCode> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Condition { twin, condition, ask, user: user.to_owned(), reply };
+        let command = Command::Condition { of, ask, user: user.to_owned(), reply };
         self.commands.send(command).await.map_err(|_| StatusCode::BadServerHalted)?;
         answer.await.unwrap_or(Err(StatusCode::BadServerHalted))
+    }
+
+    /// Our own certificate is valid until then. Said again and again: what finds the queue full is left out.
+    pub fn certificate_expires(&self, end: Timestamp) {
+        let _ = self.commands.try_send(Command::CertificateExpires(end));
     }
 
     /// Tells of something that happened outside the ingest stage. While the program stops, nobody hears.

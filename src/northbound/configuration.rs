@@ -35,9 +35,9 @@ impl Configuration {
         self.0.write().unwrap_or_else(PoisonError::into_inner).faults = faults;
     }
 
-    /// Our certificate's end, if it can be read.
-    pub fn certificate_expires(&self, at: Option<Timestamp>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).certificate_expires = at;
+    /// The end of the certificate that is shown to clients.
+    pub fn certificate_expires(&self, at: Timestamp) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).certificate_expires = Some(at);
     }
 
     fn known(&self) -> Known {

@@ -69,6 +69,7 @@ pub fn event_type(kind: EventType, types: u16) -> NodeId {
         EventType::SetpointEvent => ours(SETPOINT_EVENT_TYPE),
         EventType::DriftAlarm => ours(DRIFT_ALARM_TYPE),
         EventType::ExclusiveLevelAlarm => T::ExclusiveLevelAlarmType.into(),
+        EventType::CertificateExpirationAlarm => T::CertificateExpirationAlarmType.into(),
         EventType::ProgramTransitionEvent => T::ProgramTransitionEventType.into(),
         EventType::RefreshStartEvent => T::RefreshStartEventType.into(),
         EventType::RefreshEndEvent => T::RefreshEndEventType.into(),

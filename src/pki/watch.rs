@@ -13,8 +13,8 @@ use crate::time::{Clock, Timestamp};
 const EVERY: Duration = Duration::from_secs(2);
 /// Looks between two at how long our own certificate is valid: a day.
 const LOOKS_A_DAY: u32 = 43_200;
-/// An operator has so long to renew.
-const WARNING: Duration = Duration::from_secs(30 * 86_400);
+/// An operator has so long to renew: ExpirationLimit.
+pub const WARNING: Duration = Duration::from_secs(30 * 86_400);
 
 /// What was told of already.
 #[derive(Default)]

@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 
 use super::{Facet, Succession, TwinType, Twins, Variable};
 use crate::{
-    alarm::Condition,
-    event::Event,
+    alarm::{Condition, certificate_kind},
+    event::{Event, EventType},
     fit::FitReport,
     program::Program,
     sample::{Sample, StatusCode, TwinId, Value},
@@ -111,6 +111,8 @@ pub struct TwinState {
     configured: ArcSwap<Twins>,
     /// By twin. What is there stays where it is: readers hold on to it while others come.
     live: boxcar::Vec<RwLock<TwinLive>>,
+    /// That our own certificate ends.
+    certificate: RwLock<Condition>,
 }
 
 impl TwinState {
@@ -119,7 +121,8 @@ impl TwinState {
     pub fn new(configured: Arc<Twins>, now: Timestamp) -> Self {
         let live = boxcar::Vec::with_capacity(configured.twins.len());
         configured.ids().for_each(|id| _ = live.push(RwLock::new(TwinLive::new(&configured, id, now))));
-        Self { configured: ArcSwap::new(configured), live }
+        let certificate = RwLock::new(Condition::new(Arc::new(certificate_kind()), now));
+        Self { configured: ArcSwap::new(configured), live, certificate }
     }
 
     /// The same, with the parameters that were in force when the program ended.
@@ -165,6 +168,11 @@ impl TwinState {
 
     /// Conditions as they stood when the program ended, by the newest event of each. Those of other ids are not there any more.
     pub fn restore_conditions(&self, newest: impl IntoIterator<Item = Event>) {
+        let (own, newest): (Vec<_>, Vec<_>) =
+            newest.into_iter().partition(|event| event.kind == EventType::CertificateExpirationAlarm);
+        if let Some(event) = own.into_iter().next() {
+            self.write_certificate().restore(Arc::new(event));
+        }
         let twins: Vec<TwinId> = self.configured().ids().collect();
         self.restore_conditions_of(&twins, newest);
     }
@@ -204,6 +212,16 @@ impl TwinState {
     /// For the ingest stage alone.
     pub fn write(&self, twin: TwinId) -> RwLockWriteGuard<'_, TwinLive> {
         self.live[twin.index()].write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The condition of our own certificate, for readers.
+    pub fn read_certificate(&self) -> RwLockReadGuard<'_, Condition> {
+        self.certificate.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// For the ingest stage alone.
+    pub fn write_certificate(&self) -> RwLockWriteGuard<'_, Condition> {
+        self.certificate.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The latest sample of a series.
