@@ -21,6 +21,7 @@ use uatwin::{
         experiment::ExperimentError,
         fit::{self, FitArguments},
         history::{self, CommandError, HistoryCommand},
+        import::{self, ImportArguments, ImportError},
         plant, run,
         simulate::{self, SimulateArguments},
         user::{self, UserCommand, UserError},
@@ -67,7 +68,15 @@ enum Command {
         /// The config file
         #[arg(long)]
         config: PathBuf,
+        /// Hold it against its PLCs, too: nodes, data types, access, ranges, units
+        #[arg(long)]
+        online: bool,
+        /// Print one JSON object instead of lines
+        #[arg(long, requires = "online")]
+        json: bool,
     },
+    /// Browse a PLC and write a config of twins for what it has
+    Import(ImportArguments),
     /// The simulated plant alone
     Plant {
         /// Address to listen on
@@ -173,7 +182,23 @@ async fn execute(command: Command) -> ExitCode {
             }
             Err(faults) => faulty(&faults),
         },
-        Command::Check { config } => match check::check(&config, &environment) {
+        Command::Check { config, online: true, json } => match check::online(&config, &environment, clock).await {
+            Ok(report) if report.agrees() => say(&report.said(json)),
+            Ok(report) => {
+                say(&report.said(json));
+                ExitCode::from(FAILED)
+            }
+            Err(faults) => faulty(&faults),
+        },
+        Command::Import(arguments) => match import::run(&arguments, &environment, clock).await {
+            Ok(config) => config.map_or(ExitCode::SUCCESS, |config| say(&config)),
+            Err(error @ ImportError::Usage(_)) => {
+                fail(&error);
+                ExitCode::from(USAGE)
+            }
+            Err(error) => fail(&error),
+        },
+        Command::Check { config, .. } => match check::check(&config, &environment) {
             Ok(summary) => {
                 println!("{summary}");
                 ExitCode::SUCCESS

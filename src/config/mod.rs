@@ -27,8 +27,10 @@ use std::{
     time::Duration,
 };
 
+pub use address::address;
 pub use fault::{Fault, did_you_mean};
 pub use model_file::{ModelFile, load_model, parse_model};
+pub use name::{CHARACTERS_MAX as NAME_MAX, Kind as NameKind, fault as name_fault};
 pub use users::{is_name as is_user_name, load_users, users_file};
 
 use crate::{

@@ -3,6 +3,7 @@
 //! A source never waits for us: what the ingest queue cannot take is dropped, oldest first, counted, and the next sample
 //! of that series carries the Overflow bit.
 
+pub mod survey;
 pub mod opcua_client;
 mod plcs;
 
@@ -25,7 +26,7 @@ use crate::{
 pub struct PlcId(pub u32);
 
 /// Where a value lives in a PLC. Namespaces by URI: their indices may change at every start of the PLC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NodeAddress {
     /// `nsu=URI;s=…` (or `i=`, `g=`, `b=`); an absent URI is namespace 0.
     Id {
@@ -39,8 +40,19 @@ pub enum NodeAddress {
     Path(Vec<PathElement>),
 }
 
+/// As a config would name it, but for its escapes and the namespaces of a path.
+impl std::fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id { namespace: Some(uri), identifier } => write!(f, "nsu={uri};{identifier}"),
+            Self::Id { namespace: None, identifier } => f.write_str(identifier),
+            Self::Path(path) => path.iter().try_for_each(|element| write!(f, "/{}", element.name)),
+        }
+    }
+}
+
 /// One step of a browse path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathElement {
     /// Namespace URI the name must have; `None`: any.
     pub namespace: Option<String>,

@@ -17,7 +17,7 @@ use crate::{
     },
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
-    southbound::{LinkState, NodeAddress, Plc, PlcId},
+    southbound::{LinkState, Plc, PlcId},
     time::Timestamp,
     ua,
 };
@@ -215,7 +215,7 @@ impl AddressSpace {
                 let twin = &self.configured().twins[t as usize];
                 let plc = twin.plc.and_then(|plc| self.world.plcs.get(plc)).map(|plc| plc.config.name.as_str());
                 match (plc, &twin.sources[v]) {
-                    (Some(plc), Some(source)) => format!("{plc}: {}", address(source)),
+                    (Some(plc), Some(source)) => format!("{plc}: {source}"),
                     _ => "internal: written by clients".to_owned(),
                 }
             }
@@ -287,15 +287,6 @@ impl AddressSpace {
             Store::State => Figure::good(status.state.as_str()),
             Store::FreeSpace => Figure::good(status.free_space.map_or(Variant::Empty, Variant::UInt64)),
         }
-    }
-}
-
-/// As a config would name it.
-fn address(source: &NodeAddress) -> String {
-    match source {
-        NodeAddress::Id { namespace: Some(uri), identifier } => format!("nsu={uri};{identifier}"),
-        NodeAddress::Id { namespace: None, identifier } => identifier.clone(),
-        NodeAddress::Path(path) => path.iter().fold(String::new(), |text, element| text + "/" + &element.name),
     }
 }
 

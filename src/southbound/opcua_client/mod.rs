@@ -13,6 +13,7 @@ mod redundancy;
 mod resolve;
 mod session;
 mod subscribe;
+pub mod survey;
 mod watchdog;
 mod write;
 
@@ -29,6 +30,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+
+pub use session::ConnectError;
 
 use self::{
     backfill::Backfill,
@@ -203,7 +206,9 @@ impl OpcUaClient {
 
     async fn prepare_at(&self, endpoint: usize) -> Result<(Arc<Session>, session::EventLoop), String> {
         let url = self.config.endpoints.get(endpoint).map_or("", String::as_str);
-        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir, self.clock.now()).await
+        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir, self.clock.now())
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// Everything that is done on a session, beside driving it: a subscription, and another where that must be.
