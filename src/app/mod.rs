@@ -150,6 +150,7 @@ impl App {
             Arc::clone(&clock),
             job_tasks.clone(),
         );
+        jobs.limit_fits(config.server.limits.fits);
         let watermark = writer.watermark();
         let world = World {
             state: Arc::clone(&state),

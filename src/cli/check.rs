@@ -41,7 +41,15 @@ fn summary(path: &Path, config: &Config) -> String {
         (config.twins.series_len(), "series", "series"),
     ];
     let words = counts.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }));
-    format!("{warnings}{}: no faults; {}", path.display(), words.join(", "))
+    let worst = config.server.limits.worst_case();
+    let [all, connections, items, messages] =
+        [worst.total(), worst.connections, worst.items, worst.messages].map(|bytes| bytes.div_ceil(1 << 20));
+    format!(
+        "{warnings}{}: no faults; {}\nthe limits allow clients {all} MiB at worst: {connections} of connections and sessions, {items} of \
+         monitored items and their queues, {messages} of messages",
+        path.display(),
+        words.join(", ")
+    )
 }
 
 /// What a config and its PLCs say of each other.

@@ -9,6 +9,7 @@ mod derived;
 mod duration;
 mod equations;
 mod fault;
+mod limits;
 mod model_file;
 mod name;
 mod names_before;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Context, HistoryConfig, Store,
+    Context, HistoryConfig, Store, limits,
     name::{self, Kind},
     raw::{Item, Table},
 };
 use crate::{
-    northbound::{Role, ServerConfig, users::Users},
+    northbound::{Limits, Role, ServerConfig, users::Users},
     southbound::{Credentials, PlcConfig, SecurityMode},
 };
 
@@ -35,6 +35,7 @@ pub(super) fn defaults(context: &Context<'_>) -> (ServerConfig, PathBuf) {
         users: Users::default(),
         users_on_policy_none: false,
         continuation_point_timeout: Duration::from_secs(600),
+        limits: Limits::default(),
         trust_any_client: false,
     };
     (server, context.path("data"))
@@ -85,6 +86,7 @@ pub(super) fn server(context: &Context<'_>, root: &Table<'_>) -> (ServerConfig, 
     if let Some(table) = table.table("security") {
         security(context, &table, &mut server);
     }
+    server.limits = limits::limits(&table);
     table.finish();
     (server, data_dir)
 }

@@ -45,7 +45,7 @@ use setpoints::Watched;
 pub use setpoints::{Advice, Goal};
 pub use succession::Change;
 
-/// Fits at work at once.
+/// Fits at work at once, where nobody says otherwise.
 const FIT_SLOTS: usize = 2;
 /// Most points of one answer of `Simulate` or `Predict`.
 const POINTS_MAX: usize = 100_000;
@@ -172,6 +172,14 @@ impl Jobs {
             running: Mutex::default(),
             watched: Watched::default(),
         })
+    }
+
+    /// Lets so many fits be at work at once, and no longer [`FIT_SLOTS`]; before the first one.
+    pub fn limit_fits(&self, slots: usize) {
+        match slots.checked_sub(FIT_SLOTS) {
+            Some(more) => self.slots.add_permits(more),
+            None => drop(self.slots.forget_permits(FIT_SLOTS - slots)),
+        }
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.

@@ -24,6 +24,7 @@ use opcua::{
 };
 
 use super::{
+    Limits,
     address_space::TELLS_EVENTS,
     configuration, events, history_read, methods,
     node_manager::SharedSpace,
@@ -53,7 +54,7 @@ impl<B: NodeManagerBuilder + 'static> NodeManagerBuilder for Decorate<B> {
 }
 
 /// What the server can do, said truly (the library hard-codes these to "nothing").
-pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
+pub(super) fn server_values(limits: &Limits) -> HashMap<NodeId, Variant> {
     use VariableId as V;
     let no = [
         V::HistoryServerCapabilities_InsertEventCapability,
@@ -103,9 +104,21 @@ pub(super) fn server_values(sessions_max: u32) -> HashMap<NodeId, Variant> {
         (V::Server_ServerCapabilities_LocaleIdArray.into(), texts(&["en"])),
         (
             V::Server_ServerCapabilities_MaxHistoryContinuationPoints.into(),
-            Variant::UInt16(u16::try_from(history_read::POINTS_MAX).unwrap_or(u16::MAX)),
+            Variant::UInt16(u16::try_from(limits.history_continuation_points).unwrap_or(u16::MAX)),
         ),
-        (V::Server_ServerCapabilities_MaxSessions.into(), Variant::UInt32(sessions_max)),
+    ]);
+    let count = |limit: usize| Variant::UInt32(u32::try_from(limit).unwrap_or(u32::MAX));
+    let subscriptions = limits.sessions.saturating_mul(limits.subscriptions_per_session);
+    values.extend([
+        (V::Server_ServerCapabilities_MaxSessions.into(), count(limits.sessions)),
+        (V::Server_ServerCapabilities_MaxSubscriptions.into(), count(subscriptions)),
+        (V::Server_ServerCapabilities_MaxSubscriptionsPerSession.into(), count(limits.subscriptions_per_session)),
+        (V::Server_ServerCapabilities_MaxMonitoredItems.into(), count(limits.monitored_items)),
+        (
+            V::Server_ServerCapabilities_MaxMonitoredItemsPerSubscription.into(),
+            count(limits.monitored_items_per_subscription),
+        ),
+        (V::Server_ServerCapabilities_MaxMonitoredItemsQueueSize.into(), count(limits.queue_size)),
     ]);
     values
 }
@@ -203,6 +216,10 @@ impl NodeManager for Decorated {
                 item.set_status(status);
                 continue;
             }
+            if item.status_code().is_good() && !self.space.admits(context, item) {
+                item.set_status(StatusCode::BadTooManyMonitoredItems);
+                continue;
+            }
             // Whole: the library cuts it.
             match self.value(context, item.item_to_monitor(), &NumericRange::None) {
                 Some(Ok(value)) => item.set_initial_value(value),
@@ -217,7 +234,8 @@ impl NodeManager for Decorated {
         let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
         let (ours, theirs) = parted(calls, |call| methods::is_ours(&space, call));
         for call in ours {
-            methods::call(&space, context, &self.space.user(context), call).await;
+            let user = self.space.user(context);
+            methods::call_if_free((&space, self.space.quota()), context, &user, call).await;
         }
         let (reloads, theirs) = parted(theirs, |call| configuration::is_reload(&space, call));
         for call in reloads {
@@ -340,6 +358,7 @@ impl NodeManager for Decorated {
     }
 
     async fn modify_monitored_items(&self, c: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
+        self.space.resized(items);
         self.inner.modify_monitored_items(c, items).await;
     }
 

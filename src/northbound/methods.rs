@@ -15,6 +15,7 @@ use super::{
     arguments::Arguments,
     audit::Trail,
     events, ids,
+    quota::Quota,
     users::User,
 };
 use crate::{
@@ -37,8 +38,21 @@ pub(super) enum Refusal {
 
 type Outputs = Result<Vec<Variant>, Refusal>;
 
+/// Answers a call where there is room among those at work.
+pub(super) async fn call_if_free(
+    (space, quota): (&AddressSpace, &Quota),
+    context: &RequestContext,
+    user: &User,
+    asked: &mut MethodCall,
+) {
+    match quota.call() {
+        Some(_place) => call(space, context, user, asked).await,
+        None => asked.set_status(StatusCode::BadResourceUnavailable),
+    }
+}
+
 /// Answers a call on one of our objects; by the instance's MethodId or the type's.
-pub(super) async fn call(space: &AddressSpace, context: &RequestContext, user: &User, call: &mut MethodCall) {
+async fn call(space: &AddressSpace, context: &RequestContext, user: &User, call: &mut MethodCall) {
     if let Some(status) = events::call(space, context, user, call).await {
         return call.set_status(status);
     }

@@ -10,13 +10,16 @@ mod configuration;
 mod core;
 mod decoding;
 mod events;
+mod gate;
 mod history_read;
 mod history_update;
 pub mod ids;
+mod limits;
 mod methods;
 mod node_manager;
 pub mod nodesets;
 mod publish;
+mod quota;
 mod range;
 mod roles;
 mod server;
@@ -29,6 +32,7 @@ mod view;
 
 pub use configuration::Configuration;
 pub use events::ModelChange;
+pub use limits::{Limits, WorstCase};
 pub use publish::Publisher;
 pub use server::{Server, ServerError, advertised};
 pub use users::Role;
@@ -76,6 +80,8 @@ pub struct ServerConfig {
     pub users_on_policy_none: bool,
     /// After which a read of history that did not go on no longer can.
     pub continuation_point_timeout: Duration,
+    /// How much clients may take.
+    pub limits: Limits,
     /// Every client certificate is taken as trusted. For the demo only.
     pub trust_any_client: bool,
 }

@@ -12,6 +12,7 @@ use super::{
     history_read::{self, Places, Points},
     history_update, ids, methods,
     publish::{Change, Watches, as_notified},
+    quota::Quota,
     roles::{self, Identities},
     users::User,
     values, view,
@@ -44,16 +45,18 @@ pub(super) struct SharedSpace {
     places: Arc<Places>,
     points: Arc<Points>,
     listeners: Arc<Listeners>,
+    quota: Arc<Quota>,
 }
 
 impl SharedSpace {
-    pub(super) fn new(access: Arc<Access>, points: Points) -> Self {
+    pub(super) fn new(access: Arc<Access>, points: Points, quota: Quota) -> Self {
         Self {
             space: Arc::default(),
             access,
             places: Arc::default(),
             points: Arc::new(points),
             listeners: Arc::default(),
+            quota: Arc::new(quota),
         }
     }
 
@@ -94,6 +97,16 @@ impl SharedSpace {
         &self.listeners
     }
 
+    /// How much is taken.
+    pub(super) fn quota(&self) -> &Arc<Quota> {
+        &self.quota
+    }
+
+    /// Whether there is room for another monitored item; it is taken then.
+    pub(super) fn admits(&self, context: &RequestContext, item: &CreateMonitoredItem) -> bool {
+        self.quota.admits(context.session_id, item)
+    }
+
     /// Takes a monitored item on a notifier; what its status is.
     pub(super) fn listen(&self, context: &RequestContext, item: &CreateMonitoredItem, notifier: &str) -> StatusCode {
         // The library does not give its filter's type a name outside, and without one sends nothing and says nothing.
@@ -104,8 +117,19 @@ impl SharedSpace {
         if !user.may(Role::Observer) {
             return StatusCode::BadUserAccessDenied;
         }
+        if !self.admits(context, item) {
+            return StatusCode::BadTooManyMonitoredItems;
+        }
         self.listeners.add(item, (context.session_id, user), notifier.to_owned());
         StatusCode::Good
+    }
+
+    /// Items whose queues have another length now.
+    pub(super) fn resized(&self, items: &[&MonitoredItemUpdateRef]) {
+        for item in items.iter().filter(|item| item.status_code().is_good()) {
+            let places = usize::try_from(item.update().revised_queue_size).unwrap_or(usize::MAX);
+            self.quota.resized(item.handle(), places);
+        }
     }
 
     pub(super) fn set_listening(&self, items: &[&MonitoredItemRef], mode: MonitoringMode) {
@@ -114,6 +138,7 @@ impl SharedSpace {
     }
 
     pub(super) fn unlisten(&self, items: &[&MonitoredItemRef]) {
+        items.iter().for_each(|item| self.quota.give_back(item.handle()));
         let of_events = items.iter().filter(|item| item.attribute() == AttributeId::EventNotifier);
         of_events.for_each(|item| self.listeners.remove(item.handle()));
     }
@@ -402,6 +427,7 @@ impl NodeManager for TwinNodes {
             }
             match values::to_monitor(&space, &user, item.item_to_monitor(), &extents) {
                 Err(status) => item.set_status(status),
+                Ok(_) if !self.shared.admits(context, item) => item.set_status(StatusCode::BadTooManyMonitoredItems),
                 Ok(value) => {
                     if item.item_to_monitor().attribute_id == AttributeId::Value {
                         self.watches.add(&self.shared, (context.session_id, &user), item, &value);
@@ -415,6 +441,7 @@ impl NodeManager for TwinNodes {
     }
 
     async fn modify_monitored_items(&self, _: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
+        self.shared.resized(items);
         for item in items.iter().filter(|item| item.attribute() == AttributeId::Value && item.status_code().is_good()) {
             let change = Change::SamplingInterval(item.update().revised_sampling_interval);
             self.watches.update(&self.shared, item.node_id(), item.handle(), change);
@@ -439,7 +466,7 @@ impl NodeManager for TwinNodes {
         let space = self.space();
         let user = self.shared.user(context);
         for call in calls {
-            methods::call(&space, context, &user, call).await;
+            methods::call_if_free((&space, self.shared.quota()), context, &user, call).await;
         }
         Ok(())
     }

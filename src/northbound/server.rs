@@ -19,25 +19,29 @@ use tracing::{error, info, warn};
 use crate::pki;
 
 use super::{
-    Publisher, ServerConfig, World,
+    Limits, Publisher, ServerConfig, World,
     access::{Access, AccessSettings, POLICY_OF_TOKENS},
     audit::Sessions,
     core::{Decorate, server_values},
     decoding::loaders,
     events::{self, EventTypesForUser, SharedTypes},
-    history_read::{POINTS_MAX, Points},
+    gate::{self, Gate},
+    history_read::Points,
+    limits::PUBLISH_REQUESTS,
     node_manager::{SharedSpace, TwinNodesBuilder},
     nodesets::{NodesetError, Nodesets},
     publish::Watches,
+    quota::Quota,
     tokens,
     users::SharedUsers,
 };
 
-const SESSIONS_MAX: usize = 200;
 /// How long clients have to hear of a shutdown.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// MaxMessageSize, of requests and of answers.
-pub(super) const MESSAGE_SIZE_MAX: usize = 16 << 20;
+/// How often what is gone is given back to the quota.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// Longest life of a secure channel's token.
+const TOKEN_LIFETIME_MAX_MS: u32 = 600_000;
 /// How long connections have to close.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -79,6 +83,8 @@ pub struct Server {
     inner: opcua::server::Server,
     handle: ServerHandle,
     listener: TcpListener,
+    gate: Gate,
+    quota: Arc<Quota>,
     url: String,
     publisher: Publisher,
     users: SharedUsers,
@@ -112,12 +118,12 @@ impl Server {
         };
         let access = Arc::new(Access::new(settings, Some(sessions), Arc::clone(&world.clock)));
         let (presented, users) = (Arc::clone(&access.presented), access.users().clone());
-        let shared = SharedSpace::new(Arc::clone(&access), Points::new(config.continuation_point_timeout));
+        let points = Points::new(config.continuation_point_timeout, &config.limits);
+        let shared = SharedSpace::new(Arc::clone(&access), points, Quota::new(&config.limits));
         let watches = Arc::new(Watches::default());
         let url = format!("opc.tcp://{}:{}", bracketed(&host), local.port());
 
         let core = InMemoryNodeManagerBuilder::new(CoreNodeManagerBuilder);
-        let sessions_max = u32::try_from(SESSIONS_MAX).unwrap_or(u32::MAX);
         let builder = ServerBuilder::new()
             .application_name(&config.name)
             .application_uri(&config.application_uri)
@@ -134,7 +140,7 @@ impl Server {
             .with_authenticator(Arc::clone(&access) as Arc<_>)
             .with_type_tree_getter(Arc::new(EventTypesForUser))
             .without_node_managers()
-            .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(sessions_max) })
+            .with_node_manager(Decorate { inner: core, space: shared.clone(), values: server_values(&config.limits) })
             .with_node_manager(Decorate {
                 inner: DiagnosticsNodeManagerBuilder,
                 space: shared.clone(),
@@ -151,8 +157,14 @@ impl Server {
                 shared: shared.clone(),
                 watches: Arc::clone(&watches),
             });
-        let builder = with_endpoints(with_limits(builder), &policies);
+        let builder = with_endpoints(with_limits(builder, &config.limits), &policies);
         let (inner, handle) = builder.build().map_err(ServerError::Build)?;
+        let inside = |cause| ServerError::Bind { address: "127.0.0.1".to_owned(), cause };
+        let inner_listener = gate::inner_listener().map_err(inside)?;
+        let behind = inner_listener.local_addr().map_err(inside)?;
+        let trust = (config.pki_dir.clone(), config.trust_any_client);
+        let gate = Gate::new(listener, behind, Arc::clone(handle.info()), config.limits.clone(), trust);
+        let quota = Arc::clone(shared.quota());
         *handle.info().type_loaders.write() =
             loaders(events::decode_filter, move |id, stream, context| tokens::decode(&presented, id, stream, context));
         if config.trust_any_client {
@@ -165,7 +177,7 @@ impl Server {
             Arc::clone(subscriptions),
             (access, SharedTypes(Arc::clone(&handle.info().type_tree))),
         );
-        Ok(Self { inner, handle, listener, url, publisher, users })
+        Ok(Self { inner, handle, listener: inner_listener, gate, quota, url, publisher, users })
     }
 
     /// What clients are told to connect to.
@@ -189,9 +201,16 @@ impl Server {
     /// Serves until `stop`, then says goodbye to the clients and closes their connections; returns in any case within a few
     /// seconds of it.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { inner, handle, listener, url, .. } = self;
+        let Self { inner, handle, listener, gate, quota, url, .. } = self;
         info!(%url, "serving");
-        let mut running = std::pin::pin!(inner.run_with(listener));
+        let running = async {
+            tokio::select! {
+                ended = inner.run_with(listener) => ended,
+                () = gate.serve() => Ok(()),
+                () = sweep(&quota, handle.subscriptions()) => Ok(()),
+            }
+        };
+        let mut running = std::pin::pin!(running);
         tokio::select! {
             ended = &mut running => return report(ended),
             () = stop.cancelled() => {}
@@ -206,6 +225,13 @@ impl Server {
         if tokio::time::timeout(CLOSING, running).await.is_err() {
             warn!("connections did not close in time");
         }
+    }
+}
+
+async fn sweep(quota: &Quota, subscriptions: &SubscriptionCache) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        quota.sweep(subscriptions);
     }
 }
 
@@ -261,41 +287,45 @@ fn with_endpoints(builder: ServerBuilder, policies: &[SecurityPolicy]) -> Server
 }
 
 /// The library's defaults are a device's; this is a plant's server.
-fn with_limits(builder: ServerBuilder) -> ServerBuilder {
+fn with_limits(builder: ServerBuilder, given: &Limits) -> ServerBuilder {
     let mut builder = builder
-        .max_sessions(SESSIONS_MAX)
-        .max_session_timeout_ms(3_600_000)
+        .max_sessions(given.sessions)
+        .max_session_timeout_ms(u64::try_from(given.session_timeout.as_millis()).unwrap_or(u64::MAX))
+        .max_secure_channel_token_lifetime_ms(TOKEN_LIFETIME_MAX_MS)
         // Longer than `Fit` may wait: the library aborts a call at its deadline.
         .max_timeout_ms(90_000)
         .subscription_poll_interval_ms(10)
-        .max_array_length(100_000)
-        .max_string_length(1 << 20)
-        .max_byte_string_length(1 << 20)
+        .max_array_length(given.array_length)
+        .max_string_length(given.string_length)
+        .max_byte_string_length(given.string_length)
         // In chunks of 64 KiB: 10,000 values of history are 0.3 MiB, 100,000 points of Simulate 1.6.
-        .max_message_size(MESSAGE_SIZE_MAX)
-        .max_chunk_count(512)
+        .max_message_size(given.message_size)
+        .max_chunk_count(given.chunks())
         // Ours are fewer, and the oldest goes (`history_read`); this bounds what a session leaves lying in the library.
         .max_history_continuation_points(100_000)
         .diagnostics_enabled(true);
     let limits = builder.limits_mut();
     let subscriptions = &mut limits.subscriptions;
-    subscriptions.max_subscriptions_per_session = 100;
-    subscriptions.max_pending_publish_requests = 200;
-    subscriptions.max_monitored_items_per_sub = 200_000;
-    subscriptions.max_monitored_item_queue_size = 10_000;
+    subscriptions.max_subscriptions_per_session = given.subscriptions_per_session;
+    subscriptions.max_pending_publish_requests = PUBLISH_REQUESTS;
+    subscriptions.max_monitored_items_per_sub = given.monitored_items_per_subscription;
+    subscriptions.max_monitored_item_queue_size = given.queue_size;
     subscriptions.min_publishing_interval_ms = 20.0;
     subscriptions.min_sampling_interval_ms = 0.0;
     subscriptions.max_queued_notifications = 100;
+    // A subscription outlives its session so long: at a publishing interval of a second, an hour.
+    subscriptions.max_keep_alive_count = 1_200;
+    subscriptions.max_lifetime_count = 3_600;
     let operations = &mut limits.operational;
-    operations.max_nodes_per_translate_browse_paths_to_node_ids = 10_000;
-    operations.max_nodes_per_read = 10_000;
-    operations.max_nodes_per_write = 10_000;
-    operations.max_nodes_per_browse = 10_000;
+    operations.max_nodes_per_translate_browse_paths_to_node_ids = given.nodes_per_request;
+    operations.max_nodes_per_read = given.nodes_per_request;
+    operations.max_nodes_per_write = given.nodes_per_request;
+    operations.max_nodes_per_browse = given.nodes_per_request;
     operations.max_references_per_browse_node = 10_000;
-    operations.max_monitored_items_per_call = 20_000;
+    operations.max_monitored_items_per_call = given.nodes_per_request.saturating_mul(2);
     operations.max_subscriptions_per_call = 100;
-    operations.max_nodes_per_history_read_data = POINTS_MAX; // each may go on
-    operations.max_nodes_per_history_read_events = POINTS_MAX;
-    operations.max_nodes_per_history_update = 1_000;
+    operations.max_nodes_per_history_read_data = given.history_continuation_points; // each may go on
+    operations.max_nodes_per_history_read_events = given.history_continuation_points;
+    operations.max_nodes_per_history_update = given.nodes_per_request.min(1_000);
     builder
 }

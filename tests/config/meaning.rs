@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use uatwin::{
     config::Store,
-    northbound::Role,
+    northbound::{Limits, Role},
     preprocess::{FilterSpec, OutOfRange, Outlier, describe},
     sample::TwinId,
     southbound::{Credentials, NodeAddress, PathElement, PlcId, SecurityMode},
@@ -26,6 +26,41 @@ fn the_example_has_no_fault_and_no_warning() {
     assert_eq!(config.twins.twins.len(), 2);
     // Per twin: 6 variables, 1 output with Simulated and Residual, 3 parameters, 1 state, the revision.
     assert_eq!(config.twins.series_len(), 2 * (6 + 2 + 3 + 1 + 1));
+}
+
+#[test]
+fn limits_are_the_example_s_unless_said_otherwise() {
+    let default = Limits::default();
+    assert_eq!((&parse(MINIMAL).unwrap().server.limits, &parse(EXAMPLE).unwrap().server.limits), (&default, &default));
+    let text =
+        "[server.limits]\nsessions = 20\nconnections = 30\nfits = 4\nsession_timeout = \"1m\"\nmessage_size = 1048576";
+    let limits = parse(text).unwrap().server.limits;
+    let expected = Limits {
+        sessions: 20,
+        // No more than there are sessions.
+        unactivated_sessions: 20,
+        connections: 30,
+        fits: 4,
+        session_timeout: Duration::from_secs(60),
+        message_size: 1 << 20,
+        ..default.clone()
+    };
+    assert_eq!(limits, expected);
+    assert!(limits.worst_case().total() < default.worst_case().total());
+}
+
+#[test]
+fn limits_that_would_shut_everybody_out_are_faults() {
+    let check = |line: &str, said: &str| {
+        let faults = faults_of(&format!("[server.limits]\n{line}"), &[]);
+        assert!(faults.len() == 1 && faults[0].contains(said), "{line}: {faults:?}");
+    };
+    check("sessions = 0", "0 is out of range; give a value from 1 to 10000");
+    check("sessions = 400", "400 sessions need more than 400 connections; let connections be above sessions");
+    check("unactivated_sessions = 201", "200 sessions cannot have 201 that are not activated");
+    check("message_size = 8191", "give a value from 8192 to 268435456");
+    check("session_timeout = \"0s\"", "zero is too short");
+    check("sesions = 3", "this key is not known; did you mean `sessions`?");
 }
 
 #[test]

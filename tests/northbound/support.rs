@@ -367,6 +367,7 @@ pub(crate) fn config(port: u16, policies: &[&str], role: Option<Role>, pki_dir: 
         users: Default::default(),
         users_on_policy_none: false,
         continuation_point_timeout: Duration::from_secs(600),
+        limits: uatwin::northbound::Limits::default(),
         trust_any_client: true,
     }
 }

@@ -15,12 +15,9 @@ use super::{
 };
 use crate::{
     history::{HistoryError, HistoryStore},
-    northbound::{range, server::MESSAGE_SIZE_MAX},
+    northbound::range,
     ua,
 };
-
-/// Bytes of values in the answer to one request, together: half of the server's MaxMessageSize.
-pub(super) const BYTES_MAX: usize = MESSAGE_SIZE_MAX / 2;
 
 /// What of each value is asked for.
 pub(super) struct Form {

@@ -34,7 +34,7 @@ use tracing::error;
 
 pub(super) use events::{EVENTS_MAX, events};
 pub(super) use places::Places;
-pub(super) use points::{POINTS_MAX, Points};
+pub(super) use points::Points;
 
 use answer::{Answer, Form};
 
@@ -378,7 +378,7 @@ async fn serve_nodes(
             }
         })
         .collect();
-    let (store, bytes_max) = (Arc::clone(&space.world.history), answer::BYTES_MAX / nodes.len().max(1));
+    let (store, bytes_max) = (Arc::clone(&space.world.history), points.answer_bytes / nodes.len().max(1));
     let forms: Vec<_> = nodes.iter().map(|node| Form::new(stamps, node.index_range().clone())).collect();
     let answers = tokio::task::spawn_blocking(move || -> Vec<_> {
         let asked = cursors.into_iter().zip(forms);

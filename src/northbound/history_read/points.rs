@@ -1,7 +1,7 @@
 //! Continuation points. The library keeps them by session, gives each to the session that got it only, once, and lets go
 //! of those that a client releases or whose session ends. It knows no time, and refuses new ones when there are too many;
 //! the specification has the oldest go instead (OPC 10000-11 §6.3), so that a client that forgets its own can still read.
-//! Both are done here: the library is allowed many more than [`POINTS_MAX`], and holds only a handle of what is kept here.
+//! Both are done here: the library is allowed many more than ours, and holds only a handle of what is kept here.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,10 +12,7 @@ use std::{
 use opcua::server::ContinuationPoint;
 
 use super::Cursor;
-use crate::time::Timestamp;
-
-/// MaxHistoryContinuationPoints: those of a session that can be used at one time. As many as the nodes of one request.
-pub(in crate::northbound) const POINTS_MAX: usize = 1_000;
+use crate::{northbound::Limits, time::Timestamp};
 
 /// Where to go on, and since when that was kept; boxed, for an empty slot may lie long in the library.
 type Slot = Mutex<Option<Box<(Cursor, Timestamp)>>>;
@@ -23,13 +20,18 @@ type Slot = Mutex<Option<Box<(Cursor, Timestamp)>>>;
 /// The continuation points of all sessions, oldest first.
 pub(in crate::northbound) struct Points {
     timeout: Duration,
+    /// MaxHistoryContinuationPoints: those of a session that can be used at one time.
+    per_session: usize,
+    /// Bytes of values in the answer to one request, together: half of MaxMessageSize, and 8 MiB at most.
+    pub(super) answer_bytes: usize,
     by_session: Mutex<HashMap<u32, VecDeque<Weak<Slot>>>>,
 }
 
 impl Points {
     /// A point that is not used for `timeout` becomes invalid.
-    pub(in crate::northbound) fn new(timeout: Duration) -> Self {
-        Self { timeout, by_session: Mutex::default() }
+    pub(in crate::northbound) fn new(timeout: Duration, limits: &Limits) -> Self {
+        let answer_bytes = (limits.message_size / 2).min(8 << 20);
+        Self { timeout, per_session: limits.history_continuation_points, answer_bytes, by_session: Mutex::default() }
     }
 
     /// A point at which a session may go on. Its oldest becomes invalid when it has too many.
@@ -37,10 +39,10 @@ impl Points {
         let slot = Arc::new(Mutex::new(Some(Box::new((cursor, now)))));
         let mut by_session = self.by_session.lock().unwrap_or_else(PoisonError::into_inner);
         let points = by_session.entry(session).or_default();
-        if points.len() >= POINTS_MAX {
+        if points.len() >= self.per_session {
             points.retain(|point| point.strong_count() > 0); // used or released
         }
-        while points.len() >= POINTS_MAX {
+        while points.len() >= self.per_session {
             if let Some(oldest) = points.pop_front().and_then(|oldest| oldest.upgrade()) {
                 empty(&oldest);
             }
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_an_unused_point_holds_is_given_back_without_another_request() {
-        let points = Points::new(Duration::from_secs(600));
+        let points = Points::new(Duration::from_secs(600), &Limits::default());
         let at = |seconds: f64| Timestamp::from_unix_s(1e9 + seconds);
         let times: Arc<[Timestamp]> = vec![at(0.0); 1_000].into();
         let cursor = || Cursor::Annotations(annotations::Cursor::at_times(SeriesId(0), Arc::clone(&times)));
