@@ -56,10 +56,12 @@ event_types!(
     DriftAlarm,
     // The standard's.
     ExclusiveLevelAlarm,
+    CertificateExpirationAlarm,
     ProgramTransitionEvent,
     RefreshStartEvent,
     RefreshEndEvent,
     EventQueueOverflowEvent,
+    GeneralModelChangeEvent,
     AuditActivateSessionEvent,
     AuditWriteUpdateEvent,
     AuditUpdateMethodEvent,
@@ -96,7 +98,7 @@ impl EventType {
     /// Whether it tells of a condition's state.
     #[must_use]
     pub const fn is_condition(self) -> bool {
-        matches!(self, Self::DriftAlarm | Self::ExclusiveLevelAlarm)
+        matches!(self, Self::DriftAlarm | Self::ExclusiveLevelAlarm | Self::CertificateExpirationAlarm)
     }
 }
 

@@ -31,6 +31,7 @@ pub mod northbound;
 // the machine
 pub mod plant;
 pub mod config;
+pub mod import;
 pub mod telemetry;
 pub mod control;
 pub mod app;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uatwin::{
     cli::{
@@ -20,6 +21,7 @@ use uatwin::{
         experiment::ExperimentError,
         fit::{self, FitArguments},
         history::{self, CommandError, HistoryCommand},
+        import::{self, ImportArguments, ImportError},
         plant, run,
         simulate::{self, SimulateArguments},
         user::{self, UserCommand, UserError},
@@ -66,7 +68,15 @@ enum Command {
         /// The config file
         #[arg(long)]
         config: PathBuf,
+        /// Hold it against its PLCs, too: nodes, data types, access, ranges, units
+        #[arg(long)]
+        online: bool,
+        /// Print one JSON object instead of lines
+        #[arg(long, requires = "online")]
+        json: bool,
     },
+    /// Browse a PLC and write a config of twins for what it has
+    Import(ImportArguments),
     /// The simulated plant alone
     Plant {
         /// Address to listen on
@@ -164,14 +174,31 @@ async fn execute(command: Command) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
-        Command::Run { config } => match config::load(&config, &environment) {
+        Command::Run { config: path } => match config::load(&path, &environment) {
             Ok(config) => {
                 log_to_stdout();
-                finish(run::run(config, clock, stop_signal()).await)
+                let load = Box::new(move || config::load(&path, &environment));
+                finish(run::run(config, (load, hangups()), clock, stop_signal()).await)
             }
             Err(faults) => faulty(&faults),
         },
-        Command::Check { config } => match check::check(&config, &environment) {
+        Command::Check { config, online: true, json } => match check::online(&config, &environment, clock).await {
+            Ok(report) if report.agrees() => say(&report.said(json)),
+            Ok(report) => {
+                say(&report.said(json));
+                ExitCode::from(FAILED)
+            }
+            Err(faults) => faulty(&faults),
+        },
+        Command::Import(arguments) => match import::run(&arguments, &environment, clock).await {
+            Ok(config) => config.map_or(ExitCode::SUCCESS, |config| say(&config)),
+            Err(error @ ImportError::Usage(_)) => {
+                fail(&error);
+                ExitCode::from(USAGE)
+            }
+            Err(error) => fail(&error),
+        },
+        Command::Check { config, .. } => match check::check(&config, &environment) {
             Ok(summary) => {
                 println!("{summary}");
                 ExitCode::SUCCESS
@@ -236,6 +263,21 @@ fn stop_signal() -> CancellationToken {
         }
     });
     stop
+}
+
+/// A SIGHUP each, as `systemctl reload` sends it. One that waits stands for all that come meanwhile.
+fn hangups() -> mpsc::Receiver<()> {
+    let (said, hangups) = mpsc::channel(1);
+    #[expect(clippy::disallowed_methods, reason = "signals live as long as the process; nobody waits for this task")]
+    tokio::spawn(async move {
+        let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
+            return;
+        };
+        while hangup.recv().await.is_some() {
+            let _ = said.try_send(());
+        }
+    });
+    hangups
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -153,7 +154,7 @@ pub struct Restored {
 /// The revisions of all twins. Its methods block on the disk.
 pub struct Revisions {
     store: SharedStore,
-    twins: Arc<Twins>,
+    twins: ArcSwap<Twins>,
     books: Mutex<HashMap<TwinId, Book>>,
 }
 
@@ -164,12 +165,28 @@ impl Revisions {
     /// # Errors
     /// If history cannot be read or written.
     pub fn open(store: SharedStore, twins: Arc<Twins>, now: Timestamp) -> Result<(Self, Vec<Restored>), HistoryError> {
-        let revisions = Self { store, twins, books: Mutex::default() };
+        let revisions = Self { store, twins: ArcSwap::new(Arc::clone(&twins)), books: Mutex::default() };
+        let restored = revisions.restore(&twins.ids().collect::<Vec<_>>(), now)?;
+        Ok((revisions, restored))
+    }
+
+    /// The same for those who are new in another config. Until then no revision of whoever had their names may be made.
+    ///
+    /// # Errors
+    /// If history cannot be read or written.
+    pub fn succeed(&self, twins: Arc<Twins>, begun: &[TwinId], now: Timestamp) -> Result<Vec<Restored>, HistoryError> {
+        let before = self.twins.swap(twins);
+        self.restore(begun, now).inspect_err(|_| self.twins.store(before))
+    }
+
+    fn restore(&self, of: &[TwinId], now: Timestamp) -> Result<Vec<Restored>, HistoryError> {
         let (mut restored, mut new) = (Vec::new(), Vec::new());
-        for twin in revisions.twins.ids() {
-            let Some(model) = revisions.model(twin) else { continue };
-            let (mut book, found) = revisions.newest(twin)?;
-            let configured = &revisions.twins.twin(twin).parameters;
+        let twins = self.twins.load_full();
+        for twin in of.iter().copied() {
+            let Some(model) = self.model(twin) else { continue };
+            let model = &*model;
+            let (mut book, found) = self.newest(twin)?;
+            let configured = &twins.twin(twin).parameters;
             let revision = match found {
                 Some(found) if found.still_holds(model, configured) => found,
                 before => {
@@ -180,19 +197,19 @@ impl Revisions {
                         _ => (Origin::Configured, configured.clone()),
                     };
                     let revision = Revision::new(book.revisions + 1, "", origin, model, &values);
-                    new.push(revisions.document(twin, &mut book, now, &Entry::new(&revision, true)));
+                    new.push(self.document(twin, &mut book, now, &Entry::new(&revision, true)));
                     revision
                 }
             };
-            revisions.books().insert(twin, book);
+            self.books().insert(twin, book);
             let last_fit = revision.last_fit();
-            let stood = revisions.stood(twin, model)?;
+            let stood = self.stood(twin, model)?;
             restored.push(Restored { twin, in_force: revision.in_force(model), last_fit, stood });
         }
         if !new.is_empty() {
-            revisions.store.keep(&new)?;
+            self.store.keep(&new)?;
         }
-        Ok((revisions, restored))
+        Ok(restored)
     }
 
     /// Keeps a new revision, and that it is in force if it is. Answers its number.
@@ -210,7 +227,7 @@ impl Revisions {
         let Some(model) = self.model(twin) else { return Ok(0) };
         let mut books = self.books();
         let mut book = books.get(&twin).copied().unwrap_or_default();
-        let revision = Revision::new(book.revisions + 1, by, origin, model, values);
+        let revision = Revision::new(book.revisions + 1, by, origin, &model, values);
         let document = self.document(twin, &mut book, now, &Entry::new(&revision, is_in_force));
         self.store.keep(&[document])?;
         books.insert(twin, book);
@@ -226,14 +243,14 @@ impl Revisions {
         let mut books = self.books();
         let mut book = books.get(&twin).copied().unwrap_or_default();
         let revision = self.find(twin, number)?.ok_or(RevisionError::Unknown(number))?;
-        if !revision.fits(model) {
+        if !revision.fits(&model) {
             return Err(RevisionError::OtherModel(number));
         }
         let entry = Entry { revisions: book.revisions, revision: None, activated: Some((number, by.to_owned())) };
         let document = self.document(twin, &mut book, now, &entry);
         self.store.keep(&[document])?;
         books.insert(twin, book);
-        Ok(revision.in_force(model))
+        Ok(revision.in_force(&model))
     }
 
     /// All of a twin, oldest first.
@@ -254,7 +271,7 @@ impl Revisions {
         let ever = Timestamp::from_ticks(i64::MIN)..Timestamp::MAX;
         let (mut stood, mut x) = (None, Vec::new());
         for state in 0..model.states().len() {
-            let series = self.twins.series(twin, Facet::State(state));
+            let series = self.twins.load().series(twin, Facet::State(state));
             let last = self.store.read(series, ever.clone(), Direction::Backward, 1)?;
             let last = last.first().and_then(|last| Some((last.source_timestamp, last.usable()?)));
             // All of one instant, or they are no state.
@@ -301,7 +318,7 @@ impl Revisions {
             for document in &page {
                 let entry = ciborium::from_reader(document.body.as_slice());
                 let entry = entry.map_err(|error| {
-                    warn!(twin = %self.twins.twin(twin).name, at = %document.at, %error, "a parameter revision is lost");
+                    warn!(twin = %self.twins.load().twin(twin).name, at = %document.at, %error, "a parameter revision is lost");
                 });
                 if !look(document.at, entry.ok()) {
                     return Ok(());
@@ -322,11 +339,11 @@ impl Revisions {
     }
 
     fn series(&self, twin: TwinId) -> SeriesId {
-        self.twins.series(twin, Facet::Revision)
+        self.twins.load().series(twin, Facet::Revision)
     }
 
-    fn model(&self, twin: TwinId) -> Option<&Model> {
-        self.twins.type_of(twin).model.as_ref().map(|spec| &*spec.model)
+    fn model(&self, twin: TwinId) -> Option<Arc<Model>> {
+        self.twins.load().type_of(twin).model.as_ref().map(|spec| Arc::clone(&spec.model))
     }
 
     fn books(&self) -> MutexGuard<'_, HashMap<TwinId, Book>> {

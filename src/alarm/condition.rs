@@ -16,7 +16,7 @@ const ANSWERABLE_MAX: usize = 32;
 /// What a condition is of.
 #[derive(Clone, Debug)]
 pub struct ConditionKind {
-    /// ExclusiveLevelAlarmType or DriftAlarmType.
+    /// ExclusiveLevelAlarmType, DriftAlarmType or CertificateExpirationAlarmType.
     pub event_type: EventType,
     /// The string of its NodeId: ConditionId.
     pub id: Arc<str>,

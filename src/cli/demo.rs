@@ -82,7 +82,7 @@ pub async fn run(options: DemoOptions, clock: Arc<dyn Clock>, stop: Cancellation
 
     let app = App::start(config, Arc::clone(&clock)).await?;
     let (url, state) = (app.endpoint_url(), app.state());
-    info!(twins = state.configured().twins.len(), "connect any OPC UA client, with security or without");
+    info!(twins = state.configured().count(), "connect any OPC UA client, with security or without");
     let end = options.duration.map(|duration| Instant::now() + duration);
     let watching = watch(&state, &url, end, stop.clone());
     let (report, ()) = tokio::join!(app.run(stop.clone()), watching);

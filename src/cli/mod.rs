@@ -8,6 +8,7 @@ pub mod demo;
 pub mod experiment;
 pub mod fit;
 pub mod history;
+pub mod import;
 mod number;
 pub mod plant;
 mod plot;

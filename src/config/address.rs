@@ -21,6 +21,15 @@ fn wrong<T>(message: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
     Err((message.into(), remedy.into()))
 }
 
+/// The address that a `source`, or a `path` (it begins with `/`), means with that `device`.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn address(text: &str, device: &str) -> Result<NodeAddress, (String, String)> {
+    let template = if text.starts_with('/') { Template::path(text) } else { Template::node_id(text) };
+    template?.of(device)
+}
+
 impl Template {
     /// From a NodeId.
     pub(super) fn node_id(text: &str) -> Result<Self, Wrong> {

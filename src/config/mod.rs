@@ -28,11 +28,17 @@ use std::{
     time::Duration,
 };
 
+pub use address::address;
 pub use fault::{Fault, did_you_mean};
 pub use model_file::{ModelFile, load_model, parse_model};
+pub use name::{CHARACTERS_MAX as NAME_MAX, Kind as NameKind, fault as name_fault};
 pub use users::{is_name as is_user_name, load_users, users_file};
 
-use crate::{northbound::ServerConfig, southbound::PlcConfig, twin::Twins};
+use crate::{
+    northbound::{ServerConfig, users::Users},
+    southbound::PlcConfig,
+    twin::Twins,
+};
 use fault::Sink;
 use raw::{Document, Source, Table};
 
@@ -56,6 +62,32 @@ pub struct Config {
     pub renames: Vec<(String, String)>,
     /// What was accepted but an operator should know.
     pub warnings: Vec<Fault>,
+}
+
+/// What cannot change while the service runs.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    server: ServerConfig,
+    data_dir: PathBuf,
+    history: HistoryConfig,
+}
+
+impl Fixed {
+    /// That of a config.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let server = ServerConfig { users: Users::default(), ..config.server.clone() };
+        Self { server, data_dir: config.data_dir.clone(), history: config.history.clone() }
+    }
+
+    /// The tables in which another config says something else.
+    #[must_use]
+    pub fn differences(&self, config: &Config) -> Vec<&'static str> {
+        let other = Self::of(config);
+        let server = self.server == other.server && self.data_dir == other.data_dir;
+        let all = [(server, "[server]"), (self.history == other.history, "[history]")];
+        all.into_iter().filter(|(is_same, _)| !is_same).map(|(_, what)| what).collect()
+    }
 }
 
 /// `[history]`.

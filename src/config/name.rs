@@ -5,7 +5,8 @@ use crate::twin::LEVEL_ALARM;
 
 /// What a name names; each has names that are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+#[expect(missing_docs, reason = "the tables' own names")]
+pub enum Kind {
     Plc,
     TwinType,
     Twin,
@@ -47,11 +48,21 @@ const VARIABLE_RESERVED: [&str; 28] = [
     "SpeLimit",
 ];
 
-/// OPC 10000-3 §8.3 allows 512 characters; an operator has to read this one.
-const CHARACTERS_MAX: usize = 128;
+/// Longest name. OPC 10000-3 §8.3 allows 512 characters; an operator has to read this one.
+pub const CHARACTERS_MAX: usize = 128;
 
 /// Whether the name may be used; else a fault at the key.
 pub(super) fn check(kind: Kind, name: &str, item: &Item<'_>) -> bool {
+    let fault = fault(kind, name);
+    if let Some((message, remedy)) = &fault {
+        item.fault_at_key(message, remedy);
+    }
+    fault.is_none()
+}
+
+/// What is wrong with a name, and what to do; `None`: it may be used.
+#[must_use]
+pub fn fault(kind: Kind, name: &str) -> Option<(String, String)> {
     let what = match kind {
         Kind::Plc => "a PLC",
         Kind::TwinType => "a twin type",
@@ -64,7 +75,7 @@ pub(super) fn check(kind: Kind, name: &str, item: &Item<'_>) -> bool {
         Kind::Plc | Kind::TwinType => &[],
     };
     let forbidden = name.chars().find(|c| matches!(c, '.' | ':' | '/') || c.is_control());
-    let (message, remedy) = if name.trim().is_empty() {
+    Some(if name.trim().is_empty() {
         (format!("{what} needs a name"), "give a name".to_owned())
     } else if name.trim() != name {
         (format!("{name:?} begins or ends with a space"), "remove the space".to_owned())
@@ -86,8 +97,6 @@ pub(super) fn check(kind: Kind, name: &str, item: &Item<'_>) -> bool {
             "choose another name".to_owned(),
         )
     } else {
-        return true;
-    };
-    item.fault_at_key(message, remedy);
-    false
+        return None;
+    })
 }

@@ -210,8 +210,8 @@ impl SledStore {
     }
 
     fn copy_blocks(&self, copy: &mut Copy<'_>) -> Result<(), Cause> {
-        for group in (0..self.ids.len()).step_by(GROUP) {
-            let group = group..(group + GROUP).min(self.ids.len());
+        for group in (0..self.ids.count()).step_by(GROUP) {
+            let group = group..(group + GROUP).min(self.ids.count());
             self.copying.set_frozen(group.clone());
             // Whoever began to change blocks before ends first.
             drop(self.log());
@@ -223,7 +223,7 @@ impl SledStore {
         }
         self.copying.set_frozen(0..0);
         // Series that are stored and not configured: between the others' numbers. Nothing is added to them.
-        let mut ids = self.ids.clone();
+        let mut ids: Vec<_> = self.ids.iter().map(|(_, id)| *id).collect();
         ids.sort_unstable();
         let mut from = Some(0);
         for id in ids {

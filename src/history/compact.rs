@@ -38,6 +38,11 @@ struct Progress {
     is_queued: bool,
 }
 
+impl Progress {
+    /// Nobody has looked yet.
+    const UNSEEN: Self = Self { from: i64::MIN, samples: 0, is_queued: true };
+}
+
 /// Small blocks of a series.
 #[derive(Debug, Default)]
 struct Group {
@@ -53,10 +58,13 @@ struct Group {
 impl Compaction {
     /// All series may have something: nobody has looked yet.
     pub(super) fn all(series: usize) -> Self {
-        Self {
-            queue: (0..series).collect(),
-            series: vec![Progress { from: i64::MIN, samples: 0, is_queued: true }; series],
-        }
+        Self { queue: (0..series).collect(), series: vec![Progress::UNSEEN; series] }
+    }
+
+    /// So many series more.
+    pub(super) fn add(&mut self, series: usize) {
+        self.queue.extend(self.series.len()..self.series.len() + series);
+        self.series.resize(self.series.len() + series, Progress::UNSEEN);
     }
 
     /// A block that begins with `first` has come.
@@ -195,8 +203,7 @@ impl SledStore {
 
     /// Drops the blocks of all series, configured or not, that end before `before`.
     pub(super) fn drop_before(&self, before: i64) -> Result<u64, Cause> {
-        let indices: HashMap<PersistentId, usize> =
-            self.ids.iter().enumerate().map(|(index, &id)| (id, index)).collect();
+        let indices: HashMap<PersistentId, usize> = self.ids.iter().map(|(index, &id)| (id, index)).collect();
         let (mut next, mut gone) = (Some(0), 0);
         while let Some(from) = next {
             let Some(id) = self.blocks.first_series(from)? else { break };

@@ -43,7 +43,7 @@ struct Events {
 /// A [`HistoryStore`] in memory.
 #[derive(Debug)]
 pub struct MemoryStore {
-    series: Vec<RwLock<Series>>,
+    series: boxcar::Vec<RwLock<Series>>,
     by_hand: Mutex<ByHand>,
     events: Mutex<Events>,
     samples_per_series_max: usize,
@@ -62,7 +62,7 @@ impl MemoryStore {
     }
 
     fn slot(&self, series: SeriesId) -> Result<&RwLock<Series>, HistoryError> {
-        self.series.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.series.len() })
+        self.series.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.series.count() })
     }
 
     fn reader(&self, series: SeriesId) -> Result<RwLockReadGuard<'_, Series>, HistoryError> {
@@ -142,6 +142,11 @@ fn page<'a, T: Clone + 'a>(
 }
 
 impl HistoryStore for MemoryStore {
+    fn add_series(&self, names: &[String]) -> Result<(), HistoryError> {
+        names.iter().for_each(|_| _ = self.series.push(RwLock::default()));
+        Ok(())
+    }
+
     fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
         for &(series, _) in samples {
             self.slot(series)?;
@@ -190,7 +195,7 @@ impl HistoryStore for MemoryStore {
 
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
         let mut gone = 0;
-        for series in &self.series {
+        for (_, series) in &self.series {
             let mut kept = series.write().unwrap_or_else(PoisonError::into_inner);
             let stays = kept.split_off(&before);
             gone += std::mem::replace(&mut *kept, stays).len() as u64;

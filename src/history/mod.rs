@@ -154,6 +154,9 @@ pub struct Compacted {
 /// Ingest is idempotent on (series, SourceTimestamp): a second sample at the same instant replaces the first. Samples
 /// may come late and out of order. All methods may be called from any thread; reads see every append that returned.
 pub trait HistoryStore: Send + Sync {
+    /// Takes in more series, numbered on from those that it has; what is stored under their names is theirs.
+    fn add_series(&self, names: &[String]) -> Result<(), HistoryError>;
+
     /// Adds samples. They are readable at once and durable after the next [`flush`](Self::flush) that begins later.
     fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError>;
 

@@ -69,9 +69,8 @@ fn decode_one(
 impl SledStore {
     pub(super) fn replay(&self) -> Result<(), Cause> {
         let mut log = self.log();
-        let indices: HashMap<PersistentId, usize> =
-            self.ids.iter().enumerate().map(|(index, &id)| (id, index)).collect();
-        let covered = self.ids.iter().map(|&id| self.blocks.covered(id)).collect::<sled::Result<Vec<_>>>()?;
+        let indices: HashMap<PersistentId, usize> = self.ids.iter().map(|(index, &id)| (id, index)).collect();
+        let covered = self.ids.iter().map(|(_, &id)| self.blocks.covered(id)).collect::<sled::Result<Vec<_>>>()?;
         // A crash may have taken the log's last records and not the blocks that refer beyond them.
         log.next = covered.iter().copied().max().unwrap_or(0);
         let mut orphans: HashMap<PersistentId, Head> = HashMap::new();
@@ -138,7 +137,7 @@ impl SledStore {
 
     /// Takes out of the heads what blocks hold already: the log is cut only now and then.
     fn drop_sealed(&self, log: &mut Log) -> Result<(), Cause> {
-        for index in 0..self.heads.len() {
+        for index in 0..self.heads.count() {
             let mut head = self.head_mut(index);
             let Some((first, _)) = head.extent() else { continue };
             // Most heads begin after the last block: nothing of them is in any.

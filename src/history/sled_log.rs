@@ -103,7 +103,7 @@ impl SledStore {
             return Ok(());
         }
         let mut largest: Vec<(usize, usize)> =
-            (0..self.heads.len()).map(|index| (self.head_mut(index).bytes(), index)).collect();
+            (0..self.heads.count()).map(|index| (self.head_mut(index).bytes(), index)).collect();
         largest.sort_unstable_by(|a, b| b.cmp(a));
         for (_, index) in largest {
             if log.head_bytes <= self.options.head_bytes_max / 8 * 7 {
@@ -120,8 +120,8 @@ impl SledStore {
             return Ok(());
         }
         let Some(&(oldest_kept, _)) = log.kept.get(log.kept.len() / 8) else { return Ok(()) };
-        for _ in 0..HEADS_PER_APPEND.min(self.heads.len()) {
-            let index = log.looked_at % self.heads.len();
+        for _ in 0..HEADS_PER_APPEND.min(self.heads.count()) {
+            let index = log.looked_at % self.heads.count();
             log.looked_at = index + 1;
             let mut head = self.head_mut(index);
             if head.oldest_record.is_some_and(|oldest| oldest <= oldest_kept) {
@@ -143,7 +143,7 @@ impl SledStore {
         }) else {
             return Ok(());
         };
-        for index in 0..self.heads.len() {
+        for index in 0..self.heads.count() {
             let mut head = self.head_mut(index);
             if head.oldest_record.is_some_and(|oldest| oldest <= oldest_kept) {
                 self.seal(log, index, &mut head)?;
@@ -157,7 +157,7 @@ impl SledStore {
         if self.copying.is_busy() {
             return Ok(());
         }
-        let needed = (0..self.heads.len()).filter_map(|index| self.head_mut(index).oldest_record).min();
+        let needed = (0..self.heads.count()).filter_map(|index| self.head_mut(index).oldest_record).min();
         let needed = needed.unwrap_or(log.next);
         while let Some(&(record, bytes)) = log.kept.front()
             && record < needed

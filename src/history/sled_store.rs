@@ -18,7 +18,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard},
 };
 
-use sled::Db;
+use sled::{Db, Tree};
 
 use super::{
     BackupProgress, BackupReport, Compacted, Direction, Document, HistoryError, HistoryStore, Summary,
@@ -93,8 +93,11 @@ impl Default for SledOptions {
 #[derive(Debug)]
 pub struct SledStore {
     pub(super) options: SledOptions,
-    pub(super) ids: Vec<PersistentId>,
-    pub(super) heads: Vec<RwLock<Head>>,
+    /// By series; these and the heads only grow.
+    pub(super) ids: boxcar::Vec<PersistentId>,
+    pub(super) heads: boxcar::Vec<RwLock<Head>>,
+    /// The names of series, and their numbers on the disk.
+    names: Tree,
     pub(super) blocks: Blocks,
     pub(super) log: Mutex<Log>,
     /// Modification records.
@@ -160,8 +163,9 @@ impl SledStore {
         let log = Mutex::new(log);
         let store = Self {
             options,
-            ids,
+            ids: ids.into_iter().collect(),
             heads,
+            names: series,
             blocks,
             log,
             compaction: Mutex::new(Compaction::all(names.len())),
@@ -181,6 +185,24 @@ impl SledStore {
         Ok(store)
     }
 
+    fn add(&self, names: &[String]) -> Result<(), Cause> {
+        // Compaction's turn: nobody else takes series in meanwhile.
+        let mut compaction = self.compaction();
+        let ids = persistent_ids(&self.names, names)?;
+        if let Some((_, id)) = self.ids.iter().find(|(_, id)| ids.contains(id)) {
+            return Err(format!("series {id} is open already").into());
+        }
+        // Before a log record may name a new id, the id must be safe.
+        self.block_db.flush()?;
+        guards::sync(&self.folder)?;
+        compaction.add(ids.len());
+        for id in ids {
+            self.ids.push(id);
+            self.heads.push(RwLock::default());
+        }
+        Ok(())
+    }
+
     pub(super) fn compaction(&self) -> MutexGuard<'_, Compaction> {
         self.compaction.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,7 +216,7 @@ impl SledStore {
     }
 
     pub(super) fn known(&self, series: SeriesId) -> Result<&RwLock<Head>, HistoryError> {
-        self.heads.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.heads.len() })
+        self.heads.get(series.index()).ok_or(HistoryError::UnknownSeries { series, count: self.heads.count() })
     }
 
     /// As [`read`](HistoryStore::read). `head` is the series' own, locked.
@@ -241,6 +263,14 @@ impl SledStore {
 }
 
 impl HistoryStore for SledStore {
+    fn add_series(&self, names: &[String]) -> Result<(), HistoryError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.floor.check()?;
+        self.add(names).map_err(HistoryError::Flush)
+    }
+
     fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
         for &(series, _) in samples {
             self.known(series)?;

@@ -49,6 +49,10 @@ fn troubled(failures: u32) -> Arc<Troubled> {
 }
 
 impl HistoryStore for Troubled {
+    fn add_series(&self, _: &[String]) -> Result<(), HistoryError> {
+        Err(HistoryError::Unsupported { what: "take in series" })
+    }
+
     fn append(&self, samples: &[(SeriesId, Sample)]) -> Result<(), HistoryError> {
         let left = self.failures.load(Ordering::SeqCst);
         if left == 0 {

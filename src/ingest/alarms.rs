@@ -1,10 +1,10 @@
 //! Conditions as samples, time and clients move them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use super::{Ingest, Output};
+use super::{ConditionAt, Ingest, Output};
 use crate::{
-    alarm::{Activity, Ask, Condition, Level, LimitSettings, LimitWatch},
+    alarm::{Activity, Ask, Condition, Level, LimitSettings, LimitWatch, certificate_activity},
     sample::{Sample, SeriesId, StatusCode, TwinId},
     time::Timestamp,
     twin::{ConditionOf, Facet, TwinState, Variable},
@@ -18,11 +18,11 @@ pub(super) struct Limits {
     watch: LimitWatch,
 }
 
-/// What is watched, from where each condition stands.
-pub(super) fn limits(state: &TwinState) -> HashMap<SeriesId, Limits> {
+/// What is watched of these twins, from where each condition stands.
+pub(super) fn limits(state: &TwinState, twins: impl IntoIterator<Item = TwinId>) -> HashMap<SeriesId, Limits> {
     let configured = state.configured();
     let mut limits = HashMap::new();
-    for twin in configured.ids() {
+    for twin in twins {
         for (condition, of) in configured.type_of(twin).conditions().into_iter().enumerate() {
             if let ConditionOf::Limits(v) = of {
                 let watch = LimitWatch::at(state.read(twin).conditions[condition].level());
@@ -37,7 +37,7 @@ impl Ingest {
     /// A sample of a variable with limits.
     pub(super) fn watch_limits(&mut self, series: SeriesId, sample: &Sample, now: Timestamp, output: &mut Output) {
         let Some(limits) = self.limits.get_mut(&series) else { return };
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let (twin, Facet::Variable(v)) = configured.locate(series) else { return };
         let variable = &configured.type_of(twin).variables[v];
         let Some(settings) = &variable.alarm else { return };
@@ -60,7 +60,7 @@ impl Ingest {
 
     /// Time passes: what has held for long enough without a new sample counts.
     pub(super) fn watch_time(&mut self, now: Timestamp, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         for (series, limits) in &mut self.limits {
             let (twin, Facet::Variable(v)) = configured.locate(*series) else { continue };
             let variable = &configured.type_of(twin).variables[v];
@@ -78,28 +78,42 @@ impl Ingest {
     /// What a client asks of a condition.
     pub(super) fn ask_condition(
         &mut self,
-        (twin, index): (TwinId, usize),
+        of: ConditionAt,
         ask: Ask,
         user: &str,
         now: Timestamp,
         output: &mut Output,
     ) -> Result<(), StatusCode> {
         let is_enable = ask == Ask::Enable;
-        {
-            let mut live = self.state.write(twin);
-            let condition: &mut Condition = live.conditions.get_mut(index).ok_or(StatusCode::BadNodeIdUnknown)?;
+        let asked = |condition: &mut Condition| {
             condition.ask(ask, user, now)?;
             output.events.push(condition.tell(self.ids.next(now), now, now));
-        }
-        if is_enable {
-            self.look_again(twin, index, now, output);
+            Ok(())
+        };
+        match of {
+            // How things are, the next look says.
+            None => return asked(&mut self.state.write_certificate()),
+            Some((twin, index)) => {
+                asked(self.state.write(twin).conditions.get_mut(index).ok_or(StatusCode::BadNodeIdUnknown)?)?;
+                if is_enable {
+                    self.look_again(twin, index, now, output);
+                }
+            }
         }
         Ok(())
     }
 
+    /// Our own certificate may end soon.
+    pub(super) fn watch_certificate(&mut self, end: Timestamp, now: Timestamp, output: &mut Output) {
+        let mut condition = self.state.write_certificate();
+        if condition.change(now, certificate_activity(end, now)) {
+            output.events.push(condition.tell(self.ids.next(now), now, now));
+        }
+    }
+
     /// A condition that is enabled says how things are now.
     fn look_again(&mut self, twin: TwinId, index: usize, now: Timestamp, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let v = match configured.type_of(twin).conditions().get(index) {
             Some(ConditionOf::Limits(v)) => *v,
             Some(ConditionOf::Drift) => return self.look_again_at_drift(twin, now, output),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{DriftChore, Rederive, Refill, Refilled, Refills, Standing};
+use super::{DriftChore, Rederive, Refill, Refilled, Refills, Standing, Successor};
 use crate::{
     alarm::Ask as ConditionAsk,
     event::Event,
@@ -15,6 +15,9 @@ use crate::{
     time::Timestamp,
     twin::{InForce, LastFit},
 };
+
+/// A twin's condition, by its place among the type's; `None`: that of our own certificate.
+pub type ConditionAt = Option<(TwinId, usize)>;
 
 /// What others ask of the stage, besides samples.
 #[derive(Debug)]
@@ -62,6 +65,13 @@ pub enum Command {
         /// Told whether it is done.
         reply: oneshot::Sender<bool>,
     },
+    /// Another config takes effect.
+    Succeed {
+        /// What it makes of the one before.
+        successor: Box<Successor>,
+        /// Told that it has.
+        reply: oneshot::Sender<()>,
+    },
     /// A client wrote an internal variable.
     Write {
         /// Whose.
@@ -73,10 +83,8 @@ pub enum Command {
     },
     /// What a client asks of a condition.
     Condition {
-        /// Whose.
-        twin: TwinId,
-        /// Which, in the order of the type's.
-        condition: usize,
+        /// Which.
+        of: ConditionAt,
         /// What.
         ask: ConditionAsk,
         /// Who.
@@ -91,6 +99,8 @@ pub enum Command {
         /// By output.
         tests: Box<[Drift]>,
     },
+    /// Until when our own certificate is valid.
+    CertificateExpires(Timestamp),
     /// Something to tell that happened elsewhere.
     Tell(Box<Event>),
     /// Empty the windows of a twin's statistics.

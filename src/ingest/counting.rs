@@ -15,7 +15,7 @@ use crate::{
     sample::{Sample, SeriesId, TwinId, Value},
     statistics::{Rolling, correlation::Joint},
     time::Timestamp,
-    twin::{CorrelateSettings, Facet, TwinLive, TwinType, Twins},
+    twin::{CorrelateSettings, Facet, Succession, TwinLive, TwinType, Twins},
 };
 
 /// Windows to be filled, once everything stored before they were asked for can be read.
@@ -114,11 +114,6 @@ pub(super) struct Counting {
 
 impl Counting {
     pub(super) fn new(configured: &Twins) -> Self {
-        let of_variable = |twin_type: &TwinType, lot: usize| {
-            let of = twin_type.variables.iter().enumerate().filter(|(_, v)| v.has_statistics());
-            of.filter(|(_, v)| v.statistics.lot == Some(lot)).map(|(index, _)| index).collect()
-        };
-        let lot_of = |twin_type: &TwinType| (0..twin_type.variables.len()).map(|v| of_variable(twin_type, v)).collect();
         Self {
             lot_of: configured.types.iter().map(lot_of).collect(),
             lots: HashMap::new(),
@@ -128,6 +123,14 @@ impl Counting {
             references: references(configured),
             values: Vec::new(),
         }
+    }
+
+    /// Another config takes effect: what was to be filled of those who are gone is not.
+    pub(super) fn succeed(&mut self, of: &Succession) {
+        self.lot_of.extend(of.twins.types[self.lot_of.len()..].iter().map(lot_of));
+        self.due.retain(|(twin, _), _| of.twins.is_there(*twin));
+        self.pending.retain(|(twin, _), _| of.twins.is_there(*twin));
+        self.references = references(&of.twins);
     }
 
     /// Takes a new present sample of a variable into its statistics, and begins anew those whose lot it changes.
@@ -334,6 +337,15 @@ impl Counting {
         self.forget_joint(twin, live);
         live.statistics_since = now;
     }
+}
+
+/// By variable: the variables whose lot it is.
+fn lot_of(twin_type: &TwinType) -> Vec<Vec<usize>> {
+    let of_variable = |lot: usize| {
+        let of = twin_type.variables.iter().enumerate().filter(|(_, v)| v.has_statistics());
+        of.filter(|(_, v)| v.statistics.lot == Some(lot)).map(|(index, _)| index).collect()
+    };
+    (0..twin_type.variables.len()).map(of_variable).collect()
 }
 
 /// A variable's window out of history, with what came while it was read.

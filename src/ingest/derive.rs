@@ -1,14 +1,14 @@
 //! Derived variables beside what they follow from: live, as their inputs change; and their history anew where that of an input was filled or a
 //! sample came late.
 
-use std::{collections::HashMap, mem, ops::Range, sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, ops::Range, time::Duration};
 
-use super::{Gap, Ingest, Output, StoredUntil};
+use super::{Gap, Ingest, Output};
 use crate::{
     history::writer::HistoryMessage,
     sample::{Sample, SeriesId, StatusCode, TwinId},
     time::Timestamp,
-    twin::{Derivation, Facet, Latest, Twins},
+    twin::{Derivation, Facet, Latest, Succession, TwinType, Twins},
 };
 
 /// History of a twin's derived variables to be made anew.
@@ -38,14 +38,17 @@ pub(super) struct Derive {
 
 impl Derive {
     pub(super) fn new(configured: &Twins) -> Self {
-        // The config has refused cycles.
-        let plan = |variables| Derivation::new(variables).unwrap_or_default();
-        Self {
-            plans: configured.types.iter().map(|twin_type| plan(&twin_type.variables)).collect(),
-            latest: HashMap::new(),
-            changed: Vec::new(),
-            due: HashMap::new(),
+        Self { plans: plans(&configured.types), latest: HashMap::new(), changed: Vec::new(), due: HashMap::new() }
+    }
+
+    /// Another config takes effect.
+    pub(super) fn succeed(&mut self, of: &Succession) {
+        self.plans.extend(plans(&of.twins.types[self.plans.len()..]));
+        for twin in &of.ended {
+            self.latest.remove(twin);
+            self.due.remove(twin);
         }
+        self.changed.retain(|(twin, ..)| of.twins.is_there(*twin));
     }
 
     /// Whether anything is derived at all.
@@ -111,18 +114,20 @@ impl Derive {
 
 impl Ingest {
     /// What was stored of derived variables in an earlier run is followed by a gap, if something that they follow from comes from a PLC.
-    pub(super) fn begin_derived(&mut self, now: Timestamp, stored_until: &StoredUntil) {
+    pub(super) fn begin_derived(
+        &mut self,
+        twins: &[TwinId],
+        now: Timestamp,
+        stored_until: impl Fn(SeriesId) -> Option<Timestamp>,
+    ) {
         if !self.derive.is_any() {
             return;
         }
-        let configured = Arc::clone(self.state.configured());
-        for twin in configured.ids() {
-            for series in sourced(&configured, twin, &self.derive.plans[configured.twin(twin).type_index]) {
+        let configured = self.state.configured();
+        for twin in twins {
+            for series in sourced(&configured, *twin, &self.derive.plans[configured.twin(*twin).type_index]) {
                 if let Some(last) = stored_until(series) {
-                    let marker = last.next();
-                    self.gaps.open(series, Gap { marker, sampling: self.sampling(series) });
-                    let bad = Sample::bad(marker, StatusCode::BadNoCommunication);
-                    self.keep(series, Sample { server_timestamp: now, ..bad });
+                    self.open_gap_after(series, last, now);
                 }
             }
         }
@@ -133,7 +138,7 @@ impl Ingest {
         if self.derive.changed.is_empty() {
             return;
         }
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let mut changed = mem::take(&mut self.derive.changed);
         changed.sort_by_key(|(twin, ..)| *twin);
         for of_twin in changed.chunk_by(|a, b| a.0 == b.0) {
@@ -170,7 +175,10 @@ impl Ingest {
         samples: Vec<(usize, Sample)>,
         output: &mut Output,
     ) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
+        if !configured.is_there(twin) {
+            return; // another has its series now
+        }
         self.flush_store(output);
         for v in self.derive.plans[configured.twin(twin).type_index].order().to_vec() {
             let series = configured.series(twin, Facet::Variable(v));
@@ -184,6 +192,11 @@ impl Ingest {
             self.keep(configured.series(twin, Facet::Variable(v)), sample);
         }
     }
+}
+
+/// By type; the config has refused cycles.
+fn plans(types: &[TwinType]) -> Vec<Derivation> {
+    types.iter().map(|twin_type| Derivation::new(&twin_type.variables).unwrap_or_default()).collect()
 }
 
 /// The derived series of a twin that follow, at some remove, from a PLC's.

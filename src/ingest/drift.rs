@@ -1,14 +1,12 @@
 //! Residuals tested for drift, and the condition that follows from it.
 
-use std::sync::Arc;
-
 use super::{Ingest, Output};
 use crate::{
     alarm::{Activity, Condition},
     sample::{Sample, TwinId, Value},
     statistics::drift::{Drift, Part, Standing, Verdict},
     time::Timestamp,
-    twin::{ConditionOf, DriftSettings, TwinState, TwinType},
+    twin::{ConditionOf, DriftSettings, TwinType, Twins},
 };
 
 /// What the stage asks of the jobs.
@@ -31,17 +29,13 @@ pub(super) struct Watched {
     asked: Option<Timestamp>,
 }
 
-/// By twin; `None`: not watched.
-pub(super) fn watched(state: &TwinState) -> Vec<Option<Box<Watched>>> {
-    let configured = state.configured();
-    let of_twin = |twin| {
-        let twin_type = configured.type_of(twin);
-        let (settings, model) = (twin_type.drift?, twin_type.model.as_ref()?);
-        let condition = twin_type.conditions().iter().position(|condition| *condition == ConditionOf::Drift)?;
-        let tests = model.outputs.iter().map(|_| Drift::new(settings.design)).collect();
-        Some(Box::new(Watched { tests, condition, settings, asked: None }))
-    };
-    configured.ids().map(of_twin).collect()
+/// `None`: not watched.
+pub(super) fn watched(configured: &Twins, twin: TwinId) -> Option<Box<Watched>> {
+    let twin_type = configured.type_of(twin);
+    let (settings, model) = (twin_type.drift?, twin_type.model.as_ref()?);
+    let condition = twin_type.conditions().iter().position(|condition| *condition == ConditionOf::Drift)?;
+    let tests = model.outputs.iter().map(|_| Drift::new(settings.design)).collect();
+    Some(Box::new(Watched { tests, condition, settings, asked: None }))
 }
 
 impl Watched {
@@ -72,7 +66,7 @@ impl Ingest {
         output: &mut Output,
     ) {
         let Some(watched) = &mut self.drift[twin.index()] else { return };
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         for (k, sample) in residuals {
             let at = sample.source_timestamp;
             let verdict = match sample.usable() {
@@ -117,7 +111,7 @@ impl Ingest {
     /// Says how things are now.
     pub(super) fn look_again_at_drift(&mut self, twin: TwinId, now: Timestamp, output: &mut Output) {
         let Some(watched) = &self.drift[twin.index()] else { return };
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let mut live = self.state.write(twin);
         let condition = &mut live.conditions[watched.condition];
         if watched.judge(configured.type_of(twin), condition, now) {
@@ -126,9 +120,10 @@ impl Ingest {
     }
 
     /// All tests are to go on from history: what they had learned went with the last run of the program.
-    pub(super) fn relearn(&self, output: &mut Output) {
-        let watched = self.state.configured().ids().filter(|twin| self.watches_drift(*twin));
-        output.drift.extend(watched.map(DriftChore::Learn));
+    pub(super) fn relearn(&self, twin: TwinId, output: &mut Output) {
+        if self.watches_drift(twin) {
+            output.drift.push(DriftChore::Learn(twin));
+        }
     }
 
     /// Once a second: a drift that has stood for longer than a fit reaches back is a fit's to explain.

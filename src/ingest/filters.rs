@@ -4,8 +4,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use crate::{
-    preprocess::Chain,
-    sample::{Sample, SeriesId},
+    preprocess::{Chain, FilterSpec},
+    sample::{Sample, SeriesId, TwinId},
     time::Timestamp,
     twin::{Facet, Twins, Variable},
 };
@@ -28,14 +28,22 @@ pub(super) type Passed = Vec<(SeriesId, Sample)>;
 
 impl Filters {
     pub(super) fn new(configured: &Twins) -> Self {
-        let all = || (0..u32::try_from(configured.series_len()).unwrap_or(u32::MAX)).map(SeriesId);
-        let specs = |series| variable(configured, series).map_or(&[][..], |variable| variable.preprocess.as_slice());
-        let chain = |series| Some(specs(series)).filter(|specs| !specs.is_empty()).map(Chain::new);
-        Self {
-            chains: all().map(chain).collect(),
-            timed: all().filter(|series| specs(*series).iter().any(|spec| spec.needs_time())).collect(),
-            backfills: HashMap::new(),
+        let mut filters = Self { chains: Vec::new(), timed: Vec::new(), backfills: HashMap::new() };
+        filters.succeed(configured, configured.ids());
+        filters
+    }
+
+    /// Another config takes effect: the chains of these twins begin anew.
+    pub(super) fn succeed(&mut self, configured: &Twins, twins: impl IntoIterator<Item = TwinId>) {
+        self.chains.resize_with(configured.series_len(), || None);
+        for series in twins.into_iter().flat_map(|twin| configured.series_of(twin)) {
+            let specs = specs(configured, *series);
+            self.chains[series.index()] = (!specs.is_empty()).then(|| Chain::new(specs));
+            self.backfills.remove(series);
         }
+        let present = configured.ids().flat_map(|twin| configured.series_of(twin).iter().copied());
+        let is_timed = |series: &SeriesId| specs(configured, *series).iter().any(|spec| spec.needs_time());
+        self.timed = present.filter(is_timed).collect();
     }
 
     /// What goes on because a sample came.
@@ -66,7 +74,7 @@ impl Filters {
             samples.into_iter().for_each(onward(configured, series, &mut passed));
             return passed;
         }
-        let specs = variable(configured, series).map_or(&[][..], |variable| variable.preprocess.as_slice());
+        let specs = specs(configured, series);
         let (chain, last) = self.backfills.entry(series).or_insert_with(|| (Chain::new(specs), now));
         *last = now;
         for sample in samples {
@@ -107,6 +115,10 @@ fn onward<'a>(configured: &'a Twins, series: SeriesId, passed: &'a mut Passed) -
         };
         passed.push((series, sample));
     }
+}
+
+fn specs(configured: &Twins, series: SeriesId) -> &[FilterSpec] {
+    variable(configured, series).map_or(&[][..], |variable| variable.preprocess.as_slice())
 }
 
 fn variable(configured: &Twins, series: SeriesId) -> Option<&Variable> {

@@ -28,6 +28,12 @@ impl Gaps {
         self.open.insert(series, gap);
     }
 
+    /// Those of nobody any more are forgotten.
+    pub(super) fn retain(&mut self, is_there: impl Fn(SeriesId) -> bool) {
+        self.open.retain(|series, _| is_there(*series));
+        self.fillable.retain(|series, _| is_there(*series));
+    }
+
     pub(super) fn is_open(&self, series: SeriesId) -> bool {
         self.open.contains_key(&series)
     }

@@ -11,14 +11,16 @@ mod drift;
 mod filters;
 mod gap;
 mod live_model;
+mod succession;
 mod task;
 mod tell;
 
-pub use command::{Command, Output};
+pub use command::{Command, ConditionAt, Output};
 pub use counting::{Collection, Filled, Refill, Refilled, Refills};
 pub use derive::Rederive;
 pub use drift::{DriftChore, changed_since};
 pub use live_model::Standing;
+pub use succession::Successor;
 pub use task::{Changes, Channels, run};
 pub use tell::with_figures;
 
@@ -31,9 +33,9 @@ use crate::{
     history::writer::HistoryMessage,
     program::ProgramState,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
-    southbound::{Event, PlcConfig, PlcId, SharedLink},
+    southbound::{Event, PlcId, Plcs},
     time::Timestamp,
-    twin::{Facet, FitState, InForce, TwinState},
+    twin::{Facet, FitState, InForce, TwinState, Twins},
 };
 use counting::Counting;
 use derive::Derive;
@@ -58,7 +60,7 @@ pub struct Ingest {
     /// The sourced variables of each PLC.
     by_plc: Vec<Vec<SeriesId>>,
     /// Where the PLCs are, for what is told of them.
-    links: Arc<[(PlcConfig, SharedLink)]>,
+    plcs: Arc<Plcs>,
     /// Whether each PLC was last told to be there.
     is_connected: Vec<Option<bool>>,
     limits: HashMap<SeriesId, alarms::Limits>,
@@ -84,21 +86,12 @@ impl Ingest {
     /// Ready for the first sample.
     #[must_use]
     pub fn new(state: Arc<TwinState>, plcs: usize) -> Self {
-        let configured = Arc::clone(state.configured());
-        let mut by_plc = vec![Vec::new(); plcs];
-        for series in (0..u32::try_from(configured.series_len()).unwrap_or(u32::MAX)).map(SeriesId) {
-            let (twin, facet) = configured.locate(series);
-            if let (Facet::Variable(v), Some(plc)) = (facet, configured.twin(twin).plc)
-                && configured.twin(twin).sources[v].is_some()
-            {
-                by_plc[plc.0 as usize].push(series);
-            }
-        }
+        let configured = state.configured();
         let models = configured.ids().map(|id| LiveModel::new(&configured, id)).collect();
         let tools = configured.types.iter().map(|t| t.model.as_ref().map(|spec| Tools::new(&spec.model))).collect();
         Self {
-            limits: alarms::limits(&state),
-            drift: drift::watched(&state),
+            limits: alarms::limits(&state, configured.ids()),
+            drift: configured.ids().map(|twin| drift::watched(&configured, twin)).collect(),
             state,
             filters: Filters::new(&configured),
             models,
@@ -106,8 +99,8 @@ impl Ingest {
             gaps: Gaps::default(),
             derive: Derive::new(&configured),
             counting: Counting::new(&configured),
-            by_plc,
-            links: Arc::default(),
+            by_plc: by_plc(&configured, plcs),
+            plcs: Arc::default(),
             is_connected: vec![None; plcs],
             ids: EventIds::default(),
             store: Vec::new(),
@@ -117,8 +110,8 @@ impl Ingest {
 
     /// Tells of the PLCs too, by their names.
     #[must_use]
-    pub fn telling_of(mut self, links: Arc<[(PlcConfig, SharedLink)]>) -> Self {
-        self.links = links;
+    pub fn telling_of(mut self, plcs: Arc<Plcs>) -> Self {
+        self.plcs = plcs;
         self
     }
 
@@ -132,27 +125,29 @@ impl Ingest {
         self.settle(now);
         for series in self.by_plc.iter().flatten().copied().collect::<Vec<_>>() {
             if let Some(last) = stored_until(series) {
-                let marker = last + Duration::from_nanos(100);
-                self.gaps.open(series, Gap { marker, sampling: self.sampling(series) });
-                self.keep(
-                    series,
-                    Sample { server_timestamp: now, ..Sample::bad(marker, StatusCode::BadNoCommunication) },
-                );
+                self.open_gap_after(series, last, now);
             }
         }
-        self.begin_derived(now, stored_until);
-        let configured = Arc::clone(self.state.configured());
+        let twins: Vec<TwinId> = self.state.configured().ids().collect();
+        self.begin_derived(&twins, now, stored_until);
+        let configured = self.state.configured();
         for twin in configured.ids() {
-            self.record_parameters(twin, now, |_| true, output);
-            for (v, variable) in configured.type_of(twin).variables.iter().enumerate() {
-                let series = configured.series(twin, Facet::Variable(v));
-                if variable.has_statistics() && variable.historize && stored_until(series).is_some() {
-                    self.counting.schedule(&configured, series, now);
-                }
+            self.begin_twin(twin, now, |series| stored_until(series).is_some(), output);
+        }
+        self.flush_store(output);
+    }
+
+    /// Parameters are on record, and what history holds is asked for.
+    fn begin_twin(&mut self, twin: TwinId, now: Timestamp, is_stored: impl Fn(SeriesId) -> bool, output: &mut Output) {
+        self.record_parameters(twin, now, |_| true, output);
+        let configured = self.state.configured();
+        for (v, variable) in configured.type_of(twin).variables.iter().enumerate() {
+            let series = configured.series(twin, Facet::Variable(v));
+            if variable.has_statistics() && variable.historize && is_stored(series) {
+                self.counting.schedule(&configured, series, now);
             }
         }
-        self.relearn(output);
-        self.flush_store(output);
+        self.relearn(twin, output);
     }
 
     /// What came from the PLCs.
@@ -210,14 +205,19 @@ impl Ingest {
                 }
                 let _ = reply.send(is_done); // a caller that has gone doesn't undo it
             }
+            Command::Succeed { successor, reply } => {
+                self.succeed(*successor, now, output);
+                let _ = reply.send(()); // whoever has gone doesn't undo it
+            }
             Command::Write { twin, variable, sample } => {
                 let series = self.state.configured().series(twin, Facet::Variable(variable));
                 self.on_samples(now, vec![(series, sample)], output);
             }
-            Command::Condition { twin, condition, ask, user, reply } => {
-                let _ = reply.send(self.ask_condition((twin, condition), ask, &user, now, output));
+            Command::Condition { of, ask, user, reply } => {
+                let _ = reply.send(self.ask_condition(of, ask, &user, now, output));
             }
             Command::Learned { twin, tests } => self.learned(twin, tests, now, output),
+            Command::CertificateExpires(end) => self.watch_certificate(end, now, output),
             Command::Tell(event) => self.tell(*event, now, output),
             Command::ResetStatistics { twin, reply } => {
                 self.counting.reset(twin, &mut self.state.write(twin), now);
@@ -235,7 +235,7 @@ impl Ingest {
         if idle {
             self.settle(now);
         }
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let passed = self.filters.tick(&configured, now);
         self.take(now, passed, output);
         self.flush_store(output);
@@ -250,7 +250,7 @@ impl Ingest {
             let reference = self.state.read(twin).statistics[variable].as_ref().and_then(|rolling| rolling.reference);
             reference.is_some_and(|reference| reference.moving_range.is_finite())
         };
-        self.counting.want_references(self.state.configured(), now, is_known);
+        self.counting.want_references(&self.state.configured(), now, is_known);
         let (refills, derive) = (self.counting.begin(now), self.derive.begin(now));
         if !refills.is_empty() || !derive.is_empty() {
             let (reply, stored) = oneshot::channel();
@@ -267,7 +267,7 @@ impl Ingest {
     }
 
     fn on_refilled(&mut self, refill: Refill, refilled: Option<Box<Refilled>>) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         match refilled {
             Some(refilled) => {
                 self.counting.fill(&configured, refill, *refilled, &mut self.state.write(refill.twin));
@@ -277,7 +277,7 @@ impl Ingest {
     }
 
     fn on_samples(&mut self, received: Timestamp, samples: Vec<(SeriesId, Sample)>, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let mut passed = Vec::with_capacity(samples.len());
         for sample in samples {
             self.filters.apply(&configured, sample, received, &mut passed);
@@ -311,6 +311,13 @@ impl Ingest {
         }
     }
 
+    /// What was stored is followed by a gap.
+    fn open_gap_after(&mut self, series: SeriesId, last: Timestamp, now: Timestamp) {
+        let marker = last.next();
+        self.gaps.open(series, Gap { marker, sampling: self.sampling(series) });
+        self.keep(series, Sample { server_timestamp: now, ..Sample::bad(marker, StatusCode::BadNoCommunication) });
+    }
+
     fn silence(&mut self, series: SeriesId, at: Timestamp, status: StatusCode, output: &mut Output) {
         let (twin, facet) = self.state.configured().locate(series);
         let current = self.state.sample(twin, facet);
@@ -339,7 +346,7 @@ impl Ingest {
             let vouched = Sample { source_timestamp: vouched, ..sample.clone() };
             if let (twin, Facet::Variable(variable)) = self.state.configured().locate(series) {
                 let (configured, mut live) = (self.state.configured(), self.state.write(twin));
-                self.counting.on_sample(configured, (twin, variable), &mut live, &vouched);
+                self.counting.on_sample(&configured, (twin, variable), &mut live, &vouched);
             }
             self.keep(series, vouched);
         }
@@ -355,7 +362,7 @@ impl Ingest {
             let times = marker..marker + Duration::from_nanos(100);
             output.history.push(HistoryMessage::Remove { received: self.settled, series, times });
         }
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         for (series, sample) in self.filters.backfill(&configured, series, samples, now) {
             self.keep(series, sample);
         }
@@ -371,12 +378,12 @@ impl Ingest {
         if let Some(model) = &mut self.models[twin.index()] {
             model.schedule_warm_start(now + WARM_START_AFTER);
         }
-        self.counting.schedule(self.state.configured(), series, now + WARM_START_AFTER);
+        self.counting.schedule(&self.state.configured(), series, now + WARM_START_AFTER);
     }
 
     /// Live value, statistics and, where the variable is part of it, the model.
     fn show(&mut self, series: SeriesId, sample: Sample, received: Timestamp, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let (twin, facet) = configured.locate(series);
         let Facet::Variable(variable) = facet else { return };
         let twin_type = configured.type_of(twin);
@@ -468,20 +475,22 @@ impl Ingest {
     }
 
     fn restart(&mut self, twin: TwinId, at: Timestamp, state: Vec<f64>) {
-        let spec = self.state.configured().type_of(twin).model.as_ref();
+        let configured = self.state.configured();
+        let spec = configured.type_of(twin).model.as_ref();
         if let (Some(model), Some(spec)) = (&mut self.models[twin.index()], spec) {
             model.restart(spec, at, state);
         }
     }
 
     fn standing(&self, twin: TwinId) -> Option<Standing> {
-        let spec = self.state.configured().type_of(twin).model.as_ref()?;
+        let configured = self.state.configured();
+        let spec = configured.type_of(twin).model.as_ref()?;
         self.models[twin.index()].as_ref()?.standing(&spec.model, &self.state.read(twin).parameters)
     }
 
     /// The revision too.
     fn record_parameters(&mut self, twin: TwinId, now: Timestamp, which: impl Fn(usize) -> bool, output: &mut Output) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let twin_type = configured.type_of(twin);
         let mut live = self.state.write(twin);
         if twin_type.model.is_none() {
@@ -529,4 +538,16 @@ impl Ingest {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// The sourced variables of each PLC.
+fn by_plc(configured: &Twins, plcs: usize) -> Vec<Vec<SeriesId>> {
+    let mut by_plc = vec![Vec::new(); plcs];
+    for id in configured.ids() {
+        let twin = configured.twin(id);
+        let Some(of_plc) = twin.plc.and_then(|plc| by_plc.get_mut(plc.0 as usize)) else { continue };
+        let sourced = twin.sources.iter().enumerate().filter(|(_, source)| source.is_some());
+        of_plc.extend(sourced.map(|(v, _)| configured.series(id, Facet::Variable(v))));
+    }
+    by_plc
 }

@@ -8,7 +8,7 @@ use crate::{
     fit::FitReport,
     program::{Program, ProgramState},
     sample::{TwinId, Value},
-    southbound::PlcId,
+    southbound::{Plc, PlcId},
     time::Timestamp,
     twin::{FitState, LastFit},
 };
@@ -33,7 +33,7 @@ impl Ingest {
         now: Timestamp,
         output: &mut Output,
     ) {
-        let Some((config, link)) = self.links.get(plc.0 as usize) else { return };
+        let Some(Plc { config, link, .. }) = self.plcs.get(plc) else { return };
         let known = self.is_connected[plc.0 as usize].replace(is_there);
         if known == Some(is_there) {
             return;
@@ -78,7 +78,7 @@ impl Ingest {
         now: Timestamp,
         output: &mut Output,
     ) {
-        let configured = Arc::clone(self.state.configured());
+        let configured = self.state.configured();
         let (name, model) = (&configured.twin(twin).name, configured.type_of(twin).model.as_ref());
         let (values, revision) = {
             let live = self.state.read(twin);

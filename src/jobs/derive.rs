@@ -28,7 +28,8 @@ impl Jobs {
             Ok(jobs.walk(rederive, hand_on))
         });
         if let Ok(Err(error)) = done.await {
-            let twin = &self.state.configured().twin(twin).name;
+            let configured = self.state.configured();
+            let twin = &configured.twin(twin).name;
             tracing::warn!(
                 twin,
                 error = &error as &dyn std::error::Error,

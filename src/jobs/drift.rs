@@ -95,7 +95,7 @@ impl Jobs {
 
     fn newest_event(&self, twin: TwinId, since: Timestamp, kind: EventType) -> Result<Option<Timestamp>, HistoryError> {
         let times = since..Timestamp::MAX;
-        let newest = self.history.events(self.name(twin), times, Direction::Backward, 0, PAGE)?;
+        let newest = self.history.events(&self.name(twin), times, Direction::Backward, 0, PAGE)?;
         Ok(newest.iter().find(|event| event.kind == kind).map(|event| event.time))
     }
 
@@ -138,7 +138,7 @@ impl Jobs {
     }
 
     fn told(&self, twin: TwinId, before: u32, outcome: Result<FitOutcome, CallError>) -> Event {
-        let source = Source::new(self.name(twin));
+        let source = Source::new(&self.name(twin));
         let event = |accepted: bool, message: String| {
             let severity = if accepted { 300 } else { 500 };
             Event::new(EventType::RefitEvent, source.clone(), self.clock.now(), severity, message)

@@ -285,7 +285,8 @@ struct Condition<'a> {
 
 impl<'a> Condition<'a> {
     fn read(jobs: &Jobs, twin: TwinId, when: &'a Expression, times: (Timestamp, Timestamp)) -> Result<Self, CallError> {
-        let variables = &jobs.state.configured().type_of(twin).variables;
+        let configured = jobs.state.configured();
+        let variables = &configured.type_of(twin).variables;
         let read =
             |v: usize| if variables[v].historize { with_value_before(jobs, twin, v, times) } else { Ok(Vec::new()) };
         Ok(Self { when, variables: (0..variables.len()).map(read).collect::<Result<_, _>>()? })

@@ -279,7 +279,7 @@ impl FitJob {
         (from, since): (Vec<f64>, f64),
         report: &Arc<FitReport>,
     ) -> Result<(u32, bool), CallError> {
-        let _turn = jobs.turn();
+        let _turn = jobs.turn(self.twin)?;
         let mut theta = jobs.state.read(self.twin).parameters.clone();
         self.free.iter().for_each(|p| theta[*p] = report.theta[*p]);
         let (now, times) = (jobs.clock.now(), self.times());

@@ -10,6 +10,7 @@ mod program;
 mod past;
 mod refill;
 mod setpoints;
+mod succession;
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -28,11 +30,11 @@ use crate::{
     event::Event,
     fit::FitReport,
     history::SharedStore,
-    ingest::Command,
+    ingest::{Command, ConditionAt},
     preprocess::undone,
     revisions::{Origin, RevisionError, Revisions},
     sample::{Sample, StatusCode, TwinId, Value},
-    southbound::SharedOutlet,
+    southbound::Plcs,
     statistics::correlation::{self, Trace},
     time::{Clock, Timestamp},
     twin::{Facet, FitState, InForce, TwinModel, TwinState},
@@ -41,6 +43,7 @@ use experiment::Recorded;
 pub use prediction::{Forecast, Prediction, Question};
 use setpoints::Watched;
 pub use setpoints::{Advice, Goal};
+pub use succession::Change;
 
 /// Fits at work at once, where nobody says otherwise.
 const FIT_SLOTS: usize = 2;
@@ -121,12 +124,11 @@ pub struct Jobs {
     /// record and the present agree. Of threads that may block.
     changing: Mutex<()>,
     commands: mpsc::Sender<Command>,
-    /// By PLC.
-    outlets: Arc<[SharedOutlet]>,
+    plcs: ArcSwap<Plcs>,
     clock: Arc<dyn Clock>,
     /// Where models stood when the program ended; not under parameters that came in force since.
     stood: Mutex<HashMap<TwinId, (Timestamp, Vec<f64>)>>,
-    /// Owned by app.rs, which waits for it.
+    /// Owned by the composition root, which waits for it.
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
     /// From before its data are read until its outcome stands.
@@ -152,7 +154,7 @@ impl Jobs {
         state: Arc<TwinState>,
         history: SharedStore,
         (revisions, stood): (Revisions, HashMap<TwinId, (Timestamp, Vec<f64>)>),
-        (commands, outlets): (mpsc::Sender<Command>, Arc<[SharedOutlet]>),
+        (commands, plcs): (mpsc::Sender<Command>, Arc<Plcs>),
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Arc<Self> {
@@ -162,7 +164,7 @@ impl Jobs {
             revisions,
             changing: Mutex::default(),
             commands,
-            outlets,
+            plcs: ArcSwap::new(plcs),
             clock,
             stood: Mutex::new(stood),
             tasks,
@@ -268,7 +270,7 @@ impl Jobs {
         }
         let (by, now) = (by.to_owned(), self.clock.now());
         self.blocking(move |jobs| {
-            let _turn = jobs.turn();
+            let _turn = jobs.turn(twin)?;
             let mut values = jobs.state.read(twin).parameters.clone();
             parameters.iter().for_each(|(index, value)| values[*index] = *value);
             let revision = jobs.revisions.add(twin, now, &by, (Origin::Set, &values), true).map_err(unrecorded)?;
@@ -285,7 +287,7 @@ impl Jobs {
     pub async fn activate(self: &Arc<Self>, twin: TwinId, revision: u32, by: &str) -> Result<(), CallError> {
         let (by, now) = (by.to_owned(), self.clock.now());
         self.blocking(move |jobs| {
-            let _turn = jobs.turn();
+            let _turn = jobs.turn(twin)?;
             let in_force = jobs.revisions.activate(twin, now, &by, revision).map_err(|error| match error {
                 RevisionError::History(error) => unrecorded(error),
                 wrong => CallError::InvalidArgument { arguments: vec![0], message: wrong.to_string() },
@@ -295,7 +297,16 @@ impl Jobs {
         .await
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    /// Of a twin that is there: another config may have come meanwhile.
+    fn turn(&self, twin: TwinId) -> Result<MutexGuard<'_, ()>, CallError> {
+        let turn = self.any_turn();
+        match self.state.configured().is_there(twin) {
+            true => Ok(turn),
+            false => Err(CallError::Unavailable("the config was loaded anew, and the twin is another now".into())),
+        }
+    }
+
+    fn any_turn(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -349,16 +360,16 @@ impl Jobs {
     ///
     /// # Errors
     /// The StatusCodes of OPC 10000-9; nothing is changed then.
-    pub async fn ask_condition(
-        &self,
-        (twin, condition): (TwinId, usize),
-        ask: alarm::Ask,
-        user: &str,
-    ) -> Result<(), StatusCode> {
+    pub async fn ask_condition(&self, of: ConditionAt, ask: alarm::Ask, user: &str) -> Result<(), StatusCode> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Condition { twin, condition, ask, user: user.to_owned(), reply };
+        let command = Command::Condition { of, ask, user: user.to_owned(), reply };
         self.commands.send(command).await.map_err(|_| StatusCode::BadServerHalted)?;
         answer.await.unwrap_or(Err(StatusCode::BadServerHalted))
+    }
+
+    /// Our own certificate is valid until then. Said again and again: what finds the queue full is left out.
+    pub fn certificate_expires(&self, end: Timestamp) {
+        let _ = self.commands.try_send(Command::CertificateExpires(end));
     }
 
     /// Tells of something that happened outside the ingest stage. While the program stops, nobody hears.
@@ -384,7 +395,7 @@ impl Jobs {
     pub async fn write_through(&self, twin: TwinId, variable: usize, value: Value) -> StatusCode {
         let configured = self.state.configured();
         let (of, spec) = (configured.twin(twin), &configured.type_of(twin).variables[variable]);
-        let outlet = of.plc.and_then(|plc| self.outlets.get(plc.0 as usize));
+        let outlet = of.plc.and_then(|plc| Some(Arc::clone(&self.plcs.load().get(plc)?.outlet)));
         match (outlet, of.sources[variable].clone()) {
             (Some(outlet), Some(address)) => outlet.write(address, undone(&spec.preprocess, value)).await,
             _ => StatusCode::BadNotWritable,

@@ -71,7 +71,8 @@ impl Jobs {
     }
 
     fn window(&self, Refill { twin, of, .. }: Refill) -> Result<Option<Refilled>, HistoryError> {
-        let twin_type = self.state.configured().type_of(twin);
+        let configured = self.state.configured();
+        let twin_type = configured.type_of(twin);
         let lot = match of {
             Collection::Variable(v) => twin_type.variables[v].statistics.lot,
             Collection::Joint => twin_type.statistics.lot,
@@ -92,7 +93,8 @@ impl Jobs {
     }
 
     fn rolling(&self, twin: TwinId, v: usize, begun: Timestamp) -> Result<Rolling, HistoryError> {
-        let variable = &self.state.configured().type_of(twin).variables[v];
+        let configured = self.state.configured();
+        let variable = &configured.type_of(twin).variables[v];
         let settings = &variable.statistics;
         let mut rolling = variable.rolling();
         if let Some((start, end)) = settings.reference {
@@ -111,7 +113,8 @@ impl Jobs {
 
     /// Stored samples of a variable by the rules of live ones.
     fn enter(&self, twin: TwinId, v: usize, times: Range<Timestamp>, to: &mut Rolling) -> Result<(), HistoryError> {
-        let settings = &self.state.configured().type_of(twin).variables[v].statistics;
+        let configured = self.state.configured();
+        let settings = &configured.type_of(twin).variables[v].statistics;
         let store = self.history.as_ref();
         let mut condition = self.condition(twin, settings, times.start)?;
         Past::new(store, self.series_of(twin, v), times).each(|sample| {
@@ -135,7 +138,8 @@ impl Jobs {
 
     /// The correlation matrix: samples of all its columns in the order of their instants, as they came; `None`: there is none.
     fn joint(&self, twin: TwinId, begun: Timestamp) -> Result<Option<Joint>, HistoryError> {
-        let twin_type = self.state.configured().type_of(twin);
+        let configured = self.state.configured();
+        let twin_type = configured.type_of(twin);
         let (Some(mut joint), Some(of)) = (twin_type.joint(), &twin_type.correlate) else { return Ok(None) };
         let from = self.joint_from(twin, of, begun)?;
         let store = self.history.as_ref();

@@ -174,7 +174,8 @@ impl Jobs {
         inputs: &[Signal],
         found: &SetPoints,
     ) -> Vec<Moved> {
-        let variables = &self.state.configured().type_of(twin).variables;
+        let configured = self.state.configured();
+        let variables = &configured.type_of(twin).variables;
         let from_to = settings.moves.iter().zip(present(settings, inputs).into_iter().zip(&found.values));
         from_to
             .filter(|(_, (old, new))| old != *new)
@@ -261,7 +262,7 @@ impl Jobs {
         value: fn(&Moved) -> f64,
         by: &str,
     ) {
-        let source = Source::new(self.name(twin));
+        let source = Source::new(&self.name(twin));
         let event = Event::new(EventType::SetpointEvent, source, self.clock.now(), severity, message)
             .with("Names", Value::strings(moved.iter().map(|step| step.name.as_str())))
             .with("Values", Value::doubles(moved.iter().map(value)))
@@ -269,8 +270,8 @@ impl Jobs {
         self.tell(event).await;
     }
 
-    pub(super) fn name(&self, twin: TwinId) -> &str {
-        &self.state.configured().twin(twin).name
+    pub(super) fn name(&self, twin: TwinId) -> String {
+        self.state.configured().twin(twin).name.clone()
     }
 }
 

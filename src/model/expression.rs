@@ -14,6 +14,13 @@ pub struct Expression {
     uses: Vec<bool>,
 }
 
+/// An expression is its text, over the same number of names of which it uses the same.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.names == other.names && self.uses == other.uses
+    }
+}
+
 impl Expression {
     /// Compiles `text`; `names` are what it may use, in the order in which [`Expression::eval`] takes their values.
     ///

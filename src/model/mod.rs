@@ -233,6 +233,13 @@ pub struct Model {
     pub(crate) outputs: Tape,
 }
 
+/// A model is what it was compiled from.
+impl PartialEq for Model {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
 impl Model {
     /// Checks and compiles.
     ///

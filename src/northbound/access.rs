@@ -262,6 +262,7 @@ impl Access {
 pub(super) const fn role_for(method: u32) -> Role {
     match method {
         ids::METHOD_SET_PARAMETERS | ids::METHOD_ACTIVATE_REVISION => Role::Engineer,
+        ids::METHOD_RELOAD => Role::ConfigureAdmin,
         _ => Role::Operator,
     }
 }

@@ -26,7 +26,7 @@ use opcua::{
 use super::{
     Limits,
     address_space::TELLS_EVENTS,
-    events, history_read, methods,
+    configuration, events, history_read, methods,
     node_manager::SharedSpace,
     range,
     roles::{self, Identities},
@@ -131,14 +131,18 @@ impl Decorated {
         range: &NumericRange,
     ) -> Option<Result<DataValue, StatusCode>> {
         let identities = || self.space.identities(context, &wanted.node_id);
+        let configuration = || configuration::value(&*self.space.get()?, &self.space.user(context), &wanted.node_id);
         let value = match wanted.attribute_id {
-            AttributeId::Value => match self.values.get(&wanted.node_id) {
-                Some(value) => value.clone(),
-                None => match identities()? {
+            AttributeId::Value => match (self.values.get(&wanted.node_id), configuration()) {
+                (Some(value), _) => value.clone(),
+                (None, Some(Ok(value))) => value,
+                (None, Some(Err(status))) => return Some(Err(status)),
+                (None, None) => match identities()? {
                     Identities::Denied => return Some(Err(StatusCode::BadUserAccessDenied)),
                     Identities::Rules(rules) => rules,
                 },
             },
+            AttributeId::UserAccessLevel if configuration().is_some_and(|value| value.is_err()) => Variant::Byte(0),
             AttributeId::UserAccessLevel => match identities()? {
                 Identities::Denied => Variant::Byte(0),
                 Identities::Rules(_) => return None,
@@ -228,15 +232,19 @@ impl NodeManager for Decorated {
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
         let space = self.space.get().ok_or(StatusCode::BadServerHalted)?;
-        let (ours, theirs) = parted(calls, |call| methods::is_ours(space, call));
+        let (ours, theirs) = parted(calls, |call| methods::is_ours(&space, call));
         for call in ours {
             let user = self.space.user(context);
-            methods::call_if_free((space, self.space.quota()), context, &user, call).await;
+            methods::call_if_free((&space, self.space.quota()), context, &user, call).await;
+        }
+        let (reloads, theirs) = parted(theirs, |call| configuration::is_reload(&space, call));
+        for call in reloads {
+            configuration::reload(&space, context, &self.space.user(context), call).await;
         }
         let (refreshes, theirs) = parted(theirs, events::is_refresh);
         for call in refreshes {
             let user = self.space.user(context);
-            let status = events::refresh(space, (context, &user), self.space.listeners(), call);
+            let status = events::refresh(&space, (context, &user), self.space.listeners(), call);
             call.set_status(status);
         }
         if theirs.is_empty() { Ok(()) } else { self.inner.call(context, theirs).await }

@@ -69,10 +69,12 @@ pub fn event_type(kind: EventType, types: u16) -> NodeId {
         EventType::SetpointEvent => ours(SETPOINT_EVENT_TYPE),
         EventType::DriftAlarm => ours(DRIFT_ALARM_TYPE),
         EventType::ExclusiveLevelAlarm => T::ExclusiveLevelAlarmType.into(),
+        EventType::CertificateExpirationAlarm => T::CertificateExpirationAlarmType.into(),
         EventType::ProgramTransitionEvent => T::ProgramTransitionEventType.into(),
         EventType::RefreshStartEvent => T::RefreshStartEventType.into(),
         EventType::RefreshEndEvent => T::RefreshEndEventType.into(),
         EventType::EventQueueOverflowEvent => T::EventQueueOverflowEventType.into(),
+        EventType::GeneralModelChangeEvent => T::GeneralModelChangeEventType.into(),
         EventType::AuditActivateSessionEvent => T::AuditActivateSessionEventType.into(),
         EventType::AuditWriteUpdateEvent => T::AuditWriteUpdateEventType.into(),
         EventType::AuditUpdateMethodEvent => T::AuditUpdateMethodEventType.into(),
@@ -364,6 +366,17 @@ pub const FIT_OUTPUT_FIT_PERCENT: u32 = 4054;
 /// `OutputLjungBoxPValue` of `FitResultType`.
 pub const FIT_OUTPUT_LJUNG_BOX: u32 = 4055;
 
+// The object Configuration.
+
+/// `Configuration`, below Objects.
+pub const CONFIGURATION: u32 = 9100;
+/// `LoadedAt` of `Configuration`.
+pub const CONFIGURATION_LOADED_AT: u32 = 9101;
+/// `Faults` of `Configuration`.
+pub const CONFIGURATION_FAULTS: u32 = 9102;
+/// `CertificateExpirationDate` of `Configuration`.
+pub const CONFIGURATION_CERTIFICATE_EXPIRATION_DATE: u32 = 9103;
+
 // Members of ConnectionType, PlcConnectionType and HistoryServiceType.
 
 /// `LastDataTime` of `ConnectionType`.
@@ -428,6 +441,8 @@ pub const METHOD_PREDICT: u32 = 7060;
 pub const METHOD_OPTIMIZE_SETPOINTS: u32 = 7070;
 /// `ResetStatistics` of `TwinStatisticsType`.
 pub const METHOD_RESET_STATISTICS: u32 = 7100;
+/// `Reload` of `Configuration`.
+pub const METHOD_RELOAD: u32 = 7110;
 /// `Halt` of `FitProgram`.
 pub const METHOD_PROGRAM_HALT: u32 = 7200;
 /// `Reset` of `FitProgram`.

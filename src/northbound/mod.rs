@@ -6,6 +6,7 @@ mod address_space;
 mod aggregates;
 mod arguments;
 mod audit;
+mod configuration;
 mod core;
 mod decoding;
 mod events;
@@ -29,6 +30,8 @@ pub mod users;
 mod values;
 mod view;
 
+pub use configuration::Configuration;
+pub use events::ModelChange;
 pub use limits::{Limits, WorstCase};
 pub use publish::Publisher;
 pub use server::{Server, ServerError, advertised};
@@ -36,16 +39,18 @@ pub use users::Role;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::{mpsc, oneshot};
+
 use crate::{
     history::SharedStore,
     jobs::Jobs,
-    southbound::{PlcConfig, SharedLink},
+    southbound::Plcs,
     time::{Clock, Timestamp},
     twin::TwinState,
 };
 
 /// `[server]` and `[server.security]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServerConfig {
     /// ApplicationName.
     pub name: String,
@@ -92,6 +97,9 @@ pub struct HistoryStatus {
     pub free_space: Option<u64>,
 }
 
+/// Asks for the config to be loaded anew; gets what has changed, a line each, or why nothing has.
+pub type ReloadRequests = mpsc::Sender<oneshot::Sender<Result<Vec<String>, Vec<String>>>>;
+
 /// What the server shows and calls.
 #[derive(Clone)]
 pub struct World {
@@ -103,8 +111,12 @@ pub struct World {
     pub history_status: Arc<dyn Fn() -> HistoryStatus + Send + Sync>,
     /// Behind the methods.
     pub jobs: Arc<Jobs>,
-    /// Every PLC, in config order.
-    pub plcs: Arc<[(PlcConfig, SharedLink)]>,
+    /// Every PLC.
+    pub plcs: Arc<Plcs>,
+    /// What is known of the config.
+    pub configuration: Arc<Configuration>,
+    /// Whoever may, asks here for the config to be loaded anew.
+    pub reloads: ReloadRequests,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::{
     Role, World,
     access::Access,
-    address_space::{AddressSpace, Namespaces, Node, Owner, Target},
+    address_space::{AddressSpace, Namespaces, Target},
     events::Listeners,
     history_read::{self, Places, Points},
     history_update, ids, methods,
@@ -18,6 +18,7 @@ use super::{
     values, view,
 };
 use crate::ua;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use opcua::{
     nodes::DefaultTypeTree,
@@ -36,10 +37,10 @@ use opcua::{
     },
 };
 
-/// The address space, once the server has numbered its namespaces, and who may do what.
+/// The address space, once the server has numbered its namespaces (another config makes another one), and who may do what.
 #[derive(Clone)]
 pub(super) struct SharedSpace {
-    space: Arc<OnceLock<Arc<AddressSpace>>>,
+    space: Arc<OnceLock<ArcSwap<AddressSpace>>>,
     access: Arc<Access>,
     places: Arc<Places>,
     points: Arc<Points>,
@@ -59,8 +60,16 @@ impl SharedSpace {
         }
     }
 
-    pub(super) fn get(&self) -> Option<&Arc<AddressSpace>> {
-        self.space.get()
+    /// The present one. A request that has begun with it ends with it.
+    pub(super) fn get(&self) -> Option<Arc<AddressSpace>> {
+        self.space.get().map(ArcSwap::load_full)
+    }
+
+    /// From the next request on.
+    pub(super) fn replace(&self, space: Arc<AddressSpace>) {
+        if let Some(present) = self.space.get() {
+            present.store(space);
+        }
     }
 
     /// Of the nodes in processed reads.
@@ -154,23 +163,23 @@ impl NodeManagerBuilder for TwinNodesBuilder {
             Namespaces { types, ia, twins, last }
         };
         let Self { world, namespace, shared, watches } = *self;
-        let space = shared.space.get_or_init(|| Arc::new(AddressSpace::new(world, namespaces)));
-        Arc::new(TwinNodes {
-            space: Arc::clone(space),
-            namespace,
-            shared: shared.clone(),
-            watches,
-            managers: OnceLock::new(),
-        })
+        shared.space.get_or_init(|| ArcSwap::from_pointee(AddressSpace::new(world, namespaces)));
+        Arc::new(TwinNodes { namespaces, namespace, shared: shared.clone(), watches, managers: OnceLock::new() })
     }
 }
 
 struct TwinNodes {
-    space: Arc<AddressSpace>,
+    namespaces: Namespaces,
     namespace: String,
     shared: SharedSpace,
     watches: Arc<Watches>,
     managers: OnceLock<NodeManagersRef>,
+}
+
+impl TwinNodes {
+    fn space(&self) -> Arc<AddressSpace> {
+        self.shared.get().expect("it was made before this manager")
+    }
 }
 
 #[async_trait]
@@ -178,7 +187,7 @@ impl NodeManager for TwinNodes {
     /// Those of a namespace that nobody has, too: else the library leaves them out of what it asks, and a processed read has
     /// one aggregate per node.
     fn owns_node(&self, id: &NodeId) -> bool {
-        id.namespace == self.space.namespaces.twins || id.namespace > self.space.namespaces.last
+        id.namespace == self.namespaces.twins || id.namespace > self.namespaces.last
     }
 
     fn name(&self) -> &str {
@@ -193,7 +202,7 @@ impl NodeManager for TwinNodes {
     fn namespaces_for_user(&self, _: &RequestContext) -> Vec<NamespaceMetadata> {
         vec![NamespaceMetadata {
             namespace_uri: self.namespace.clone(),
-            namespace_index: self.space.namespaces.twins,
+            namespace_index: self.namespaces.twins,
             is_namespace_subset: Some(false),
             ..NamespaceMetadata::default()
         }]
@@ -201,23 +210,23 @@ impl NodeManager for TwinNodes {
 
     async fn init(&self, types: &mut DefaultTypeTree, context: ServerContext) {
         let _ = self.managers.set(context.node_managers);
-        let twin_type = self.space.twin_type_id();
-        for t in 0..self.space.configured().types.len() {
-            let owner = Owner::Type(u32::try_from(t).unwrap_or(u32::MAX));
-            types.add_type_node(&self.space.id(Node::Owner(owner)), &twin_type, NodeClass::ObjectType);
-        }
+        self.space()
+            .type_ids()
+            .for_each(|id| types.add_type_node(&id, &self.space().twin_type_id(), NodeClass::ObjectType));
     }
 
     async fn resolve_external_references(&self, context: &RequestContext, items: &mut [&mut ExternalReferenceRequest]) {
+        let space = self.space();
         let user = self.shared.user(context);
         for item in items {
-            if let Some(node) = self.space.visible(&user, item.node_id()) {
-                item.set(self.space.metadata(&Target::Node(node)));
+            if let Some(node) = space.visible(&user, item.node_id()) {
+                item.set(space.metadata(&Target::Node(node)));
             }
         }
     }
 
     async fn browse(&self, context: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
+        let space = self.space();
         // A BrowseNext that begins here begins with Bad_NodeIdUnknown, and a stored manager says Good to any NodeId.
         if let Some(managers) = self.managers.get() {
             for out in nodes.iter_mut().filter(|out| !self.owns_node(out.node_id())) {
@@ -230,18 +239,18 @@ impl NodeManager for TwinNodes {
         let user = self.shared.user(context);
         let types = context.get_type_tree_for_user();
         for out in nodes {
-            match self.space.visible(&user, out.node_id()) {
+            match space.visible(&user, out.node_id()) {
                 Some(node) => {
                     out.set_status(StatusCode::Good);
-                    let references = self.space.references(node);
-                    view::page((&self.space, &user), out, types.get(), |i| references.get(i));
+                    let references = space.references(node);
+                    view::page((&space, &user), out, types.get(), |i| references.get(i));
                 }
                 None if self.owns_node(out.node_id()) => out.set_status(StatusCode::BadNodeIdUnknown),
                 None => {
                     let id = out.node_id().clone();
-                    if self.space.reference_of_foreign(&id, 0).is_some() {
-                        let reference = |i| self.space.reference_of_foreign(&id, i);
-                        view::page((&self.space, &user), out, types.get(), reference);
+                    if space.reference_of_foreign(&id, 0).is_some() {
+                        let reference = |i| space.reference_of_foreign(&id, i);
+                        view::page((&space, &user), out, types.get(), reference);
                     }
                 }
             }
@@ -254,12 +263,13 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         items: &mut [&mut BrowsePathItem],
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
         let types = context.get_type_tree_for_user();
         for item in items {
-            let start = self.space.visible(&user, item.node_id());
+            let start = space.visible(&user, item.node_id());
             if let Some(name) = item.unmatched_browse_name() {
-                if !start.is_some_and(|node| self.space.is_named(node, name)) {
+                if !start.is_some_and(|node| space.is_named(node, name)) {
                     continue;
                 }
                 item.set_browse_name_matched(context.current_node_manager_index);
@@ -269,9 +279,9 @@ impl NodeManager for TwinNodes {
                 if from.is_none() && depth > 0 {
                     break; // with another manager, which goes on from there
                 }
-                let to = view::step((&self.space, &user), from, item.node_id(), element, types.get());
+                let to = view::step((&space, &user), from, item.node_id(), element, types.get());
                 let Some(target) = to else { break };
-                item.add_element(self.space.target_id(&target), depth + 1, None);
+                item.add_element(space.target_id(&target), depth + 1, None);
                 from = match target {
                     Target::Node(node) => Some(node),
                     Target::Foreign(_) => None,
@@ -294,14 +304,15 @@ impl NodeManager for TwinNodes {
         stamps: TimestampsToReturn,
         nodes: &mut [&mut ReadNode],
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
-        let wanted = nodes.iter().filter_map(|node| self.space.visible(&user, &node.node().node_id));
-        let extents = values::extents(&self.space, wanted).await;
-        let now = ua::given(self.space.world.clock.now());
+        let wanted = nodes.iter().filter_map(|node| space.visible(&user, &node.node().node_id));
+        let extents = values::extents(&space, wanted).await;
+        let now = ua::given(space.world.clock.now());
         let source = matches!(stamps, TimestampsToReturn::Source | TimestampsToReturn::Both);
         let server = matches!(stamps, TimestampsToReturn::Server | TimestampsToReturn::Both);
         for node in nodes {
-            match values::read(&self.space, &user, node.node(), &extents) {
+            match values::read(&space, &user, node.node(), &extents) {
                 Err(status) => node.set_error(status),
                 Ok(mut value) => {
                     value.source_timestamp = value.source_timestamp.filter(|_| source);
@@ -314,9 +325,10 @@ impl NodeManager for TwinNodes {
     }
 
     async fn write(&self, context: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
         for node in nodes {
-            let status = values::write(&self.space, (&user, &context.token.0), node.value()).await;
+            let status = values::write(&space, (&user, &context.token.0), node.value()).await;
             node.set_status(status);
         }
         Ok(())
@@ -329,8 +341,9 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let asker = (context, &*self.shared.user(context));
-        history_read::raw_modified(&self.space, self.shared.points(), asker, details, nodes, stamps).await
+        history_read::raw_modified(&space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_read_processed(
@@ -340,9 +353,10 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let kept = (&**self.shared.points(), self.shared.places());
         let asker = (context, &*self.shared.user(context));
-        history_read::processed(&self.space, kept, asker, details, nodes, stamps).await
+        history_read::processed(&space, kept, asker, details, nodes, stamps).await
     }
 
     async fn history_read_at_time(
@@ -352,8 +366,9 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let asker = (context, &*self.shared.user(context));
-        history_read::at_time(&self.space, self.shared.points(), asker, details, nodes, stamps).await
+        history_read::at_time(&space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_read_events(
@@ -363,8 +378,9 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         _: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let asker = (context, self.shared.user(context));
-        history_read::events(&self.space, self.shared.points(), asker, details, nodes).await
+        history_read::events(&space, self.shared.points(), asker, details, nodes).await
     }
 
     async fn history_read_annotations(
@@ -374,8 +390,9 @@ impl NodeManager for TwinNodes {
         nodes: &mut [&mut HistoryNode],
         stamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let asker = (context, &*self.shared.user(context));
-        history_read::annotation_data(&self.space, self.shared.points(), asker, details, nodes, stamps).await
+        history_read::annotation_data(&space, self.shared.points(), asker, details, nodes, stamps).await
     }
 
     async fn history_update(
@@ -383,8 +400,9 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         nodes: &mut [&mut HistoryUpdateNode],
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
-        history_update::update(&self.space, (&user, &context.token.0), nodes).await
+        history_update::update(&space, (&user, &context.token.0), nodes).await
     }
 
     async fn create_monitored_items(
@@ -392,13 +410,14 @@ impl NodeManager for TwinNodes {
         context: &RequestContext,
         items: &mut [&mut CreateMonitoredItem],
     ) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
-        let wanted = items.iter().filter_map(|item| self.space.visible(&user, &item.item_to_monitor().node_id));
-        let extents = values::extents(&self.space, wanted).await;
+        let wanted = items.iter().filter_map(|item| space.visible(&user, &item.item_to_monitor().node_id));
+        let extents = values::extents(&space, wanted).await;
         for item in items {
             if item.item_to_monitor().attribute_id == AttributeId::EventNotifier {
-                let node = self.space.visible(&user, &item.item_to_monitor().node_id);
-                let notifier = node.and_then(|node| self.space.notifier(node));
+                let node = space.visible(&user, &item.item_to_monitor().node_id);
+                let notifier = node.and_then(|node| space.notifier(node));
                 item.set_status(match (node, notifier) {
                     (_, Some(notifier)) => self.shared.listen(context, item, notifier),
                     (Some(_), None) => StatusCode::BadAttributeIdInvalid,
@@ -406,14 +425,12 @@ impl NodeManager for TwinNodes {
                 });
                 continue;
             }
-            match values::to_monitor(&self.space, &user, item.item_to_monitor(), &extents) {
+            match values::to_monitor(&space, &user, item.item_to_monitor(), &extents) {
                 Err(status) => item.set_status(status),
                 Ok(_) if !self.shared.admits(context, item) => item.set_status(StatusCode::BadTooManyMonitoredItems),
                 Ok(value) => {
-                    let node = self.space.parse(&item.item_to_monitor().node_id);
-                    if let (AttributeId::Value, Some(node)) = (item.item_to_monitor().attribute_id, node) {
-                        let by = (context.session_id, &user);
-                        self.watches.add(&self.space, node, by, item, &value);
+                    if item.item_to_monitor().attribute_id == AttributeId::Value {
+                        self.watches.add(&self.shared, (context.session_id, &user), item, &value);
                     }
                     item.set_initial_value(as_notified(value));
                     item.set_status(StatusCode::Good);
@@ -426,35 +443,30 @@ impl NodeManager for TwinNodes {
     async fn modify_monitored_items(&self, _: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
         self.shared.resized(items);
         for item in items.iter().filter(|item| item.attribute() == AttributeId::Value && item.status_code().is_good()) {
-            if let Some(node) = self.space.parse(item.node_id()) {
-                let change = Change::SamplingInterval(item.update().revised_sampling_interval);
-                self.watches.update(&self.space, node, item.handle(), change);
-            }
+            let change = Change::SamplingInterval(item.update().revised_sampling_interval);
+            self.watches.update(&self.shared, item.node_id(), item.handle(), change);
         }
     }
 
     async fn set_monitoring_mode(&self, _: &RequestContext, mode: MonitoringMode, items: &[&MonitoredItemRef]) {
         self.shared.set_listening(items, mode);
         for item in items.iter().filter(|item| item.attribute() == AttributeId::Value) {
-            if let Some(node) = self.space.parse(item.node_id()) {
-                self.watches.update(&self.space, node, item.handle(), Change::Mode(mode));
-            }
+            self.watches.update(&self.shared, item.node_id(), item.handle(), Change::Mode(mode));
         }
     }
 
     async fn delete_monitored_items(&self, _: &RequestContext, items: &[&MonitoredItemRef]) {
         self.shared.unlisten(items);
         for item in items.iter().filter(|item| item.attribute() == AttributeId::Value) {
-            if let Some(node) = self.space.parse(item.node_id()) {
-                self.watches.update(&self.space, node, item.handle(), Change::Delete);
-            }
+            self.watches.update(&self.shared, item.node_id(), item.handle(), Change::Delete);
         }
     }
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
+        let space = self.space();
         let user = self.shared.user(context);
         for call in calls {
-            methods::call_if_free((&self.space, self.shared.quota()), context, &user, call).await;
+            methods::call_if_free((&space, self.shared.quota()), context, &user, call).await;
         }
         Ok(())
     }

@@ -30,12 +30,14 @@ use super::{
     address_space::{AddressSpace, Extents, Live, Node, Owner, Part, ProgramMember},
     events::{Listeners, SharedTypes},
     history_read::Points,
+    node_manager::SharedSpace,
     users::User,
 };
 use crate::{
     event::Event,
     program::Program,
     sample::{SeriesId, TwinId},
+    southbound::Plcs,
     time::Timestamp,
     ua,
 };
@@ -48,7 +50,7 @@ const SWEEP_EVERY: u32 = 5;
 /// Tells subscribed clients what has changed. Cheap to clone, and to call when nobody watches.
 #[derive(Clone)]
 pub struct Publisher {
-    space: Arc<AddressSpace>,
+    shared: SharedSpace,
     watches: Arc<Watches>,
     subscriptions: Arc<SubscriptionCache>,
     points: Arc<Points>,
@@ -98,20 +100,35 @@ struct Watch {
 
 impl Publisher {
     pub(super) fn new(
-        space: Arc<AddressSpace>,
+        shared: SharedSpace,
         watches: Arc<Watches>,
         subscriptions: Arc<SubscriptionCache>,
-        points: Arc<Points>,
-        listeners: Arc<Listeners>,
         (access, types): (Arc<Access>, SharedTypes),
     ) -> Self {
         let (types, waiting) = (Arc::new(types), Arc::default());
-        Self { space, watches, subscriptions, points, listeners, types, access, waiting }
+        let (points, listeners) = (Arc::clone(shared.points()), Arc::clone(shared.listeners()));
+        Self { shared, watches, subscriptions, points, listeners, types, access, waiting }
+    }
+
+    fn space(&self) -> Arc<AddressSpace> {
+        self.shared.get().expect("it was made before the publisher")
+    }
+
+    /// Another config takes effect for clients. What they watch goes on where it is still there; of what is not, they are
+    /// told.
+    pub fn succeed(&self, plcs: Arc<Plcs>) {
+        let before = self.space();
+        let space = Arc::new(before.succeeded_by(plcs));
+        self.types.follow(&before, &space);
+        let mut table = self.watches.lock(); // nobody makes an item by the one and has it kept by the other
+        self.shared.replace(Arc::clone(&space));
+        table.succeed((&before, &space), &self.subscriptions);
+        self.watches.watched.store(table.count(), Ordering::Relaxed);
     }
 
     /// Events for those who listen.
     pub fn events(&self, events: &[Arc<Event>]) {
-        self.listeners.put(&self.space, events);
+        self.listeners.put(&self.space(), events);
         self.hand_on_events();
     }
 
@@ -123,7 +140,7 @@ impl Publisher {
 
     /// Gives clients the events that wait, as far as their queues have room.
     pub fn hand_on_events(&self) {
-        let is_more = self.listeners.hand_on((&self.space, &self.access), &self.subscriptions, &*self.types);
+        let is_more = self.listeners.hand_on((&self.space(), &self.access), &self.subscriptions, &*self.types);
         self.waiting.store(is_more, Ordering::Relaxed);
     }
 
@@ -132,13 +149,14 @@ impl Publisher {
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let now = self.space.world.clock.now();
+        let space = self.space();
+        let now = space.world.clock.now();
         for batch in series.chunks(BATCH) {
             let mut table = self.watches.lock();
             // A series that the library knows opens the door; any handle may pass through it. (One notifier at a time: each
             // holds the library's read lock, which is not to be taken twice.)
             let door = batch.iter().filter(|series| table.live.contains_key(series)).find_map(|series| {
-                let id = self.space.id(self.live_node(*series));
+                let id = space.id(live_node(&space, *series));
                 self.subscriptions.data_notifier().notify_for(&id, AttributeId::Value).is_some().then_some(id)
             });
             let Some(door) = door else { continue };
@@ -146,7 +164,7 @@ impl Publisher {
             let Some(mut open) = notifier.notify_for(&door, AttributeId::Value) else { continue };
             for series in batch {
                 let Some(watches) = table.live.get_mut(series) else { continue };
-                let value = self.space.value(self.live_node(*series), now, &Extents::new());
+                let value = space.value(live_node(&space, *series), now, &Extents::new());
                 push(watches, value, |value, handle| open.data_value_to_item(value, handle));
             }
         }
@@ -158,15 +176,16 @@ impl Publisher {
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let now = self.space.world.clock.now();
+        let space = self.space();
+        let now = space.world.clock.now();
         let mut table = self.watches.lock();
         let mut notifier = self.subscriptions.data_notifier();
         for member in ProgramMember::ALL {
             let node = Node::Part(Owner::Twin(twin.0), Part::ProgramMember(*member));
             let Some(slow) = table.slow.get_mut(&node) else { continue };
-            let value = self.space.program_value(program, *member, now);
+            let value = space.program_value(program, *member, now);
             if !slow.has(&value) {
-                slow.tell(value, &self.space.id(node), &mut notifier);
+                slow.tell(value, &space.id(node), &mut notifier);
             }
         }
     }
@@ -185,17 +204,18 @@ impl Publisher {
         if self.watches.watched.load(Ordering::Relaxed) == 0 {
             return;
         }
-        self.watches.check_users(&self.space, &self.access, &self.subscriptions);
+        self.watches.check_users(&self.space(), &self.access, &self.subscriptions);
         self.changed(&self.watches.take_fresh());
+        let space = self.space();
         let mut table = self.watches.lock();
         let mut notifier = self.subscriptions.data_notifier();
         for (node, slow) in &mut table.slow {
-            let value = self.space.value(*node, now, &Extents::new());
+            let value = space.value(*node, now, &Extents::new());
             let fresh = take_fresh(&mut slow.watches);
             // A program's changes come by themselves; here the present would overtake those on their way.
             let is_pushed = matches!(node, Node::Part(_, Part::ProgramMember(_)));
             if fresh || !(is_pushed || slow.has(&value)) {
-                slow.tell(value, &self.space.id(*node), &mut notifier);
+                slow.tell(value, &space.id(*node), &mut notifier);
             }
         }
     }
@@ -205,11 +225,11 @@ impl Publisher {
     pub fn watched(&self) -> usize {
         self.watches.watched.load(Ordering::Relaxed)
     }
+}
 
-    fn live_node(&self, series: SeriesId) -> Node {
-        let (twin, facet) = self.space.configured().locate(series);
-        Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet)))
-    }
+fn live_node(space: &AddressSpace, series: SeriesId) -> Node {
+    let (twin, facet) = space.configured().locate(series);
+    Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet)))
 }
 
 impl Watch {
@@ -284,8 +304,7 @@ impl Watches {
     /// Remembers a new item of a node whose value may change; revises its sampling interval (B7).
     pub(super) fn add(
         &self,
-        space: &AddressSpace,
-        node: Node,
+        shared: &SharedSpace,
         (session, user): (u32, &Arc<User>),
         item: &mut CreateMonitoredItem,
         initial: &DataValue,
@@ -304,6 +323,9 @@ impl Watches {
             newest: initial.source_timestamp.map_or(Timestamp::NULL, ua::timestamp),
         };
         let mut table = self.lock();
+        // The one that the table is of: another config may have come during the request.
+        let Some(space) = shared.get() else { return };
+        let Some(node) = space.parse(&item.item_to_monitor().node_id) else { return };
         match node {
             Node::Part(Owner::Twin(t), Part::Live(live)) => {
                 let series = space.configured().series(TwinId(t), live.facet());
@@ -320,8 +342,10 @@ impl Watches {
     }
 
     /// Changes the watches of one item.
-    pub(super) fn update(&self, space: &AddressSpace, node: Node, handle: MonitoredItemHandle, change: Change) {
+    pub(super) fn update(&self, shared: &SharedSpace, id: &NodeId, handle: MonitoredItemHandle, change: Change) {
         let mut table = self.lock();
+        let Some(space) = shared.get() else { return };
+        let Some(node) = space.parse(id) else { return };
         let list = match node {
             Node::Part(Owner::Twin(t), Part::Live(live)) => {
                 table.live.get_mut(&space.configured().series(TwinId(t), live.facet()))
@@ -365,10 +389,7 @@ impl Watches {
             return;
         }
         let mut notifier = subscriptions.data_notifier();
-        let all = live.iter_mut().map(|(series, watches)| {
-            let (twin, facet) = space.configured().locate(*series);
-            (Node::Part(Owner::Twin(twin.0), Part::Live(Live::from_facet(facet))), watches)
-        });
+        let all = live.iter_mut().map(|(series, watches)| (live_node(space, *series), watches));
         for (node, watches) in all.chain(slow.iter_mut().map(|(node, slow)| (*node, &mut slow.watches))) {
             for watch in watches {
                 let Some(user) = changed.get(&watch.handle.subscription_id) else { continue };
@@ -406,9 +427,45 @@ impl Watches {
             slow.watches.retain(|watch| owners.contains_key(&watch.handle.subscription_id));
             !slow.watches.is_empty()
         });
-        let left =
-            live.values().map(Vec::len).sum::<usize>() + slow.values().map(|slow| slow.watches.len()).sum::<usize>();
+        let left = table.count();
         self.watched.store(left, Ordering::Relaxed);
+    }
+}
+
+impl Table {
+    fn count(&self) -> usize {
+        let slow = self.slow.values().map(|slow| slow.watches.len());
+        self.live.values().map(Vec::len).chain(slow).sum()
+    }
+
+    /// Series keep their numbers, other nodes' are found again by their NodeIds.
+    fn succeed(&mut self, (before, space): (&AddressSpace, &AddressSpace), subscriptions: &SubscriptionCache) {
+        let mut notifier = subscriptions.data_notifier();
+        let mut forget = |id: &NodeId, watches: &[Watch]| {
+            if let Some(mut open) = notifier.notify_for(id, AttributeId::Value) {
+                let gone = || DataValue::new_now_status(Variant::Empty, StatusCode::BadNodeIdUnknown);
+                watches
+                    .iter()
+                    .filter(|watch| watch.is_served())
+                    .for_each(|w| open.data_value_to_item(as_notified(gone()), &w.handle));
+            }
+        };
+        self.live.retain(|series, watches| {
+            let is_there = space.configured().is_there(space.configured().locate(*series).0);
+            if is_there {
+                watches.iter_mut().for_each(|watch| watch.fresh = true);
+            } else {
+                forget(&before.id(live_node(before, *series)), watches);
+            }
+            is_there
+        });
+        for (node, slow) in std::mem::take(&mut self.slow) {
+            let id = before.id(node);
+            match space.parse(&id) {
+                Some(node) => _ = self.slow.insert(node, slow),
+                None => forget(&id, &slow.watches),
+            }
+        }
     }
 }
 

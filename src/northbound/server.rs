@@ -170,15 +170,11 @@ impl Server {
         if config.trust_any_client {
             warn!("EVERY client certificate is trusted: for demonstrations only, never in a plant");
         }
-        let space =
-            shared.get().ok_or_else(|| ServerError::Build("the twins' node manager was not built".to_owned()))?;
         let subscriptions: &Arc<SubscriptionCache> = handle.subscriptions();
         let publisher = Publisher::new(
-            Arc::clone(space),
+            shared,
             watches,
             Arc::clone(subscriptions),
-            Arc::clone(shared.points()),
-            Arc::clone(shared.listeners()),
             (access, SharedTypes(Arc::clone(&handle.info().type_tree))),
         );
         Ok(Self { inner, handle, listener: inner_listener, gate, quota, url, publisher, users })

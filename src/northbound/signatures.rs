@@ -37,7 +37,7 @@ impl ArgDef {
     }
 }
 
-/// A method that a twin, its `Statistics` or its `FitProgram` offers.
+/// A method that a twin, its `Statistics`, its `FitProgram` or `Configuration` offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MethodDef {
     /// The name part of its BrowseName.
@@ -168,6 +168,12 @@ pub const METHODS: &[MethodDef] = &[
             array("Lower95", DataTypeId::Double, "The lower ends of the 95 % intervals of what will be measured."),
             array("Upper95", DataTypeId::Double, "Their upper ends."),
         ],
+    },
+    MethodDef {
+        name: "Reload",
+        id: ids::METHOD_RELOAD,
+        inputs: &[],
+        outputs: &[array("Changes", DataTypeId::String, "What has changed, a line each; empty: nothing.")],
     },
     MethodDef { name: "Reset", id: ids::METHOD_PROGRAM_RESET, inputs: &[], outputs: &[] },
     MethodDef { name: "ResetStatistics", id: ids::METHOD_RESET_STATISTICS, inputs: &[], outputs: &[] },

@@ -8,4 +8,4 @@ mod watch;
 
 pub use own::{OWN_CERTIFICATE, OWN_KEY, prepare, renew};
 pub use trust::{Entry, Place, Refusal, TrustError, entries, judge, look, reject, trust};
-pub use watch::watch;
+pub use watch::{WARNING, watch};

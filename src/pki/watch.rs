@@ -13,8 +13,8 @@ use crate::time::{Clock, Timestamp};
 const EVERY: Duration = Duration::from_secs(2);
 /// Looks between two at how long our own certificate is valid: a day.
 const LOOKS_A_DAY: u32 = 43_200;
-/// An operator has so long to renew.
-const WARNING: Duration = Duration::from_secs(30 * 86_400);
+/// An operator has so long to renew: ExpirationLimit.
+pub const WARNING: Duration = Duration::from_secs(30 * 86_400);
 
 /// What was told of already.
 #[derive(Default)]
@@ -24,8 +24,13 @@ struct Told {
 }
 
 /// Until told to stop: names what is dropped into `trusted/`, keeps `rejected/` small, tells of each client or PLC that is refused, once,
-/// and of our own certificate a month before its end.
-pub async fn watch(pki_dir: PathBuf, clock: Arc<dyn Clock>, stopping: CancellationToken) -> &'static str {
+/// and of our own certificate a month before its end; that end, `expires` is told with every look.
+pub async fn watch(
+    pki_dir: PathBuf,
+    expires: impl Fn(Option<Timestamp>),
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+) -> &'static str {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = Told::default();
@@ -37,7 +42,11 @@ pub async fn watch(pki_dir: PathBuf, clock: Arc<dyn Clock>, stopping: Cancellati
         let dir = pki_dir.clone();
         let looked = tokio::task::spawn_blocking(move || Ok::<_, io::Error>((look(&dir)?, entries(&dir)?)));
         match looked.await {
-            Ok(Ok((strange, all))) => told.tell(&strange, &all, clock.now()),
+            Ok(Ok((strange, all))) => {
+                let own = all.iter().find(|entry| entry.place == Place::Own);
+                expires(own.and_then(|own| Some(own.valid?.1)));
+                told.tell(&strange, &all, clock.now());
+            }
             Ok(Err(error)) if told.looks.is_multiple_of(LOOKS_A_DAY) => {
                 warn!(folder = %pki_dir.display(), %error, "the folder of certificates cannot be read");
             }

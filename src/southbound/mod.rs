@@ -3,7 +3,11 @@
 //! A source never waits for us: what the ingest queue cannot take is dropped, oldest first, counted, and the next sample
 //! of that series carries the Overflow bit.
 
+pub mod survey;
 pub mod opcua_client;
+mod plcs;
+
+pub use plcs::{Plc, Plcs};
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,12 +21,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// Index of a PLC in config order.
+/// A PLC's number: see [`Plcs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlcId(pub u32);
 
 /// Where a value lives in a PLC. Namespaces by URI: their indices may change at every start of the PLC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NodeAddress {
     /// `nsu=URI;s=…` (or `i=`, `g=`, `b=`); an absent URI is namespace 0.
     Id {
@@ -36,8 +40,19 @@ pub enum NodeAddress {
     Path(Vec<PathElement>),
 }
 
+/// As a config would name it, but for its escapes and the namespaces of a path.
+impl std::fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id { namespace: Some(uri), identifier } => write!(f, "nsu={uri};{identifier}"),
+            Self::Id { namespace: None, identifier } => f.write_str(identifier),
+            Self::Path(path) => path.iter().try_for_each(|element| write!(f, "/{}", element.name)),
+        }
+    }
+}
+
 /// One step of a browse path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathElement {
     /// Namespace URI the name must have; `None`: any.
     pub namespace: Option<String>,
@@ -80,7 +95,7 @@ pub enum SecurityMode {
 }
 
 /// One `[plc.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlcConfig {
     /// The table's name.
     pub name: String,
@@ -111,6 +126,15 @@ pub struct Watch {
     pub historize: bool,
     /// SourceTimestamp of the newest sample that history held at start: backfill begins after it.
     pub stored_until: Option<Timestamp>,
+}
+
+impl Watch {
+    /// Whether the PLC is asked for the same, for the same series.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let of = |watch: &Self| (watch.series, watch.sampling_interval, watch.historize);
+        of(self) == of(other) && self.address == other.address
+    }
 }
 
 /// How a connection stands; shown as `State` of the PLC's object.

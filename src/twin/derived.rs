@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Where a variable's values come from that has no source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Derived {
     /// Over the inputs, in their order.
     pub expr: Expression,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a fit may and should do, `[twin_type.T.model.fit]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FitSettings {
     /// How far back a fit without times reaches.
     pub window: Duration,
@@ -53,7 +53,7 @@ pub enum Activation {
 pub const FORECAST_POINTS_MAX: u32 = 10_000;
 
 /// A model and how it runs beside the device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TwinModel {
     /// The compiled equations.
     pub model: Arc<Model>,
@@ -84,7 +84,7 @@ pub enum Observer {
 }
 
 /// What `OptimizeSetpoints` may move and must keep, `[twin_type.T.optimize]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OptimizeSettings {
     /// Inputs that may be moved; at least one.
     pub moves: Vec<Move>,
@@ -95,7 +95,7 @@ pub struct OptimizeSettings {
 }
 
 /// `[twin_type.T.drift]`: how the residuals are watched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DriftSettings {
     /// The test, as sharp as the stated rate of false alarms lets it be; for each output.
     pub design: Design,
@@ -108,7 +108,7 @@ pub struct DriftSettings {
 }
 
 /// A fit that drift asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RefitSettings {
     /// How far back it reaches.
     pub window: Duration,
@@ -130,7 +130,7 @@ pub enum ConditionOf {
 }
 
 /// One `[twin_type.T]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TwinType {
     /// BrowseName of its ObjectType.
     pub name: String,
@@ -151,7 +151,7 @@ pub struct TwinType {
 }
 
 /// One `[twin.T]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Twin {
     /// BrowseName, and the first part of all its NodeIds.
     pub name: String,

@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::{Facet, TwinType, Twins, Variable};
+use arc_swap::ArcSwap;
+
+use super::{Facet, Succession, TwinType, Twins, Variable};
 use crate::{
-    alarm::Condition,
-    event::Event,
+    alarm::{Condition, certificate_kind},
+    event::{Event, EventType},
     fit::FitReport,
     program::Program,
     sample::{Sample, StatusCode, TwinId, Value},
@@ -106,16 +108,21 @@ pub struct TwinLive {
 /// Every twin's present. (Not called "state": that is x.)
 #[derive(Debug)]
 pub struct TwinState {
-    configured: Arc<Twins>,
-    live: Box<[RwLock<TwinLive>]>,
+    configured: ArcSwap<Twins>,
+    /// By twin. What is there stays where it is: readers hold on to it while others come.
+    live: boxcar::Vec<RwLock<TwinLive>>,
+    /// That our own certificate ends.
+    certificate: RwLock<Condition>,
 }
 
 impl TwinState {
     /// Before the first sample: Bad_WaitingForInitialData everywhere, parameters as configured.
     #[must_use]
     pub fn new(configured: Arc<Twins>, now: Timestamp) -> Self {
-        let live = configured.ids().map(|id| RwLock::new(TwinLive::new(&configured, id, now))).collect();
-        Self { configured, live }
+        let live = boxcar::Vec::with_capacity(configured.twins.len());
+        configured.ids().for_each(|id| _ = live.push(RwLock::new(TwinLive::new(&configured, id, now))));
+        let certificate = RwLock::new(Condition::new(Arc::new(certificate_kind()), now));
+        Self { configured: ArcSwap::new(configured), live, certificate }
     }
 
     /// The same, with the parameters that were in force when the program ended.
@@ -126,16 +133,51 @@ impl TwinState {
         restored: impl IntoIterator<Item = (TwinId, InForce, LastFit)>,
     ) -> Self {
         let state = Self::new(configured, now);
+        state.restore(restored);
+        state
+    }
+
+    fn restore(&self, restored: impl IntoIterator<Item = (TwinId, InForce, LastFit)>) {
         for (twin, in_force, last_fit) in restored {
-            let mut live = state.write(twin);
+            let mut live = self.write(twin);
             live.put_in_force(in_force);
             live.last_fit = last_fit;
         }
-        state
+    }
+
+    /// Another config: those who are new begin as they would at a start; those who are gone give back their windows.
+    pub fn succeed(
+        &self,
+        succession: &Succession,
+        now: Timestamp,
+        restored: impl IntoIterator<Item = (TwinId, InForce, LastFit)>,
+        conditions: impl IntoIterator<Item = Event>,
+    ) {
+        for twin in &succession.begun {
+            self.live.push(RwLock::new(TwinLive::new(&succession.twins, *twin, now)));
+        }
+        self.restore(restored);
+        self.restore_conditions_of(&succession.begun, conditions);
+        self.configured.store(Arc::new(succession.twins.clone()));
+        for twin in &succession.ended {
+            let mut live = self.write(*twin);
+            live.statistics.fill_with(|| None);
+            live.joint = None;
+        }
     }
 
     /// Conditions as they stood when the program ended, by the newest event of each. Those of other ids are not there any more.
     pub fn restore_conditions(&self, newest: impl IntoIterator<Item = Event>) {
+        let (own, newest): (Vec<_>, Vec<_>) =
+            newest.into_iter().partition(|event| event.kind == EventType::CertificateExpirationAlarm);
+        if let Some(event) = own.into_iter().next() {
+            self.write_certificate().restore(Arc::new(event));
+        }
+        let twins: Vec<TwinId> = self.configured().ids().collect();
+        self.restore_conditions_of(&twins, newest);
+    }
+
+    fn restore_conditions_of(&self, twins: &[TwinId], newest: impl IntoIterator<Item = Event>) {
         let by_id = |event: Event| match event.field("ConditionId") {
             Some(Value::String(id)) => Some((Arc::clone(id), event)),
             _ => None,
@@ -144,8 +186,8 @@ impl TwinState {
         if newest.is_empty() {
             return;
         }
-        for twin in self.configured.ids() {
-            for condition in &mut self.write(twin).conditions {
+        for twin in twins {
+            for condition in &mut self.write(*twin).conditions {
                 if let Some(event) = newest.remove(&condition.kind().id) {
                     condition.restore(Arc::new(event));
                 }
@@ -153,10 +195,10 @@ impl TwinState {
         }
     }
 
-    /// What is configured.
+    /// What is configured now.
     #[must_use]
-    pub const fn configured(&self) -> &Arc<Twins> {
-        &self.configured
+    pub fn configured(&self) -> Arc<Twins> {
+        self.configured.load_full()
     }
 
     /// For readers; keep it short.
@@ -172,10 +214,20 @@ impl TwinState {
         self.live[twin.index()].write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The condition of our own certificate, for readers.
+    pub fn read_certificate(&self) -> RwLockReadGuard<'_, Condition> {
+        self.certificate.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// For the ingest stage alone.
+    pub fn write_certificate(&self) -> RwLockWriteGuard<'_, Condition> {
+        self.certificate.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// The latest sample of a series.
     #[must_use]
     pub fn sample(&self, twin: TwinId, facet: Facet) -> Sample {
-        self.read(twin).samples[self.configured.type_of(twin).facet_index(facet)].clone()
+        self.read(twin).samples[self.configured.load().type_of(twin).facet_index(facet)].clone()
     }
 }
 

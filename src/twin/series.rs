@@ -1,5 +1,7 @@
 //! The numbering of everything that is stored: twin by twin, facet by facet.
 
+use std::collections::HashMap;
+
 use super::{Twin, TwinType};
 use crate::sample::{SeriesId, TwinId};
 
@@ -22,33 +24,144 @@ pub enum Facet {
 
 /// Everything configured, and the numbering of series: twin by twin its variables, then per output Simulated and
 /// Residual, then its parameters, its states, the revision in force.
-#[derive(Debug)]
+///
+/// A config that is loaded while the service runs makes a successor. In it nobody's number means anybody else: what is as
+/// it was keeps its number, what has changed or is new gets one behind all others, and what is gone leaves its own unused. A
+/// series is known by its name: it keeps its number however its twin has changed.
+#[derive(Clone, Debug)]
 pub struct Twins {
-    /// In config order.
+    /// Indexed by [`Twin::type_index`]; those of earlier configs too.
     pub types: Vec<TwinType>,
-    /// In config order; indexed by [`TwinId`].
+    /// Indexed by [`TwinId`]; those of earlier configs too.
     pub twins: Vec<Twin>,
-    /// First series of each twin, and one past the last.
+    /// Those that are there, in config order.
+    present: Vec<TwinId>,
+    present_types: Vec<usize>,
+    /// By twin, whether it is one of `present`.
+    is_there: Vec<bool>,
+    /// Where each twin's series begin in `series`, and one past the last.
     first_series: Vec<u32>,
+    /// Twin by twin, facet by facet.
+    series: Vec<SeriesId>,
+    /// Whose each series is, and which of its facets.
+    owners: Vec<(TwinId, u32)>,
+}
+
+/// What a config makes of the one before.
+#[derive(Clone, Debug)]
+pub struct Succession {
+    /// From now on.
+    pub twins: Twins,
+    /// New, or another than before under the same name.
+    pub begun: Vec<TwinId>,
+    /// Not there any more, or another now.
+    pub ended: Vec<TwinId>,
+    /// Names of the series that nobody had before, in the order of their numbers.
+    pub new_series: Vec<String>,
 }
 
 impl Twins {
     /// Numbers the series.
     #[must_use]
     pub fn new(types: Vec<TwinType>, twins: Vec<Twin>) -> Self {
-        let mut next = 0u32;
-        let mut first_series: Vec<u32> = Vec::with_capacity(twins.len() + 1);
-        for twin in &twins {
-            first_series.push(next);
-            next += u32::try_from(types[twin.type_index].series_len()).unwrap_or(u32::MAX);
-        }
-        first_series.push(next);
-        Self { types, twins, first_series }
+        let nothing = Self {
+            types: Vec::new(),
+            twins: Vec::new(),
+            present: Vec::new(),
+            present_types: Vec::new(),
+            is_there: Vec::new(),
+            first_series: vec![0],
+            series: Vec::new(),
+            owners: Vec::new(),
+        };
+        nothing.succeeded_by(types, twins).twins
     }
 
-    /// All twins' ids.
-    pub fn ids(&self) -> impl Iterator<Item = TwinId> + use<> {
-        (0..u32::try_from(self.twins.len()).unwrap_or(u32::MAX)).map(TwinId)
+    /// Another config takes the place of this one. Its twins' PLCs are numbered as this one's.
+    #[must_use]
+    pub fn succeeded_by(&self, types: Vec<TwinType>, twins: Vec<Twin>) -> Succession {
+        let mut next = self.clone();
+        let known: HashMap<&str, usize> =
+            self.present_types.iter().map(|t| (self.types[*t].name.as_str(), *t)).collect();
+        next.present_types.clear();
+        for twin_type in types {
+            match known.get(twin_type.name.as_str()) {
+                Some(t) if self.types[*t] == twin_type => next.present_types.push(*t),
+                _ => {
+                    next.present_types.push(next.types.len());
+                    next.types.push(twin_type);
+                }
+            }
+        }
+        let known: HashMap<&str, TwinId> =
+            self.present.iter().map(|twin| (self.twin(*twin).name.as_str(), *twin)).collect();
+        let mut numbers: HashMap<String, SeriesId> =
+            (0..).map(SeriesId).zip(self.series_names()).map(|(id, name)| (name, id)).collect();
+        let (mut begun, mut new_series) = (Vec::new(), Vec::new());
+        next.present.clear();
+        for twin in twins {
+            let twin = Twin { type_index: next.present_types[twin.type_index], ..twin };
+            match known.get(twin.name.as_str()) {
+                Some(id) if *self.twin(*id) == twin => next.present.push(*id),
+                _ => {
+                    let id = next.begin(twin, &mut numbers, &mut new_series);
+                    next.present.push(id);
+                    begun.push(id);
+                }
+            }
+        }
+        next.is_there = vec![false; next.twins.len()];
+        next.present.iter().for_each(|twin| next.is_there[twin.index()] = true);
+        let ended = self.ids().filter(|twin| !next.is_there(*twin)).collect();
+        Succession { twins: next, begun, ended, new_series }
+    }
+
+    /// Takes in a twin; its series' numbers are those of their names, if these have any.
+    fn begin(&mut self, twin: Twin, numbers: &mut HashMap<String, SeriesId>, new: &mut Vec<String>) -> TwinId {
+        let id = TwinId(u32::try_from(self.twins.len()).unwrap_or(u32::MAX));
+        let twin_type = &self.types[twin.type_index];
+        for facet in 0..twin_type.series_len() {
+            let name = format!("{}.{}", twin.name, twin_type.facet_path(twin_type.facet(facet)));
+            let series = *numbers.entry(name).or_insert_with_key(|name| {
+                new.push(name.clone());
+                self.owners.push((id, 0));
+                SeriesId(u32::try_from(self.owners.len() - 1).unwrap_or(u32::MAX))
+            });
+            self.owners[series.index()] = (id, u32::try_from(facet).unwrap_or(u32::MAX));
+            self.series.push(series);
+        }
+        self.first_series.push(u32::try_from(self.series.len()).unwrap_or(u32::MAX));
+        self.twins.push(twin);
+        id
+    }
+
+    /// The twins that are there, in config order.
+    pub fn ids(&self) -> impl Iterator<Item = TwinId> + use<'_> {
+        self.present.iter().copied()
+    }
+
+    /// Whether the twin is there.
+    #[must_use]
+    pub fn is_there(&self, twin: TwinId) -> bool {
+        self.is_there.get(twin.index()).copied().unwrap_or(false)
+    }
+
+    /// How many twins are there.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.present.len()
+    }
+
+    /// The `i`th twin that is there, in config order.
+    #[must_use]
+    pub fn nth(&self, i: usize) -> Option<TwinId> {
+        self.present.get(i).copied()
+    }
+
+    /// The types that are there, by index, in config order.
+    #[must_use]
+    pub fn type_indices(&self) -> &[usize] {
+        &self.present_types
     }
 
     /// The twin.
@@ -63,25 +176,36 @@ impl Twins {
         &self.types[self.twins[twin.index()].type_index]
     }
 
-    /// How many series there are in all.
+    /// How many series have a number.
     #[must_use]
     pub fn series_len(&self) -> usize {
-        self.first_series.last().map_or(0, |n| *n as usize)
+        self.owners.len()
     }
 
     /// The series of a twin's facet.
     #[must_use]
     pub fn series(&self, twin: TwinId, facet: Facet) -> SeriesId {
-        let at = self.type_of(twin).facet_index(facet);
-        SeriesId(self.first_series[twin.index()] + u32::try_from(at).unwrap_or(u32::MAX))
+        self.series[self.first_series[twin.index()] as usize + self.type_of(twin).facet_index(facet)]
     }
 
-    /// Whose series it is, and which.
+    /// All series of a twin.
+    #[must_use]
+    pub fn series_of(&self, twin: TwinId) -> &[SeriesId] {
+        &self.series[self.first_series[twin.index()] as usize..self.first_series[twin.index() + 1] as usize]
+    }
+
+    /// The names of a twin's series, in facet order.
+    pub fn names_of(&self, twin: TwinId) -> impl Iterator<Item = String> + use<'_> {
+        let (of, twin_type) = (self.twin(twin), self.type_of(twin));
+        let path = |facet| twin_type.facet_path(twin_type.facet(facet));
+        (0..twin_type.series_len()).map(move |facet| format!("{}.{}", of.name, path(facet)))
+    }
+
+    /// Whose series it is, and which; of one that is gone, whose it was.
     #[must_use]
     pub fn locate(&self, series: SeriesId) -> (TwinId, Facet) {
-        let twin = self.first_series.partition_point(|first| *first <= series.0) - 1;
-        let id = TwinId(u32::try_from(twin).unwrap_or(u32::MAX));
-        (id, self.type_of(id).facet((series.0 - self.first_series[twin]) as usize))
+        let (twin, facet) = self.owners[series.index()];
+        (twin, self.type_of(twin).facet(facet as usize))
     }
 
     /// The stable name of every series, by series: what its history is kept under, and its NodeId's string.

@@ -110,7 +110,7 @@ impl DataType {
 }
 
 /// One `[twin_type.T.variable.V]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Variable {
     /// BrowseName, and the key in the config.
     pub name: String,
@@ -150,7 +150,7 @@ pub struct Variable {
 
 /// What statistics are of: `[twin_type.T.statistics]`, and `statistics` of a variable, which has the type's where it says
 /// nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StatisticsSettings {
     /// How far back they reach.
     pub window: Window,

@@ -5,12 +5,22 @@ import subprocess
 import time
 
 import pytest
+from asyncua import ua
 from cryptography import x509
 
-from support.client import child, connected, eventually, twins
+from support import service as services
+from support.client import TWINS, by_id, child, connected, eventually, twins
 from support.config import twin_name
+from support.events import listening
 from support.pki import PKI_FOLDER, make_identity
 from support.process import PROGRAM
+
+
+TYPES = """
+[twin_type.Note.variable.Value]
+[twin.Note1]
+type = "Note"
+"""
 
 
 def cert(service, *arguments):
@@ -105,3 +115,45 @@ async def test_a_renewed_certificate_has_the_same_key_and_uri(world):
     uris = [of.get_values_for_type(x509.UniformResourceIdentifier) for of in names]
     assert uris[0] == uris[1] and len(uris[0]) == 1
     assert {"localhost"} <= set(names[1].get_values_for_type(x509.DNSName))
+
+
+async def test_an_alarm_tells_a_month_before_our_certificate_ends(tmp_path, identity):
+    service = await asyncio.to_thread(services.of_types, tmp_path, identity, "Ends", TYPES)
+    service.stop()
+    old = x509.load_der_x509_certificate((service.pki / "own" / "cert.der").read_bytes())
+    uri = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.UniformResourceIdentifier)[0]
+    ends = make_identity(tmp_path, "ends", uri=uri, valid_days=10)
+    (service.pki / "own" / "cert.der").write_bytes(ends.certificate.read_bytes())
+    (service.pki / "private" / "private.pem").write_bytes(ends.key.read_bytes())
+    end = x509.load_der_x509_certificate(ends.certificate.read_bytes()).not_valid_after_utc
+    await asyncio.to_thread(service.start)
+    kind = ua.ObjectIds.CertificateExpirationAlarmType
+
+    async def refreshed(client, listener, subscription):
+        listener.events.clear()
+        await client.get_node(ua.ObjectIds.ConditionType).call_method(
+            ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh), ua.Variant(subscription.subscription_id, ua.VariantType.UInt32))
+        return await listener.until(lambda event: event.EventType.Identifier == kind)  # it is retained until it is confirmed
+
+    async with connected(service.url, identity) as client:
+        shown = await child(client.nodes.objects, "Configuration/CertificateExpirationDate")
+
+        async def is_known():
+            return await shown.read_value() == end
+        await eventually(is_known, 10)
+        async with listening(client, types=kind) as (listener, subscription):
+            event = await refreshed(client, listener, subscription)
+            assert getattr(event, "ActiveState/Id") and event.Retain and event.ExpirationDate == end and event.Severity == 700
+            assert event.ExpirationLimit == 30 * 86_400_000 and event.SourceNode.Identifier == ua.ObjectIds.Server
+            condition = await by_id(client, TWINS, "Configuration.CertificateExpiration")
+            await condition.call_method(ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType_Acknowledge), event.EventId, ua.LocalizedText("seen"))
+            await listener.until(lambda event: getattr(event, "AckedState/Id") and event.Comment.Text == "seen")
+    done = subprocess.run([PROGRAM, "cert", "renew", "--config", service.folder / "uatwin.toml"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    service.stop()
+    await asyncio.to_thread(service.start)
+    async with connected(service.url) as client, listening(client, types=kind) as (listener, subscription):
+        async def is_over():
+            return not getattr(await refreshed(client, listener, subscription), "ActiveState/Id")
+        await eventually(is_over, 20, every_s=0.5)
+    service.stop()

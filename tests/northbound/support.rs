@@ -28,7 +28,9 @@ use uatwin::{
     preprocess::FilterSpec,
     revisions::Revisions,
     sample::{Sample, SeriesId, TwinId},
-    southbound::{Credentials, LinkState, LinkStatus, NodeAddress, PlcConfig, PlcId, SecurityMode, SharedOutlet},
+    southbound::{
+        Credentials, LinkState, LinkStatus, NodeAddress, Plc, PlcConfig, PlcId, Plcs, SecurityMode, SharedOutlet,
+    },
     statistics::Window,
     time::{Clock, Timestamp},
     twin::{
@@ -236,6 +238,7 @@ pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Comma
         publishing_interval: Duration::from_millis(100),
         backfill: None,
     };
+    let plcs = Arc::new(Plcs::of(vec![Plc { config: plc, link: Arc::clone(&link), outlet: SharedOutlet::default() }]));
     let world = World {
         state: Arc::clone(&state),
         history: Arc::clone(&store) as _,
@@ -247,15 +250,14 @@ pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Comma
         jobs: Jobs::new(
             Arc::clone(&state),
             Arc::clone(&store) as _,
-            (
-                Revisions::open(Arc::clone(&store) as _, Arc::clone(state.configured()), clock.now()).unwrap().0,
-                HashMap::new(),
-            ),
-            (commands, Arc::from([SharedOutlet::default()])),
+            (Revisions::open(Arc::clone(&store) as _, state.configured(), clock.now()).unwrap().0, HashMap::new()),
+            (commands, Arc::clone(&plcs)),
             Arc::clone(&clock) as _,
             TaskTracker::new(),
         ),
-        plcs: Arc::from(vec![(plc, Arc::clone(&link))]),
+        plcs,
+        configuration: Arc::default(),
+        reloads: tokio::sync::mpsc::channel(1).0,
         clock,
     };
     (world, state, store, link)
@@ -325,7 +327,8 @@ impl Fixture {
     /// What the ingest stage does with a sample: live value, statistics, publish.
     pub(crate) fn set(&self, twin: &str, facet: Facet, sample: Sample) {
         let id = self.twin(twin);
-        let twin_type = self.state.configured().type_of(id);
+        let configured = self.state.configured();
+        let twin_type = configured.type_of(id);
         {
             let mut live = self.state.write(id);
             if let (Facet::Variable(v), Some(x)) = (facet, sample.usable())

@@ -15,7 +15,11 @@ use std::{
 use opcua::types::DateTime;
 use plc::{Memory, NAMESPACE, Plc};
 use proxy::Proxy;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use uatwin::{
     sample::{Sample, SeriesId, StatusCode, Value},
@@ -104,7 +108,7 @@ fn start_trusting(trusted: Option<&Path>, config: PlcConfig, watches: Vec<Watch>
     let client = OpcUaClient {
         plc: PlcId(0),
         config,
-        watches,
+        watches: watch::channel(watches.into()).1,
         link: link.clone(),
         outlet: outlet.clone(),
         events: sender,

@@ -123,11 +123,10 @@ impl Stage {
     async fn make_anew(&mut self, now: f64) -> Vec<(f64, f64)> {
         self.step(|ingest, output| ingest.tick(at(now), true, output));
         let (commands, mut asked) = mpsc::channel(64);
-        let (revisions, _) =
-            Revisions::open(Arc::clone(&self.store), Arc::clone(self.state.configured()), at(now)).unwrap();
+        let (revisions, _) = Revisions::open(Arc::clone(&self.store), self.state.configured(), at(now)).unwrap();
         let past = (revisions, HashMap::new());
         let (state, store) = (Arc::clone(&self.state), Arc::clone(&self.store));
-        let jobs = Jobs::new(state, store, past, (commands, Arc::from([])), Arc::new(Noon), TaskTracker::new());
+        let jobs = Jobs::new(state, store, past, (commands, Arc::default()), Arc::new(Noon), TaskTracker::new());
         let mut spans = Vec::new();
         for refills in std::mem::take(&mut self.refills) {
             let second = |time: Timestamp| time.seconds_since(at(0.0));

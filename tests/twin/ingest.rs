@@ -9,7 +9,7 @@ use uatwin::{
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
     southbound::{Event, PlcId},
     time::Timestamp,
-    twin::{Facet, InForce, TwinState, Twins},
+    twin::{Facet, InForce, TwinState},
 };
 
 use crate::{at, twins};
@@ -327,7 +327,7 @@ fn history_is_promised_only_up_to_what_has_passed() {
 #[test]
 fn every_series_is_found_again_from_its_number() {
     let stage = Stage::new();
-    let twins: &Twins = stage.state.configured();
+    let twins = stage.state.configured();
     let names = twins.series_names();
     assert_eq!(
         names,

@@ -171,7 +171,7 @@ impl Plant {
             Arc::clone(&state),
             Arc::clone(&store),
             (revisions, stood),
-            (commands, Arc::from([])),
+            (commands, Arc::default()),
             clock,
             TaskTracker::new(),
         );
@@ -197,7 +197,7 @@ impl Plant {
     }
 
     fn on_record(&self) -> Vec<uatwin::revisions::Revision> {
-        let twins = Arc::clone(self.state.configured());
+        let twins = self.state.configured();
         Revisions::open(Arc::clone(&self.store), twins, at(3600.0)).unwrap().0.all(TWIN).unwrap()
     }
 }
@@ -253,7 +253,8 @@ async fn a_fit_can_be_done_again_from_its_record_bit_for_bit() {
     let Origin::Fitted(how) = &all[2].origin else { panic!("{:?}", all[2].origin) };
     let again = async |how: &Fitted, times: (i64, i64)| {
         let plant = Plant::of(&config_of(how), 300.0, uncertain);
-        let model = &plant.state.configured().type_of(TWIN).model.as_ref().unwrap().model;
+        let configured = plant.state.configured();
+        let model = &configured.type_of(TWIN).model.as_ref().unwrap().model;
         assert_eq!(model.fingerprint(), all[2].model.0);
         plant.jobs.set_parameters(TWIN, vec![(0, how.from[0])], "ben").await.unwrap();
         let times = (Timestamp::from_ticks(times.0), Timestamp::from_ticks(times.1));

@@ -10,16 +10,25 @@ mod program;
 mod revisions;
 mod setpoints;
 mod statistics;
+mod succession;
 
 use std::{io, path::Path, sync::Arc};
 
-use uatwin::{config, time::Timestamp, twin::Twins};
+use uatwin::{
+    config::{self, Config},
+    time::Timestamp,
+    twin::Twins,
+};
 
 /// What a config without faults says.
-pub(crate) fn twins(text: &str) -> Arc<Twins> {
+pub(crate) fn parsed(text: &str) -> Config {
     let no_file = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
     let config = config::parse(text, "test.toml", &no_file, &|_| None);
-    Arc::new(config.unwrap_or_else(|faults| panic!("{faults:?}")).twins)
+    config.unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+pub(crate) fn twins(text: &str) -> Arc<Twins> {
+    Arc::new(parsed(text).twins)
 }
 
 /// Seconds from when the tests begin.

@@ -14,12 +14,12 @@ use uatwin::{
     jobs::{Advice, CallError, Goal, Jobs},
     revisions::Revisions,
     sample::{Sample, SeriesId, StatusCode, TwinId, Value},
-    southbound::{Event, NodeAddress, SharedOutlet},
+    southbound::{Event, NodeAddress, PlcId, Plcs},
     time::{Clock, Timestamp},
     twin::TwinState,
 };
 
-use crate::{at, twins};
+use crate::{at, parsed};
 
 /// T' = (Power + 2·Fan − T)/100; the register of Power counts tenths, that of Fan is what it is.
 const CONFIG: &str = r#"
@@ -86,7 +86,8 @@ impl Plant {
 
     /// `refuses` sees the name and how many writes there were before.
     async fn with(config: &str, refuses: impl Fn(&str, usize) -> bool + Send + 'static) -> Self {
-        let twins = twins(config);
+        let config = parsed(config);
+        let (plcs, twins) = (Arc::new(Plcs::new(config.plcs)), Arc::new(config.twins));
         let store: SharedStore = Arc::new(MemoryStore::new(twins.series_len(), 100));
         let clock: Arc<dyn Clock> = Arc::new(Stopped);
         let (revisions, _) = Revisions::open(Arc::clone(&store), Arc::clone(&twins), clock.now()).unwrap();
@@ -105,8 +106,8 @@ impl Plant {
                 }
             }
         });
-        let (outlet, written) = (SharedOutlet::default(), Written::default());
-        let (plc, seen) = (Arc::clone(&outlet), Arc::clone(&written));
+        let (outlet, written) = (Arc::clone(&plcs.get(PlcId(0)).unwrap().outlet), Written::default());
+        let (plc, seen) = (outlet, Arc::clone(&written));
         let (is_open, opened) = tokio::sync::oneshot::channel();
         stages.spawn(async move {
             let (_open, mut writes) = plc.open();
@@ -122,7 +123,7 @@ impl Plant {
         });
         opened.await.unwrap();
         let (past, tasks) = ((revisions, HashMap::new()), TaskTracker::new());
-        let jobs = Jobs::new(state, store, past, (commands, Arc::from([outlet])), clock, tasks.clone());
+        let jobs = Jobs::new(state, store, past, (commands, plcs), clock, tasks.clone());
         let plant = Self { jobs, events, written, tasks, _stages: stages };
         plant.measure(1.0, &[(POWER, 200.0), (FAN, 0.0)]).await;
         plant.measure(2.0, &[(TEMPERATURE, 20.0)]).await;

@@ -74,3 +74,30 @@ fn ticks_of(
 fn all(store: &dyn HistoryStore, series: SeriesId) -> Vec<Sample> {
     store.read(series, at(i64::MIN)..Timestamp::MAX, Forward, usize::MAX).unwrap()
 }
+
+#[test]
+fn series_that_come_later_are_as_good_as_those_from_the_start() {
+    let later = vec!["Press1.Force".to_owned(), "Press1.Stroke".to_owned()];
+    check(|store| {
+        append(store, A, [good(1, 1.0)]);
+        assert!(store.append(&[(SeriesId(4), good(1, 0.0))]).is_err(), "not there yet");
+        store.add_series(&later).unwrap();
+        append(store, SeriesId(4), (0..100).map(|i| good(i, 4.0)));
+        append(store, SeriesId(3), [good(7, 3.0)]);
+        store.flush().unwrap();
+        assert_eq!(store.extent(SeriesId(4)).unwrap(), Some((at(0), at(99))));
+        assert_eq!(store.read(SeriesId(3), at(0)..at(9), Forward, 9).unwrap(), [good(7, 3.0)]);
+        assert_eq!(store.read(A, at(0)..at(9), Forward, 9).unwrap(), [good(1, 1.0)]);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = SledStore::open(folder.path(), &names(), small()).unwrap();
+        store.add_series(&later).unwrap();
+        assert!(store.add_series(&names()[..1]).is_err(), "one name, two heads");
+        append(&store, SeriesId(4), (0..100).map(|i| good(i, 4.0)));
+        store.flush().unwrap();
+    }
+    let names = [later[1].clone()];
+    let store = SledStore::open(folder.path(), &names, small()).unwrap();
+    assert_eq!(store.read(A, at(0)..at(1000), Forward, 1000).unwrap().len(), 100, "its name knows it");
+}

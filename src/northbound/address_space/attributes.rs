@@ -107,7 +107,7 @@ impl AddressSpace {
             Node::Twins => "The digital twins, one per device.",
             Node::Connections => "The controllers that feed the twins.",
             Node::History => "The store of every twin's history.",
-            Node::Plc(p) => &self.world.plcs[p as usize].0.endpoints[0],
+            Node::Plc(p) => &self.plc(p).endpoints[0],
             Node::Owner(Owner::Twin(t)) => &self.twins.twins[t as usize].description,
             Node::Owner(owner @ Owner::Type(_)) => &self.twin_type(owner).description,
             Node::Part(owner, Part::Live(Live::Variable(v))) => &self.variable(owner, v).description,

@@ -29,6 +29,7 @@ use super::{World, aggregates, events::Clauses, ids, signatures};
 use crate::{
     aggregate::{Aggregate, Configuration},
     sample::TwinId,
+    southbound::{PlcConfig, PlcId, Plcs},
     statistics::Window,
     time::Timestamp,
     twin::{ConditionOf, DataType, Facet, StatisticsSettings, TwinType, Twins, Variable},
@@ -62,7 +63,7 @@ pub(super) struct AddressSpace {
     /// NodeIds of the reference types, by [`Kind`].
     kinds: Box<[NodeId]>,
     /// Where clauses of those who listen to events.
-    pub(super) clauses: Clauses,
+    pub(super) clauses: Arc<Clauses>,
 }
 
 /// What follows from a twin type, worked out once.
@@ -96,12 +97,11 @@ struct VariableTable {
 
 impl AddressSpace {
     pub(super) fn new(world: World, namespaces: Namespaces) -> Self {
-        let twins = Arc::clone(world.state.configured());
-        let index = |i: usize| u32::try_from(i).expect("fewer than 2³² of anything in a config");
-        let mut fed_by = vec![Vec::new(); world.plcs.len()];
-        for (t, twin) in twins.twins.iter().enumerate() {
-            if let Some(fed) = twin.plc.and_then(|plc| fed_by.get_mut(plc.0 as usize)) {
-                fed.push(index(t));
+        let twins = world.state.configured();
+        let mut fed_by = vec![Vec::new(); world.plcs.numbers()];
+        for id in twins.ids() {
+            if let Some(fed) = twins.twin(id).plc.and_then(|plc| fed_by.get_mut(plc.0 as usize)) {
+                fed.push(id.0);
             }
         }
         let kinds = Kind::ALL.iter().map(|kind| match kind.standard() {
@@ -110,7 +110,7 @@ impl AddressSpace {
         });
         Self {
             types: twins.types.iter().map(TypeTable::new).collect(),
-            twin_by_name: twins.twins.iter().enumerate().map(|(t, twin)| (twin.name.clone(), index(t))).collect(),
+            twin_by_name: twins.ids().map(|id| (twins.twin(id).name.clone(), id.0)).collect(),
             fed_by: fed_by.into(),
             started: world.clock.now(),
             summaries: figures::Summaries::default(),
@@ -119,11 +119,23 @@ impl AddressSpace {
                 .map(|aggregate| aggregates::node_id(*aggregate, namespaces.types))
                 .collect(),
             kinds: kinds.collect(),
-            clauses: Clauses::default(),
+            clauses: Arc::default(),
             twins,
             world,
             namespaces,
         }
+    }
+
+    /// The same of what is configured now.
+    pub(super) fn succeeded_by(&self, plcs: Arc<Plcs>) -> Self {
+        let next = Self::new(World { plcs, ..self.world.clone() }, self.namespaces);
+        Self { started: self.started, clauses: Arc::clone(&self.clauses), ..next }
+    }
+
+    /// The NodeIds of the twin types.
+    pub(super) fn type_ids(&self) -> impl Iterator<Item = NodeId> {
+        let owners = self.twins.type_indices().iter().filter_map(|t| u32::try_from(*t).ok());
+        owners.map(|t| self.id(Node::Owner(Owner::Type(t))))
     }
 
     fn type_index(&self, owner: Owner) -> usize {
@@ -182,6 +194,10 @@ impl AddressSpace {
 
     pub(super) fn configured(&self) -> &Twins {
         &self.twins
+    }
+
+    fn plc(&self, plc: u32) -> &PlcConfig {
+        &self.world.plcs.get(PlcId(plc)).expect("nodes are made of the PLCs that have numbers").config
     }
 
     /// NodeId of a reference type.
@@ -313,6 +329,7 @@ fn twin_parts(twin_type: &TwinType) -> Box<[Part]> {
         let method = Method(u8::try_from(m).unwrap_or(u8::MAX));
         let has_it = match method.def().id {
             ids::METHOD_RESET_STATISTICS => false,         // of Statistics
+            ids::METHOD_RELOAD => false,                   // of Configuration
             _ if method.program_call().is_some() => false, // of FitProgram
             ids::METHOD_CORRELATE => true,
             ids::METHOD_OPTIMIZE_SETPOINTS => twin_type.optimize.is_some(),

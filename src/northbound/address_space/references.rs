@@ -119,8 +119,12 @@ impl AddressSpace {
     /// What a node of another manager refers to here: the i-th such reference.
     pub(in crate::northbound) fn reference_of_foreign(&self, id: &NodeId, i: usize) -> Option<Reference> {
         if *id == ObjectId::ObjectsFolder {
-            let node = [Node::Twins, Node::Connections, Node::History].get(i).copied()?;
-            return Some(Reference::to(Kind::Organizes, node));
+            let target = match [Node::Twins, Node::Connections, Node::History].get(i) {
+                Some(node) => Target::Node(*node),
+                None if i == 3 => Target::Foreign(self.configuration()),
+                None => return None,
+            };
+            return Some(Reference { kind: Kind::Organizes, forward: true, target });
         }
         if *id == ObjectId::Server_ServerCapabilities_AggregateFunctions
             || *id == ObjectId::HistoryServerCapabilities_AggregateFunctions
@@ -137,8 +141,10 @@ impl AddressSpace {
             let node = if i == 0 { Node::Twins } else { Node::Connections };
             return Some(Reference::to(Kind::HasNotifier, node));
         }
-        if *id == self.twin_type_id() && i < self.types.len() {
-            let owner = Owner::Type(u32::try_from(i).ok()?);
+        if *id == self.twin_type_id()
+            && let Some(t) = self.twins.type_indices().get(i)
+        {
+            let owner = Owner::Type(u32::try_from(*t).ok()?);
             return Some(Reference::to(Kind::HasSubtype, Node::Owner(owner)));
         }
         None
@@ -147,6 +153,16 @@ impl AddressSpace {
     /// The reference from its parent to a child.
     pub(in crate::northbound) fn reference_to_child(&self, child: Node) -> Reference {
         Reference::to(self.kind_of_parent(child), child)
+    }
+
+    /// A node of the types' file: there is one in a server.
+    fn configuration(&self) -> Foreign {
+        Foreign {
+            id: NodeId::new(self.namespaces.types, ids::CONFIGURATION),
+            name: "Configuration",
+            class: NodeClass::Object,
+            type_definition: Some(ObjectTypeId::BaseObjectType),
+        }
     }
 
     /// NodeId of TwinType.
@@ -219,12 +235,12 @@ impl AddressSpace {
                 .get(i)
                 .map(|t| Reference::from(Kind::Organizes, Node::Part(Owner::Twin(*t), Part::Connection))),
             Node::Twins => {
-                let t = (i < self.twins.twins.len()).then(|| u32::try_from(i).ok()).flatten()?;
-                Some(Reference::to(Kind::HasNotifier, Node::Owner(Owner::Twin(t))))
+                let twin = self.twins.nth(i)?;
+                Some(Reference::to(Kind::HasNotifier, Node::Owner(Owner::Twin(twin.0))))
             }
             Node::Connections => {
-                let p = (i < self.world.plcs.len()).then(|| u32::try_from(i).ok()).flatten()?;
-                Some(Reference::to(Kind::HasEventSource, Node::Plc(p)))
+                let plc = self.world.plcs.nth(i)?;
+                Some(Reference::to(Kind::HasEventSource, Node::Plc(plc.0)))
             }
             // What it watches: a variable of its own, or itself.
             Node::Owner(owner @ Owner::Twin(_)) => {
@@ -248,8 +264,8 @@ impl AddressSpace {
         match node {
             Node::Plc(p) => self.fed_by[p as usize].len(),
             Node::Part(owner, Part::Folder(folder)) => self.in_folder(owner, folder).len(),
-            Node::Twins => self.twins.twins.len(),
-            Node::Connections => self.world.plcs.len(),
+            Node::Twins => self.twins.count(),
+            Node::Connections => self.world.plcs.count(),
             Node::Owner(owner @ Owner::Twin(_)) => self.table(owner).conditions.len(),
             _ => 0,
         }

@@ -49,10 +49,10 @@ impl AddressSpace {
             "History" => Node::History,
             _ => {
                 if let Some(name) = name.strip_prefix(TYPE_PREFIX) {
-                    let found = self.twins.types.iter().position(|twin_type| twin_type.name == name)?;
-                    Node::Owner(Owner::Type(index(found)?))
+                    let is_it = |t: &&usize| self.twins.types[**t].name == name;
+                    Node::Owner(Owner::Type(index(*self.twins.type_indices().iter().find(is_it)?)?))
                 } else if let Some(name) = name.strip_prefix(PLC_PREFIX) {
-                    Node::Plc(index(self.world.plcs.iter().position(|(plc, _)| plc.name == name)?)?)
+                    Node::Plc(self.world.plcs.named(name)?.0)
                 } else {
                     Node::Owner(Owner::Twin(*self.twin_by_name.get(name)?))
                 }
@@ -121,7 +121,7 @@ impl AddressSpace {
             Node::Twins => configured("Twins"),
             Node::Connections => configured("Connections"),
             Node::History => configured("History"),
-            Node::Plc(p) => configured(self.world.plcs[p as usize].0.name.as_str()),
+            Node::Plc(p) => configured(self.plc(p).name.as_str()),
             Node::Owner(Owner::Twin(t)) => configured(self.twins.twins[t as usize].name.as_str()),
             Node::Owner(owner @ Owner::Type(_)) => configured(self.twin_type(owner).name.as_str()),
             Node::Store(_) | Node::Link(..) => {
@@ -256,10 +256,9 @@ impl AddressSpace {
 
     /// The i-th child.
     pub(in crate::northbound) fn child(&self, node: Node, i: usize) -> Option<Node> {
-        let below = |len: usize| (i < len).then(|| u32::try_from(i).ok()).flatten();
         match node {
-            Node::Twins => below(self.twins.twins.len()).map(|t| Node::Owner(Owner::Twin(t))),
-            Node::Connections => below(self.world.plcs.len()).map(Node::Plc),
+            Node::Twins => self.twins.nth(i).map(|twin| Node::Owner(Owner::Twin(twin.0))),
+            Node::Connections => self.world.plcs.nth(i).map(|plc| Node::Plc(plc.0)),
             Node::History => Store::ALL.get(i).map(|member| Node::Store(*member)),
             Node::Plc(p) => Link::ALL.get(i).map(|member| Node::Link(p, *member)),
             Node::Store(_) | Node::Link(..) => None,

@@ -17,7 +17,7 @@ use crate::{
     },
     preprocess::describe,
     sample::{SeriesId, StatusCode, TwinId},
-    southbound::{LinkState, NodeAddress, PlcId},
+    southbound::{LinkState, Plc, PlcId},
     time::Timestamp,
     ua,
 };
@@ -213,10 +213,9 @@ impl AddressSpace {
             (Owner::Type(_), None) => String::new(),
             (Owner::Twin(t), None) => {
                 let twin = &self.configured().twins[t as usize];
-                let plc =
-                    twin.plc.and_then(|plc| self.world.plcs.get(plc.0 as usize)).map(|(plc, _)| plc.name.as_str());
+                let plc = twin.plc.and_then(|plc| self.world.plcs.get(plc)).map(|plc| plc.config.name.as_str());
                 match (plc, &twin.sources[v]) {
-                    (Some(plc), Some(source)) => format!("{plc}: {}", address(source)),
+                    (Some(plc), Some(source)) => format!("{plc}: {source}"),
                     _ => "internal: written by clients".to_owned(),
                 }
             }
@@ -257,7 +256,7 @@ impl AddressSpace {
     }
 
     fn link(&self, plc: PlcId, member: Link) -> Figure {
-        let Some((config, link)) = self.world.plcs.get(plc.0 as usize) else {
+        let Some(Plc { config, link, .. }) = self.world.plcs.get(plc) else {
             return Figure::bad(StatusCode::BadNotConnected);
         };
         let status = link.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -288,15 +287,6 @@ impl AddressSpace {
             Store::State => Figure::good(status.state.as_str()),
             Store::FreeSpace => Figure::good(status.free_space.map_or(Variant::Empty, Variant::UInt64)),
         }
-    }
-}
-
-/// As a config would name it.
-fn address(source: &NodeAddress) -> String {
-    match source {
-        NodeAddress::Id { namespace: Some(uri), identifier } => format!("nsu={uri};{identifier}"),
-        NodeAddress::Id { namespace: None, identifier } => identifier.clone(),
-        NodeAddress::Path(path) => path.iter().fold(String::new(), |text, element| text + "/" + &element.name),
     }
 }
 

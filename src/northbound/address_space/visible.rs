@@ -66,8 +66,7 @@ impl AddressSpace {
         }
         let Source(source) = &event.source;
         if let Some(plc) = source.strip_prefix("plc:") {
-            let found = self.world.plcs.iter().position(|(config, _)| config.name == plc);
-            return found.and_then(|p| u32::try_from(p).ok()).is_some_and(|p| self.feeds_one_of(user, p));
+            return self.world.plcs.named(plc).is_some_and(|plc| self.feeds_one_of(user, plc.0));
         }
         let twin = source.split('.').next().unwrap_or_default();
         match self.twin_by_name.get(twin) {

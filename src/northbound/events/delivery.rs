@@ -191,7 +191,8 @@ impl Listeners {
                 let lost = std::mem::take(&mut listener.has_overflowed);
                 let Some(event) = listener.waiting.front() else { break };
                 let overflow = lost.then(|| self.overflow(space.world.clock.now()));
-                let told = Told::new(space, overflow.as_ref().unwrap_or(event), types.get());
+                let event = super::as_seen_by(space, &listener.user, event);
+                let told = Told::new(space, overflow.as_ref().unwrap_or(&event), types.get());
                 subscription.notify_event(&handle.monitored_item_id, &told, types.get());
                 if !lost {
                     listener.waiting.pop_front();

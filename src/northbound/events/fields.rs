@@ -9,7 +9,7 @@ use opcua::{
 };
 
 use super::{
-    table,
+    model_change, table,
     where_clause::{Asked, Field},
 };
 use crate::{
@@ -66,6 +66,7 @@ pub(in crate::northbound) fn field_value(space: &AddressSpace, event: &Event, na
         "SourceName" => event.source.name().into(),
         "Time" => ua::date_time(event.time).into(),
         "ReceiveTime" => ua::date_time(event.received).into(),
+        "Changes" => model_change::changes(space, event),
         "Message" => LocalizedText::new("en", &event.message).into(),
         "Severity" => event.severity.into(),
         // No condition here has branches; no event else has the field.

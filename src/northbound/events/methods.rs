@@ -7,9 +7,9 @@ use opcua::{
     types::{MethodId, NodeId, ObjectTypeId, StatusCode, Variant},
 };
 
-use super::Listeners;
+use super::{Listeners, fields::node_id};
 use crate::{
-    alarm::Ask,
+    alarm::{Ask, CERTIFICATE_CONDITION},
     event::{Event, EventId, EventType, Source},
     northbound::{
         Role, access,
@@ -27,11 +27,14 @@ pub(in crate::northbound) async fn call(
     user: &User,
     call: &MethodCall,
 ) -> Option<StatusCode> {
-    let Some(Node::Part(owner @ Owner::Twin(t), Part::Condition(c))) = space.visible(user, call.object_id()) else {
-        return None;
+    let node = space.visible(user, call.object_id());
+    let of = match node {
+        Some(Node::Part(Owner::Twin(t), Part::Condition(c))) => Some((TwinId(t), c as usize)),
+        _ if *call.object_id() == node_id(space, CERTIFICATE_CONDITION) => None,
+        _ => return None,
     };
     let method = match space.parse(call.method_id()) {
-        Some(Node::Part(of, Part::ConditionMethod(own, method))) if (of, own) == (owner, c) => Some(method),
+        Some(method @ Node::Part(_, Part::ConditionMethod(_, own))) if space.parent(method) == node => Some(own),
         _ => ConditionMethod::ALL.iter().copied().find(|method| is(call, method.standard())),
     };
     let Some(method) = method else { return Some(StatusCode::BadMethodInvalid) };
@@ -41,7 +44,7 @@ pub(in crate::northbound) async fn call(
     } else {
         match ask(method, call.arguments()) {
             Ok(ask) => {
-                let answer = space.world.jobs.ask_condition((TwinId(t), c as usize), ask, name).await;
+                let answer = space.world.jobs.ask_condition(of, ask, name).await;
                 answer.err().unwrap_or(StatusCode::Good)
             }
             Err(status) => status,
@@ -137,6 +140,8 @@ pub(in crate::northbound) fn refresh(
     };
     let start = mark(EventType::RefreshStartEvent, "The refresh of conditions begins");
     let end = mark(EventType::RefreshEndEvent, "The refresh of conditions is complete");
+    let own = space.world.state.read_certificate();
+    let own = Some(own).filter(|condition| condition.retain()).and_then(|condition| condition.last().cloned());
     let conditions: Vec<Arc<Event>> = space
         .configured()
         .ids()
@@ -146,6 +151,7 @@ pub(in crate::northbound) fn refresh(
             let retained = live.conditions.iter().filter(|condition| condition.retain());
             retained.filter_map(|condition| condition.last().cloned()).collect::<Vec<_>>()
         })
+        .chain(own)
         .collect();
     let found = listeners.refresh(space, (subscription, item), [&start, &end], &conditions);
     if found || item.is_none() { StatusCode::Good } else { StatusCode::BadMonitoredItemIdInvalid }

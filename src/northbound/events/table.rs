@@ -118,8 +118,16 @@ const DRIFT_ALARM: &[Field] = fields!(
     "FalseAlarmsPerYear" Types Property Double -1,
 );
 
+/// Those that we fill (OPC 10000-9 §5.8.23).
+const CERTIFICATE_ALARM: &[Field] = fields!(
+    "ExpirationDate" Standard Property DateTime -1,
+    "ExpirationLimit" Standard Property Duration -1,
+    "CertificateType" Standard Property NodeId -1,
+);
+
 /// Of the other types.
 const OTHERS: &[Field] = fields!(
+    "Changes" Standard Property ModelChangeStructureDataType 1,
     "State" Types Property String -1,
     "Endpoint" Types Property String -1,
     "LastError" Types Property String -1,
@@ -167,6 +175,7 @@ pub(in crate::northbound) fn of_condition(kind: EventType) -> impl Iterator<Item
     let own = match kind {
         EventType::ExclusiveLevelAlarm => LEVEL_ALARM,
         EventType::DriftAlarm => DRIFT_ALARM,
+        EventType::CertificateExpirationAlarm => CERTIFICATE_ALARM,
         _ => &[],
     };
     CONDITION.iter().chain(own)
@@ -174,7 +183,10 @@ pub(in crate::northbound) fn of_condition(kind: EventType) -> impl Iterator<Item
 
 /// A field by its path.
 pub(super) fn field(path: &str) -> Option<&'static Field> {
-    [CONDITION, LEVEL_ALARM, DRIFT_ALARM, OTHERS].into_iter().flatten().find(|field| field.path == path)
+    [CONDITION, LEVEL_ALARM, DRIFT_ALARM, CERTIFICATE_ALARM, OTHERS]
+        .into_iter()
+        .flatten()
+        .find(|field| field.path == path)
 }
 
 #[cfg(test)]
@@ -183,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_child_has_its_parent() {
-        for kind in [EventType::ExclusiveLevelAlarm, EventType::DriftAlarm] {
+        for kind in [EventType::ExclusiveLevelAlarm, EventType::DriftAlarm, EventType::CertificateExpirationAlarm] {
             let all: Vec<_> = of_condition(kind).collect();
             for field in &all {
                 assert!(field.parent().is_none_or(|parent| all.iter().any(|other| other.path == parent)), "{field:?}");

@@ -11,6 +11,8 @@ use opcua::{
     types::{NodeClass, NodeId, QualifiedName},
 };
 
+use crate::northbound::address_space::AddressSpace;
+
 /// What a clause of an unknown field is taken for.
 static NO_FIELD: LazyLock<TypeProperty> =
     LazyLock::new(|| TypeProperty { node_id: NodeId::null(), node_class: NodeClass::Variable });
@@ -74,6 +76,15 @@ impl TypeTreeForUser for EventTypesForUser {
 
 /// The same without a request.
 pub(in crate::northbound) struct SharedTypes(pub(in crate::northbound) Arc<RwLock<DefaultTypeTree>>);
+
+impl SharedTypes {
+    /// Another config: some twin types have gone, others come.
+    pub(in crate::northbound) fn follow(&self, before: &AddressSpace, now: &AddressSpace) {
+        let mut types = self.0.write();
+        before.type_ids().for_each(|id| _ = types.remove(&id));
+        now.type_ids().for_each(|id| types.add_type_node(&id, &now.twin_type_id(), NodeClass::ObjectType));
+    }
+}
 
 impl TypeTreeForUserStatic for SharedTypes {
     fn get_type_tree<'a>(&'a self) -> Box<dyn TypeTreeReadContext + 'a> {

@@ -28,7 +28,7 @@ use crate::{
     northbound::{
         Role,
         address_space::AddressSpace,
-        events::{SharedTypes, Told, Where},
+        events::{SharedTypes, Told, Where, as_seen_by},
         users::User,
     },
     time::Timestamp,
@@ -118,7 +118,8 @@ impl Wanted {
             return None;
         }
         let types = self.types.get_type_tree();
-        let told = Told::new(&self.space, event, types.get());
+        let event = as_seen_by(&self.space, &self.user, event);
+        let told = Told::new(&self.space, &event, types.get());
         let field = |clause: &SimpleAttributeOperand| {
             let attribute = AttributeId::from_u32(clause.attribute_id).ok()?;
             let path = clause.browse_path.as_deref().unwrap_or_default();

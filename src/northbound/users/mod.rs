@@ -178,6 +178,12 @@ pub struct Users {
     decoy: PasswordHash,
 }
 
+impl PartialEq for Users {
+    fn eq(&self, other: &Self) -> bool {
+        self.users == other.users
+    }
+}
+
 impl Default for Users {
     fn default() -> Self {
         Self::new(Vec::new())

@@ -1,7 +1,7 @@
 //! What was missed while there was no session, read from the PLC's own history. Live data flows meanwhile: this runs
 //! beside it, one request at a time, so that a small PLC is not overrun.
 
-use std::{sync::Mutex, sync::PoisonError, time::Duration};
+use std::{collections::HashMap, sync::Mutex, sync::PoisonError, time::Duration};
 
 use opcua::{
     client::{HistoryReadAction, Session},
@@ -40,6 +40,14 @@ pub(super) struct Gaps(Mutex<Vec<Timestamp>>);
 impl Gaps {
     pub(super) fn new(watches: usize) -> Self {
         Self(Mutex::new(vec![Timestamp::NULL; watches]))
+    }
+
+    /// The same of other watches.
+    pub(super) fn of(&self, before: &[Watch], watches: &[Watch]) -> Self {
+        let known: HashMap<SeriesId, Timestamp> =
+            before.iter().map(|watch| watch.series).zip(self.lock().iter().copied()).collect();
+        let from = |watch: &Watch| known.get(&watch.series).copied().unwrap_or(Timestamp::NULL);
+        Self(Mutex::new(watches.iter().map(from).collect()))
     }
 
     /// A session begins, or begins anew: what came last is where the gap starts, `oldest` at the earliest.

@@ -2,7 +2,7 @@
 //! never waits: when full, the oldest samples go, are counted, and the next one of their series says so.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -102,6 +102,22 @@ impl Inbox {
         };
         let (arrived, model_changed, missed) = (Notify::new(), Notify::new(), Notify::new());
         Arc::new(Self { state: Mutex::new(state), link, clock, arrived, model_changed, missed, pending_max })
+    }
+
+    /// Goes on from another of which it is the successor: what that one has brought already does not come again.
+    pub(super) fn take_over(&self, before: &Self) {
+        let known: HashMap<SeriesId, Timestamp> =
+            before.lock().traces.iter().map(|trace| (trace.series, trace.newest)).collect();
+        let newest = |series: SeriesId| known.get(&series).copied().unwrap_or(Timestamp::NULL);
+        let mut state = self.lock();
+        for (_, samples) in &mut state.pending {
+            // What came last is the present: it may be shown as something else now.
+            samples.retain(|(series, sample)| sample.source_timestamp >= newest(*series));
+        }
+        state.pending_len = state.pending.iter().map(|(_, samples)| samples.len()).sum();
+        for trace in &mut state.traces {
+            trace.newest = trace.newest.max(newest(trace.series));
+        }
     }
 
     /// A new subscription begins: nothing of it has come yet.
@@ -378,6 +394,22 @@ mod tests {
         assert_eq!((status.samples_received, status.samples_dropped), (4, 1));
         assert_eq!(inbox.first_live(0), Timestamp::from_unix_s(1.0));
         assert_eq!(inbox.newest(0), Timestamp::from_unix_s(3.0));
+    }
+
+    #[test]
+    fn a_successor_brings_nothing_again_that_came_before() {
+        let link = SharedLink::new(RwLock::new(LinkStatus::default()));
+        let before = Inbox::with_room_for(9, &[watch(7), watch(8)], link.clone(), Arc::new(Noon));
+        let inbox = Inbox::with_room_for(9, &[watch(8), watch(9)], link, Arc::new(Noon));
+        before.push(change(&[1, 2], 2.0));
+        inbox.push(change(&[1, 2], 1.0)); // of series 8 it came before, of 9 not
+        inbox.push(change(&[1], 2.0)); // the present: it may be shown as something else now
+        inbox.push(change(&[1], 3.0));
+        inbox.take_over(&before);
+        let came: Vec<_> = std::iter::from_fn(|| inbox.pop()).flat_map(|(_, samples)| samples).collect();
+        let seen: Vec<_> = came.iter().map(|(series, sample)| (series.0, sample.usable())).collect();
+        assert_eq!(seen, [(9, Some(1.0)), (8, Some(2.0)), (8, Some(3.0))]);
+        assert_eq!(inbox.newest(1), Timestamp::from_unix_s(1.0));
     }
 
     fn message(sequence_number: u32, has_data: bool) -> NotificationMessage {

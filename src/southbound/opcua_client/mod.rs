@@ -1,16 +1,19 @@
 //! The OPC UA client that watches one PLC, for ever: connects, subscribes, notices a loss, connects again.
 //!
 //! Rules: a session is never mended, only made anew, so that namespaces are resolved and items judged at every connect
-//! and the time without data is visible; a subscription that brings nothing, or whose nodes have changed, likewise; a PLC that cannot be reached disturbs nobody else; nothing here waits inside
+//! and the time without data is visible; a subscription that brings nothing, or whose nodes have changed, likewise (and where others are to be watched,
+//! the one before ends only then); a PLC that cannot be reached disturbs nobody else; nothing here waits inside
 //! the library's publish loop.
 
 mod backfill;
 mod deaf;
 mod inbox;
+mod plan;
 mod redundancy;
 mod resolve;
 mod session;
 mod subscribe;
+pub mod survey;
 mod watchdog;
 mod write;
 
@@ -28,9 +31,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use session::ConnectError;
+
 use self::{
-    backfill::{Backfill, Gaps},
+    backfill::Backfill,
     inbox::Inbox,
+    plan::Plan,
     session::{CONNECT_TIMEOUT, Limits},
     subscribe::Subscription,
 };
@@ -65,8 +71,8 @@ pub struct OpcUaClient {
     pub plc: PlcId,
     /// Where and how.
     pub config: PlcConfig,
-    /// What is watched.
-    pub watches: Vec<Watch>,
+    /// What is watched; it may change.
+    pub watches: tokio::sync::watch::Receiver<Arc<[Watch]>>,
     /// Shown to operators; this is its only writer.
     pub link: SharedLink,
     /// What is written to the PLC comes this way.
@@ -99,6 +105,8 @@ enum Served {
     Ended(End),
     /// Its nodes have changed.
     Changed,
+    /// Others are to be watched.
+    Replanned,
     /// It brings nothing: of what.
     Deaf(String),
 }
@@ -117,14 +125,13 @@ struct Established {
 impl OpcUaClient {
     /// Runs until `stop`, then disconnects. Never gives up otherwise (unless nobody takes its events any more).
     pub async fn run(self, stop: CancellationToken) {
-        let inbox = Inbox::new(&self.watches, self.link.clone(), self.clock.clone());
-        let gaps = Gaps::new(self.watches.len());
+        let mut plan = Plan::new(&self);
         let mut backoff = BACKOFF_FIRST;
         let mut lost_said = false;
         let mut reasons_said: Vec<String> = Vec::new();
         self.link(|link| link.clock_offset_s = f64::NAN);
         loop {
-            let end = self.session(&inbox, &gaps, &stop).await;
+            let end = self.session(&mut plan, &stop).await;
             let was_connected = self.link(|link| link.state == LinkState::Connected);
             let (End::Failed(reason) | End::Left(reason)) = end else {
                 self.link(|link| link.state = LinkState::Connecting);
@@ -132,7 +139,7 @@ impl OpcUaClient {
             };
             let mut at = self.clock.now();
             if was_connected {
-                at = at - inbox.silence(); // what came last was true until the PLC's last sign of life
+                at = at - plan.inbox.silence(); // what came last was true until the PLC's last sign of life
                 backoff = BACKOFF_FIRST;
                 lost_said = false;
                 reasons_said.clear();
@@ -146,7 +153,7 @@ impl OpcUaClient {
             if !lost_said {
                 lost_said = true;
                 let said =
-                    async { self.deliver_rest(&inbox).await && self.say(Event::Lost { plc: self.plc, at }).await };
+                    async { self.deliver_rest(&plan.inbox).await && self.say(Event::Lost { plc: self.plc, at }).await };
                 tokio::select! {
                     said = said => if !said { break },
                     () = stop.cancelled() => break,
@@ -161,7 +168,7 @@ impl OpcUaClient {
     }
 
     /// One session, from connecting to its end.
-    async fn session(&self, inbox: &Arc<Inbox>, gaps: &Gaps, stop: &CancellationToken) -> End {
+    async fn session(&self, plan: &mut Plan, stop: &CancellationToken) -> End {
         let prepared = tokio::select! {
             prepared = self.prepare() => prepared,
             () = stop.cancelled() => return End::Stopped,
@@ -179,13 +186,13 @@ impl OpcUaClient {
                 status => format!("the connection ended: {status}"),
             }),
             () = stop.cancelled() => End::Stopped,
-            ended = self.work(&session, inbox, gaps) => ended,
+            ended = self.work(&session, plan) => ended,
         };
         if matches!(ended, End::Stopped | End::Left(_)) {
             // The event loop ends when the goodbye is through. What had arrived by then is not lost either.
             let goodbye = async { tokio::join!(session.disconnect(), &mut event_loop) };
             let _ = timeout(DISCONNECT_TIMEOUT, goodbye).await; // else the PLC forgets us by itself
-            let _ = timeout(DISCONNECT_TIMEOUT, self.deliver_rest(inbox)).await;
+            let _ = timeout(DISCONNECT_TIMEOUT, self.deliver_rest(&plan.inbox)).await;
         }
         ended
     }
@@ -199,24 +206,39 @@ impl OpcUaClient {
 
     async fn prepare_at(&self, endpoint: usize) -> Result<(Arc<Session>, session::EventLoop), String> {
         let url = self.config.endpoints.get(endpoint).map_or("", String::as_str);
-        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir, self.clock.now()).await
+        session::prepare(&self.config, url, &self.application_uri, &self.pki_dir, self.clock.now())
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// Everything that is done on a session, beside driving it: a subscription, and another where that must be.
-    async fn work(&self, session: &Session, inbox: &Arc<Inbox>, gaps: &Gaps) -> End {
+    async fn work(&self, session: &Session, plan: &mut Plan) -> End {
         let (mut deaf_again, mut not_before) = (DEAF_FIRST, Instant::now());
+        plan.follow(self);
+        let mut left: Option<(u32, Arc<Inbox>)> = None;
         loop {
-            let established = match self.establish(session, inbox, gaps).await {
+            let established = match self.establish(session, plan).await {
                 Ok(established) => established,
                 Err(reason) => return End::Failed(reason),
             };
-            if !self.say_connected(&established).await {
+            if let Some((subscription, inbox)) = left.take()
+                && let Err(reason) = self.take_over(session, plan, subscription, &inbox).await
+            {
+                return End::Failed(reason);
+            }
+            if !self.say_connected(plan, &established).await {
                 return End::Unwanted;
             }
-            match self.serve(session, inbox, gaps, &established, not_before).await {
+            match self.serve(session, plan, &established, not_before).await {
                 Served::Ended(end) => return end,
                 Served::Changed => {
                     tracing::info!(plc = %self.config.name, "the PLC's nodes have changed, subscribing anew")
+                }
+                Served::Replanned => {
+                    // What goes on being watched is never without a subscription: the other is made first.
+                    left = Some((established.subscription.id, Arc::clone(&plan.inbox)));
+                    plan.follow(self);
+                    continue;
                 }
                 Served::Deaf(reason) => {
                     tracing::warn!(plc = %self.config.name, reason, "subscribing anew");
@@ -231,14 +253,16 @@ impl OpcUaClient {
         }
     }
 
-    async fn serve(
-        &self,
-        session: &Session,
-        inbox: &Arc<Inbox>,
-        gaps: &Gaps,
-        established: &Established,
-        not_before: Instant,
-    ) -> Served {
+    /// Ends the subscription before; what both have brought counts once.
+    async fn take_over(&self, session: &Session, plan: &Plan, subscription: u32, before: &Inbox) -> Result<(), String> {
+        let ended = session.delete_subscription(subscription).await;
+        plan.inbox.take_over(before);
+        self.deliver_rest(before).await;
+        ended.map(drop).map_err(|error| format!("ending a subscription: {error}"))
+    }
+
+    async fn serve(&self, session: &Session, plan: &Plan, established: &Established, not_before: Instant) -> Served {
+        let inbox = &plan.inbox;
         let Established { limits, subscription, nodes, .. } = established;
         let (_open, writes) = self.outlet.open();
         let changed = async {
@@ -254,10 +278,11 @@ impl OpcUaClient {
             }) => Served::Ended(End::Failed(reason)),
             reason = redundancy::watch(self, session) => Served::Ended(End::Left(reason)),
             () = changed => Served::Changed,
+            () = plan.outdated() => Served::Replanned,
             never = self.fetch_missed(session, inbox, subscription) => match never {},
-            reason = self.retry_items(session, established) => Served::Ended(End::Failed(reason)),
+            reason = self.retry_items(session, plan, established) => Served::Ended(End::Failed(reason)),
             reason = deaf::watch(session, inbox, subscription, nodes, (limits.read, not_before)) => Served::Deaf(reason),
-            () = self.backfill(session, inbox, gaps, established) => Served::Ended(End::Unwanted),
+            () = self.backfill(session, plan, established) => Served::Ended(End::Unwanted),
         }
     }
 
@@ -281,7 +306,8 @@ impl OpcUaClient {
         }
     }
 
-    async fn establish(&self, session: &Session, inbox: &Arc<Inbox>, gaps: &Gaps) -> Result<Established, String> {
+    async fn establish(&self, session: &Session, plan: &Plan) -> Result<Established, String> {
+        let Plan { watches, inbox, gaps, .. } = plan;
         if !timeout(CONNECT_TIMEOUT, session.wait_for_connection()).await.map_err(|_| "no session within 10 s")? {
             return Err("the session ended at once".to_owned());
         }
@@ -293,42 +319,13 @@ impl OpcUaClient {
         inbox.begin_subscription();
         let mut subscription = subscribe::subscribe(session, self.config.publishing_interval, inbox.clone()).await?;
         subscribe::watch_model(session, &subscription).await;
-        let mut nodes = vec![None; self.watches.len()];
-        let all: Vec<usize> = (0..self.watches.len()).collect();
-        let failed = self.make_items(session, &limits, &mut subscription, &all, &mut nodes).await?;
+        let mut nodes = vec![None; watches.len()];
+        let all: Vec<usize> = (0..watches.len()).collect();
+        let failed = make_items(session, &limits, &mut subscription, watches, &all, &mut nodes).await?;
         Ok(Established { limits, subscription, nodes, failed, clock_offset_s })
     }
 
-    /// Resolves watches and makes their items; those that cannot be had are returned.
-    async fn make_items(
-        &self,
-        session: &Session,
-        limits: &Limits,
-        subscription: &mut Subscription,
-        wanted: &[usize],
-        nodes: &mut [Option<NodeId>],
-    ) -> Result<Vec<(usize, StatusCode)>, String> {
-        let addresses: Vec<&NodeAddress> = wanted.iter().map(|&watch| &self.watches[watch].address).collect();
-        let mut failed = Vec::new();
-        let mut found = Vec::new();
-        for (&watch, resolved) in wanted.iter().zip(resolve::resolve(session, limits, &addresses).await?) {
-            match resolved {
-                Ok(node) => found.push((watch, node)),
-                Err(status) => failed.push((watch, status)),
-            }
-        }
-        let statuses = subscribe::create_items(session, limits, subscription, &self.watches, &found).await?;
-        for ((watch, node), status) in found.into_iter().zip(statuses) {
-            if status.is_bad() {
-                failed.push((watch, status));
-            } else {
-                nodes[watch] = Some(node);
-            }
-        }
-        Ok(failed)
-    }
-
-    async fn say_connected(&self, established: &Established) -> bool {
+    async fn say_connected(&self, plan: &Plan, established: &Established) -> bool {
         let items = established.nodes.iter().flatten().count();
         tracing::info!(
             plc = %self.config.name,
@@ -342,13 +339,13 @@ impl OpcUaClient {
             link.state = LinkState::Connected;
             link.clock_offset_s = established.clock_offset_s;
         });
-        self.say(Event::Connected { plc: self.plc }).await && self.say_failed(&established.failed).await
+        self.say(Event::Connected { plc: self.plc }).await && self.say_failed(plan, &established.failed).await
     }
 
-    async fn say_failed(&self, failed: &[(usize, StatusCode)]) -> bool {
+    async fn say_failed(&self, plan: &Plan, failed: &[(usize, StatusCode)]) -> bool {
         let at = self.clock.now();
         for &(watch, status) in failed {
-            let watch = &self.watches[watch];
+            let watch = &plan.watches[watch];
             tracing::warn!(plc = %self.config.name, address = ?watch.address, %status, "item not to be had, retried later");
             if !self.say(Event::ItemFailed { series: watch.series, at, status }).await {
                 return false;
@@ -375,19 +372,20 @@ impl OpcUaClient {
     }
 
     /// Tries again what the PLC did not have; returns only when the session does not answer.
-    async fn retry_items(&self, session: &Session, established: &Established) -> String {
+    async fn retry_items(&self, session: &Session, plan: &Plan, established: &Established) -> String {
         let mut failed = established.failed.clone();
         let (mut nodes, mut subscription) = (established.nodes.clone(), established.subscription);
         while !failed.is_empty() {
             sleep(if failed.len() < MANY { RETRY_ITEMS } else { RETRY_MANY_ITEMS }).await;
             let wanted: Vec<usize> = failed.iter().map(|(watch, _)| *watch).collect();
-            let made = self.make_items(session, &established.limits, &mut subscription, &wanted, &mut nodes).await;
+            let made =
+                make_items(session, &established.limits, &mut subscription, &plan.watches, &wanted, &mut nodes).await;
             let still = match made {
                 Ok(still) => still,
                 Err(reason) => return reason,
             };
             let news: Vec<_> = still.iter().filter(|item| !failed.contains(item)).copied().collect();
-            if !self.say_failed(&news).await {
+            if !self.say_failed(plan, &news).await {
                 break;
             }
             failed = still;
@@ -396,16 +394,16 @@ impl OpcUaClient {
     }
 
     /// Fills gaps once; returns only when nobody takes events any more.
-    async fn backfill(&self, session: &Session, inbox: &Inbox, gaps: &Gaps, established: &Established) {
+    async fn backfill(&self, session: &Session, plan: &Plan, established: &Established) {
         if self.config.backfill.is_some() {
             sleep(SETTLE.max(established.subscription.publishing_interval * 2)).await;
             let backfill = Backfill {
                 session,
                 limits: established.limits,
-                watches: &self.watches,
+                watches: &plan.watches,
                 nodes: &established.nodes,
-                inbox,
-                gaps,
+                inbox: &plan.inbox,
+                gaps: &plan.gaps,
                 events: &self.events,
                 clock: &*self.clock,
                 clock_offset_s: established.clock_offset_s,
@@ -435,4 +433,33 @@ impl OpcUaClient {
         let hash = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54; // 10 bits, golden ratio hashing
         backoff.mul_f64(0.5 + hash as f64 / 2_048.0)
     }
+}
+
+/// Resolves watches and makes their items; those that cannot be had are returned.
+async fn make_items(
+    session: &Session,
+    limits: &Limits,
+    subscription: &mut Subscription,
+    watches: &[Watch],
+    wanted: &[usize],
+    nodes: &mut [Option<NodeId>],
+) -> Result<Vec<(usize, StatusCode)>, String> {
+    let addresses: Vec<&NodeAddress> = wanted.iter().map(|&watch| &watches[watch].address).collect();
+    let mut failed = Vec::new();
+    let mut found = Vec::new();
+    for (&watch, resolved) in wanted.iter().zip(resolve::resolve(session, limits, &addresses).await?) {
+        match resolved {
+            Ok(node) => found.push((watch, node)),
+            Err(status) => failed.push((watch, status)),
+        }
+    }
+    let statuses = subscribe::create_items(session, limits, subscription, watches, &found).await?;
+    for ((watch, node), status) in found.into_iter().zip(statuses) {
+        if status.is_bad() {
+            failed.push((watch, status));
+        } else {
+            nodes[watch] = Some(node);
+        }
+    }
+    Ok(failed)
 }

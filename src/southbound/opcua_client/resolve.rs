@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use opcua::{
     client::Session,
     types::{
-        BrowseDescription, BrowseDirection, BrowsePath, BrowseResultMask, NamespaceMap, NodeId, ObjectId,
+        BrowseDescription, BrowseDirection, BrowsePath, BrowseResultMask, Identifier, NamespaceMap, NodeId, ObjectId,
         QualifiedName, ReferenceDescription, ReferenceTypeId, RelativePath, RelativePathElement,
     },
 };
@@ -47,7 +47,9 @@ pub(super) async fn resolve(
 
 fn node_id(namespace: Option<&str>, identifier: &str, namespaces: &NamespaceMap) -> Resolved {
     let index = namespace_index(namespace, namespaces)?;
-    format!("ns={index};{identifier}").parse().map_err(|_| StatusCode::BadNodeIdInvalid)
+    // Not by way of the whole NodeId's text: the library's reading of that stops at a line break, which an identifier may hold.
+    let identifier: Identifier = identifier.parse().map_err(|()| StatusCode::BadNodeIdInvalid)?;
+    Ok(NodeId { namespace: index, identifier })
 }
 
 fn namespace_index(namespace: Option<&str>, namespaces: &NamespaceMap) -> Result<u16, StatusCode> {

@@ -14,8 +14,8 @@ use opcua::{
 use tokio::time::timeout;
 
 use crate::{
-    pki,
-    southbound::{Credentials, PlcConfig, SecurityMode},
+    pki::{self, Refusal},
+    southbound::{Credentials, PlcConfig, SecurityMode, survey::Offer},
     time::{Clock, Timestamp},
     ua,
 };
@@ -44,6 +44,23 @@ pub(super) struct Limits {
     pub(super) monitored_items: usize,
 }
 
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Its certificate is not trusted, or not in order.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for ConnectError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
 /// Prepares a session with the endpoint that the config asks for. Nothing happens on it until the event loop is polled.
 pub(super) async fn prepare(
     config: &PlcConfig,
@@ -51,16 +68,13 @@ pub(super) async fn prepare(
     application_uri: &str,
     pki_dir: &Path,
     now: Timestamp,
-) -> Result<(Arc<Session>, EventLoop), String> {
+) -> Result<(Arc<Session>, EventLoop), ConnectError> {
     let policy = SecurityPolicy::from_str(&config.security_policy).unwrap_or(SecurityPolicy::Unknown);
     if policy == SecurityPolicy::Unknown {
-        return Err(format!("security policy `{}` is unknown", config.security_policy));
+        return Err(format!("security policy `{}` is unknown", config.security_policy).into());
     }
     let mut client = client(config, policy, application_uri, pki_dir).await?;
-    let endpoints = timeout(DISCOVERY_TIMEOUT, client.get_server_endpoints_from_url(url))
-        .await
-        .map_err(|_| "no answer".to_owned())?
-        .map_err(|error| format!("asking for endpoints: {error}"))?;
+    let endpoints = endpoints(&client, url).await?;
     let mut endpoint = choose(endpoints, config, policy, (pki_dir, now))?;
     // What a PLC behind NAT says of itself leads nowhere: the config's address worked just now.
     endpoint.endpoint_url = url.into();
@@ -68,7 +82,71 @@ pub(super) async fn prepare(
         Credentials::Anonymous => IdentityToken::Anonymous,
         Credentials::Password { name, password } => IdentityToken::new_user_name(name, password.as_str()),
     };
-    client.connect_to_endpoint_directly(endpoint, identity).map_err(|error| format!("preparing a session: {error}"))
+    client
+        .connect_to_endpoint_directly(endpoint, identity)
+        .map_err(|error| format!("preparing a session: {error}").into())
+}
+
+async fn endpoints(client: &Client, url: &str) -> Result<Vec<EndpointDescription>, String> {
+    timeout(DISCOVERY_TIMEOUT, client.get_server_endpoints_from_url(url))
+        .await
+        .map_err(|_| "no answer".to_owned())?
+        .map_err(|error| format!("asking for endpoints: {error}"))
+}
+
+/// What the server at `url` offers to a user with these credentials, and we can use: the best first.
+pub(super) async fn offers(config: &PlcConfig, url: &str, pki_dir: &Path) -> Result<Vec<Offer>, String> {
+    let client = client(config, SecurityPolicy::None, &config.name, pki_dir).await?;
+    let endpoints = endpoints(&client, url).await?;
+    let token = token(&config.credentials);
+    let mut ranked: Vec<_> = endpoints.iter().filter(|x| takes(x, token)).filter_map(offer).collect();
+    ranked.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+    if ranked.is_empty() {
+        return Err(format!(
+            "no endpoint takes a {token:?} user with a security that we know; offered: {}",
+            said(&endpoints)
+        ));
+    }
+    Ok(ranked.into_iter().map(|(_, offer)| offer).collect())
+}
+
+/// An endpoint by how well it protects: encryption before signatures, newer policies before older ones.
+fn offer(endpoint: &EndpointDescription) -> Option<((u8, u8), Offer)> {
+    let policy = SecurityPolicy::from_str(endpoint.security_policy_uri.as_ref()).ok()?;
+    let of_policy = match policy {
+        SecurityPolicy::Aes256Sha256RsaPss => 3,
+        SecurityPolicy::Basic256Sha256 => 2,
+        SecurityPolicy::Aes128Sha256RsaOaep => 1,
+        SecurityPolicy::None => 0,
+        _ => return None, // broken, or not known
+    };
+    let (of_mode, mode) = match endpoint.security_mode {
+        MessageSecurityMode::SignAndEncrypt => (2, SecurityMode::SignAndEncrypt),
+        MessageSecurityMode::Sign => (1, SecurityMode::Sign),
+        MessageSecurityMode::None => (0, SecurityMode::None),
+        MessageSecurityMode::Invalid => return None,
+    };
+    Some(((of_mode, of_policy), Offer { policy: policy.to_str().to_owned(), mode }))
+}
+
+const fn token(credentials: &Credentials) -> UserTokenType {
+    match credentials {
+        Credentials::Anonymous => UserTokenType::Anonymous,
+        Credentials::Password { .. } => UserTokenType::UserName,
+    }
+}
+
+fn takes(endpoint: &EndpointDescription, token: UserTokenType) -> bool {
+    endpoint.user_identity_tokens.iter().flatten().any(|offered| offered.token_type == token)
+}
+
+/// What is offered, for people.
+fn said(endpoints: &[EndpointDescription]) -> String {
+    let one = |x: &EndpointDescription| {
+        let policy = SecurityPolicy::from_str(x.security_policy_uri.as_ref());
+        format!("{} {:?}", policy.map_or("?", |policy| policy.to_str()), x.security_mode)
+    };
+    endpoints.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 async fn client(
@@ -121,46 +199,31 @@ fn choose(
     config: &PlcConfig,
     policy: SecurityPolicy,
     (pki_dir, now): (&Path, Timestamp),
-) -> Result<EndpointDescription, String> {
+) -> Result<EndpointDescription, ConnectError> {
     let mode = match config.security_mode {
         SecurityMode::None => MessageSecurityMode::None,
         SecurityMode::Sign => MessageSecurityMode::Sign,
         SecurityMode::SignAndEncrypt => MessageSecurityMode::SignAndEncrypt,
     };
-    let token = match config.credentials {
-        Credentials::Anonymous => UserTokenType::Anonymous,
-        Credentials::Password { .. } => UserTokenType::UserName,
-    };
-    let takes_token = |endpoint: &EndpointDescription| {
-        endpoint.user_identity_tokens.iter().flatten().any(|offered| offered.token_type == token)
-    };
-    let offered: Vec<String> = endpoints
-        .iter()
-        .map(|x| {
-            format!(
-                "{} {:?}",
-                SecurityPolicy::from_str(x.security_policy_uri.as_ref()).map_or("?", |p| p.to_str()),
-                x.security_mode
-            )
-        })
-        .collect();
+    let token = token(&config.credentials);
+    let offered = said(&endpoints);
     let mut fitting: Vec<_> = endpoints
         .into_iter()
         .filter(|x| x.security_mode == mode && x.security_policy_uri.as_ref() == policy.to_uri())
         .collect();
-    fitting.sort_by_key(|endpoint| !takes_token(endpoint));
+    fitting.sort_by_key(|endpoint| !takes(endpoint, token));
     let mut endpoint = fitting
         .into_iter()
         .next()
-        .ok_or_else(|| format!("no endpoint with {} {:?}; offered: {}", policy.to_str(), mode, offered.join(", ")))?;
-    if !takes_token(&endpoint) {
-        return Err(format!("the endpoint does not take a {token:?} user"));
+        .ok_or_else(|| format!("no endpoint with {} {:?}; offered: {offered}", policy.to_str(), mode))?;
+    if !takes(&endpoint, token) {
+        return Err(format!("the endpoint does not take a {token:?} user").into());
     }
     if policy != SecurityPolicy::None {
         let certificate = X509::from_byte_string(&endpoint.server_certificate)
             .map_err(|error| format!("the PLC's certificate cannot be read: {error}"))?;
         let uri = endpoint.server.application_uri.as_ref();
-        pki::judge(pki_dir, &certificate, policy, uri, now).map_err(|refusal| refusal.to_string())?;
+        pki::judge(pki_dir, &certificate, policy, uri, now)?;
     } else if config.credentials == Credentials::Anonymous {
         endpoint.server_certificate = Default::default(); // nothing needs it, and a faulty one would refuse the link
     }

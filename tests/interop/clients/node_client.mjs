@@ -1,5 +1,5 @@
 // A client on the node-opcua stack. Argument: one JSON object
-//   {url, application_uri, folder, certificate, key, user: {name, password} or {certificate, key}, steps: [{read|browse|history|subscribe|call: …}, …]}
+//   {url, application_uri, folder, certificate, key, policy, mode, user: {name, password} or {certificate, key}, steps: [{read|browse|history|subscribe|call: …}, …]}
 // Without a certificate it connects with policy None. Prints one JSON array: what each step gave.
 // NodeIds are written "nsu=URI;s=…" or "ns=…;…"; times are ISO 8601.
 
@@ -25,8 +25,8 @@ const client = OPCUAClient.create({
     requestedSessionTimeout: 60_000,
     applicationUri: options.application_uri,
     ...(secure && { certificateFile: options.certificate, privateKeyFile: options.key }),
-    securityPolicy: secure ? SecurityPolicy.Basic256Sha256 : SecurityPolicy.None,
-    securityMode: secure ? MessageSecurityMode.SignAndEncrypt : MessageSecurityMode.None,
+    securityPolicy: secure ? SecurityPolicy[options.policy ?? "Basic256Sha256"] : SecurityPolicy.None,
+    securityMode: secure ? MessageSecurityMode[options.mode ?? "SignAndEncrypt"] : MessageSecurityMode.None,
 });
 await client.connect(options.url);
 const user = options.user && (options.user.name

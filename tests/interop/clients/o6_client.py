@@ -1,4 +1,4 @@
-"""A client on the open62541 stack (o6), over Basic256Sha256 SignAndEncrypt. Options and output as those of node_client.mjs;
+"""A client on the open62541 stack (o6), over Basic256Sha256 SignAndEncrypt if nothing else is said. Options and output as those of node_client.mjs;
 steps: read, browse, history. A process of its own: the library prints a banner and ends its host after ten minutes.
 """
 
@@ -9,6 +9,12 @@ import sys
 
 import o6
 
+MODES = {"Sign": o6.SecurityMode.SIGN, "SignAndEncrypt": o6.SecurityMode.SIGN_AND_ENCRYPT}
+POLICIES = {
+    "Basic256Sha256": o6.SecurityPolicy.BASIC256SHA256,
+    "Aes128_Sha256_RsaOaep": o6.SecurityPolicy.AES128_SHA256_RSAOAEP,
+    "Aes256_Sha256_RsaPss": o6.SecurityPolicy.AES256_SHA256_RSAPSS,
+}
 options = json.loads(sys.argv[1])
 user = options.get("user")
 login = {"username": user["name"], "password": user["password"]} if user else {}
@@ -17,8 +23,8 @@ client = o6.Client(
     certificate=options["certificate"],
     privateKey=options["key"],
     applicationUri=options["application_uri"],
-    securityMode=o6.SecurityMode.SIGN_AND_ENCRYPT,
-    securityPolicy=o6.SecurityPolicy.BASIC256SHA256,
+    securityMode=MODES[options.get("mode", "SignAndEncrypt")],
+    securityPolicy=POLICIES[options.get("policy", "Basic256Sha256")],
     **login,
 )
 

@@ -16,13 +16,14 @@ PAGE = 1000  # values per HistoryRead answer
 
 
 @contextlib.asynccontextmanager
-async def connected(url, identity=None, user=None, password=None, user_identity=None, policy=SecurityPolicyBasic256Sha256):
+async def connected(url, identity=None, user=None, password=None, user_identity=None,
+                    policy=SecurityPolicyBasic256Sha256, mode=ua.MessageSecurityMode.SignAndEncrypt):
     """A session with policy None, or, as `identity`, with Basic256Sha256 SignAndEncrypt; of a user with a password or, by
     `user_identity`, with a certificate, if one is given."""
     client = Client(url, timeout=60)
     if identity:
         client.application_uri = identity.uri
-        await client.set_security(policy, str(identity.certificate), str(identity.key))
+        await client.set_security(policy, str(identity.certificate), str(identity.key), mode=mode)
     if user is not None:
         client.set_user(user)
         client.set_password(password)

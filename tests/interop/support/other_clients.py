@@ -14,11 +14,13 @@ COMMANDS = {
 }
 
 
-def run_steps(stack, url, folder, identity, *steps, timeout_s=120, user=None):
+def run_steps(stack, url, folder, identity, *steps, timeout_s=120, user=None, policy=None, mode=None):
     """What each step gave; fails with the client's own words. Without identity: policy None."""
     options = {"url": url, "folder": str(folder / "node-client-pki"), "steps": steps}
     if user:  # name and password, or certificate and key
         options["user"] = user
+    if policy:
+        options |= {"policy": policy, "mode": mode}
     if identity:
         options |= {"application_uri": identity.uri, "certificate": str(identity.certificate), "key": str(identity.key)}
     done = subprocess.run([*COMMANDS[stack], json.dumps(options)], capture_output=True, text=True, timeout=timeout_s)

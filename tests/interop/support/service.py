@@ -46,20 +46,22 @@ advertise = "127.0.0.1"
 data_dir = "data"
 pki_dir = "{pki}"
 [server.security]
-policies = ["None", "Basic256Sha256"]
+policies = {policies}
 anonymous = "{anonymous}"
 {security}
 """
 
 
-def of_types(folder, identity, name, types, anonymous="engineer", via=(), users=None, security=""):
+def of_types(folder, identity, name, types, anonymous="engineer", via=(), users=None, security="",
+             policies=("None", "Basic256Sha256")):
     """`uatwin run` without PLCs: `types` is what the config says below its server; `users` are those of a users file."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
     config = folder / "uatwin.toml"
     if users is not None:
         security += f'\nusers_file = "{USERS_FILE}"'
-    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security) + types)
+    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security,
+                                  policies=list(policies)) + types)
     for user in users or []:
         add(folder, user)
     return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, via=via)
