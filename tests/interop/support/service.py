@@ -1,5 +1,7 @@
 """The service under test."""
 
+import json
+
 from support.config import write_config
 from support.pki import DEMO_PKI_FOLDER, PKI_FOLDER, trust
 from support.process import PROGRAM, Process, free_port
@@ -46,22 +48,24 @@ advertise = "127.0.0.1"
 data_dir = "data"
 pki_dir = "{pki}"
 [server.security]
-policies = {policies}
+policies = ["None", "Basic256Sha256"]
 anonymous = "{anonymous}"
 {security}
 """
 
 
 def of_types(folder, identity, name, types, anonymous="engineer", via=(), users=None, security="",
-             policies=("None", "Basic256Sha256")):
+             policies=None):
     """`uatwin run` without PLCs: `types` is what the config says below its server; `users` are those of a users file."""
     port = free_port()
     trust(folder / PKI_FOLDER, identity)
     config = folder / "uatwin.toml"
     if users is not None:
         security += f'\nusers_file = "{USERS_FILE}"'
-    config.write_text(HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security,
-                                  policies=list(policies)) + types)
+    head = HEAD.format(name=name, port=port, pki=PKI_FOLDER, anonymous=anonymous, security=security)
+    if policies:
+        head = head.replace('["None", "Basic256Sha256"]', json.dumps(list(policies)))
+    config.write_text(head + types)
     for user in users or []:
         add(folder, user)
     return Service(folder, folder / PKI_FOLDER, ["run", "--config", config], port, via=via)
