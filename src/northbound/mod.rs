@@ -1,6 +1,7 @@
 //! To the world: the OPC UA server. Nodes that follow from a rule are computed, not stored (`address_space`); types come
 //! from `nodesets/`.
 
+mod abandoned;
 mod access;
 mod address_space;
 mod aggregates;

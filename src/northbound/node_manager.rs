@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     Role, World,
+    abandoned::Abandoned,
     access::Access,
     address_space::{AddressSpace, Namespaces, Target},
     events::Listeners,
@@ -46,6 +47,7 @@ pub(super) struct SharedSpace {
     points: Arc<Points>,
     listeners: Arc<Listeners>,
     quota: Arc<Quota>,
+    abandoned: Arc<Abandoned>,
 }
 
 impl SharedSpace {
@@ -57,6 +59,7 @@ impl SharedSpace {
             points: Arc::new(points),
             listeners: Arc::default(),
             quota: Arc::new(quota),
+            abandoned: Arc::default(),
         }
     }
 
@@ -97,6 +100,11 @@ impl SharedSpace {
         &self.listeners
     }
 
+    /// Whose clients are gone.
+    pub(super) fn abandoned(&self) -> &Abandoned {
+        &self.abandoned
+    }
+
     /// How much is taken.
     pub(super) fn quota(&self) -> &Arc<Quota> {
         &self.quota
@@ -104,6 +112,7 @@ impl SharedSpace {
 
     /// Whether there is room for another monitored item; it is taken then.
     pub(super) fn admits(&self, context: &RequestContext, item: &CreateMonitoredItem) -> bool {
+        self.abandoned.see(context.session_id, &context.subscriptions);
         self.quota.admits(context.session_id, item)
     }
 

@@ -1,6 +1,7 @@
 //! To subscriptions. What is watched stands in a table of our own, because the library (0.19):
 //! - B2: never forgets data items of a deleted subscription: we push to the handles that live, not to a node's;
 //! - B8: does not tell of expired subscriptions: [`Publisher::tick`] sweeps them out;
+//! - B9: keeps expired subscriptions whose client is gone: `abandoned` clears them out;
 //! - B3: sees a change of status alone only where the client set a filter: Bad goes out without a value, which differs, and
 //!   from one Bad to another mostly too ([`as_notified`]). From Good to Uncertain at an equal value a client without a
 //!   filter is not told;
@@ -15,7 +16,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
+
+use tracing::debug;
 
 use opcua::{
     server::{
@@ -197,6 +201,10 @@ impl Publisher {
             self.watches.sweep(&self.subscriptions);
             self.listeners.sweep(&self.subscriptions);
             self.points.sweep(now);
+        }
+        let cleared = self.shared.abandoned().sweep(Instant::now());
+        if cleared > 0 {
+            debug!(cleared, "subscriptions of clients that are gone");
         }
         self.listeners.check_users(&self.access, &self.subscriptions);
         // A refresh puts events in their queues without more ado.

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import random
-import re
 import struct
 import time
 from datetime import datetime
@@ -34,8 +33,6 @@ data_type = "String"
 [twin.T]
 type = "T"
 """
-# The library's own, of a connection that ends with it: a password that decrypts to less than its nonce.
-KNOWN_PANIC = re.compile(r"range end index|slice index starts at|out of range for slice|attempt to subtract with overflow")
 EXTREMES = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3FFFFFFF, 1 << 20, 500_000_000]
 
 
@@ -251,8 +248,8 @@ async def test_hostile_bytes_on_the_port_do_no_harm(service):
     print(f"{SECONDS} s, seed {SEED}: {sum(counts.values())} connections {counts}; {len(asked)} honest reads, {max(asked):.2f} s at most; memory "
           f"{before >> 10} MiB, {max(memory) >> 10} at most, {memory[-1] >> 10} at the end")
     assert max(memory) - before < GROWTH_KIB
-    panics = [line for line in service.process.said().splitlines() if "panicked" in line.lower()]
-    assert all(KNOWN_PANIC.search(line) for line in panics), panics[:5]
+    panics = [line for line in service.process.said().splitlines() if "panicked" in line]
+    assert not panics, panics[:5]
     late = await Raw(service.port).session()
     assert (await late.read([ua.NodeId(2258)]))[0].StatusCode.value == 0
     late.drop()
