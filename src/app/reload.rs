@@ -47,13 +47,13 @@ impl Reload {
     pub(super) async fn serve(&mut self, request: Request, stages: &mut JoinSet<&'static str>) {
         let outcome = self.reload(stages).await;
         match &outcome {
-            Ok(_) => self.configuration.loaded(self.clock.now()),
-            Err(reasons) => self.configuration.refused(reasons.clone()),
-        }
-        match &outcome {
-            Ok(changes) if changes.is_empty() => info!("config loaded anew: nothing has changed"),
-            Ok(changes) => info!(changes = changes.join("; "), "config loaded anew"),
+            Ok(changes) => {
+                self.configuration.loaded(self.clock.now());
+                let changes = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") };
+                info!(changes, "config loaded anew");
+            }
             Err(reasons) => {
+                self.configuration.refused(reasons.clone());
                 reasons.iter().for_each(|reason| error!("{reason}"));
                 error!("config not taken up: everything stays as it was");
             }
@@ -77,7 +77,9 @@ impl Reload {
             Some(path) => Some(config::load_users(&path, &succession.twins).map_err(said)?.0),
             None => None,
         };
-        if !changes.is_empty() {
+        // Their order, and types that no twin has yet, are shown too.
+        let is_shown_alike = succession.twins.is_shown_as(&before) && plcs.ids().eq(self.plcs.ids());
+        if !is_shown_alike {
             let change = Change { succession, plcs: Arc::clone(&plcs) };
             self.jobs.succeed(change).await.map_err(|error| vec![error.to_string()])?;
             self.publisher.succeed(Arc::clone(&plcs));

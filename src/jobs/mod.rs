@@ -174,7 +174,7 @@ impl Jobs {
         })
     }
 
-    /// Lets so many fits be at work at once, and no longer [`FIT_SLOTS`]; before the first one.
+    /// Lets so many fits be at work at once, in place of the default; before the first one.
     pub fn limit_fits(&self, slots: usize) {
         match slots.checked_sub(FIT_SLOTS) {
             Some(more) => self.slots.add_permits(more),

@@ -140,6 +140,12 @@ impl Twins {
         self.present.iter().copied()
     }
 
+    /// Whether the same twins and types are there, in the same order.
+    #[must_use]
+    pub fn is_shown_as(&self, other: &Self) -> bool {
+        self.present == other.present && self.present_types == other.present_types
+    }
+
     /// Whether the twin is there.
     #[must_use]
     pub fn is_there(&self, twin: TwinId) -> bool {
