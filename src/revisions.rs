@@ -151,6 +151,14 @@ pub struct Restored {
     pub stood: Option<(Timestamp, Vec<f64>)>,
 }
 
+impl Restored {
+    /// Where its model stood, by its number.
+    #[must_use]
+    pub fn standing(&self) -> Option<(TwinId, (Timestamp, Vec<f64>))> {
+        Some((self.twin, self.stood.clone()?))
+    }
+}
+
 /// The revisions of all twins. Its methods block on the disk.
 pub struct Revisions {
     store: SharedStore,

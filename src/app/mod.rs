@@ -8,11 +8,7 @@ mod reload;
 mod sources;
 mod tasks;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,7 +18,7 @@ use self::{
     opening::{conditions, control, ensure_writable, open_history, revisions, status},
     reload::Reload,
     sources::{RETIRED, Sources},
-    tasks::{attend_drift, follow_users, publish, refill, start_models, tell_history},
+    tasks::{attend_drift, follow_users, publish, refill, start_models, tell_expiry, tell_history},
 };
 use crate::{
     config::{Config, Fixed},
@@ -33,14 +29,15 @@ use crate::{
     },
     ingest::{self, Ingest},
     jobs::Jobs,
-    northbound::{Configuration, Server, ServerError, World},
+    northbound::{Configuration, ReloadRequest, Server, ServerError, World},
     pki,
+    revisions::Restored,
     sample::TwinId,
     southbound::{Event, Plcs},
     time::{Clock, Timestamp},
     twin::TwinState,
 };
-pub use reload::{Loader, Outcome, Request};
+pub use reload::Loader;
 
 /// Bounds of the queues, in messages. An event is a whole notification of a PLC, a history message a whole batch.
 const EVENTS: usize = 1024;
@@ -107,8 +104,8 @@ pub struct App {
     configuration: Arc<Configuration>,
     fixed: Fixed,
     load: Option<Arc<Loader>>,
-    reloads: mpsc::Receiver<Request>,
-    reloads_tx: mpsc::Sender<Request>,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    reloads_tx: mpsc::Sender<ReloadRequest>,
 }
 
 impl App {
@@ -136,7 +133,7 @@ impl App {
         configuration.loaded(clock.now());
         let (reloads_tx, reloads) = mpsc::channel(reload::REQUESTS);
         let (revisions, restored) = revisions(Arc::clone(&history), Arc::clone(&twins), clock.now()).await?;
-        let stood: HashMap<_, _> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
+        let stood: HashMap<_, _> = restored.iter().filter_map(Restored::standing).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
         let state = Arc::new(TwinState::restored(Arc::clone(&twins), clock.now(), restored));
         state.restore_conditions(conditions(Arc::clone(&history)).await?);
@@ -148,9 +145,8 @@ impl App {
             (revisions, stood.clone()),
             (commands_tx, Arc::clone(&plcs)),
             Arc::clone(&clock),
-            job_tasks.clone(),
+            (job_tasks.clone(), config.server.limits.fits),
         );
-        jobs.limit_fits(config.server.limits.fits);
         let watermark = writer.watermark();
         let world = World {
             state: Arc::clone(&state),
@@ -222,7 +218,7 @@ impl App {
 
     /// Asks for the config to be loaded anew.
     #[must_use]
-    pub fn reloads(&self) -> mpsc::Sender<Request> {
+    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
         self.reloads_tx.clone()
     }
 
@@ -274,15 +270,7 @@ impl App {
             ingest::run(ingest, channels, clock, stored_until).await;
             "ingest"
         });
-        let configuration = Arc::clone(&self.configuration);
-        let jobs = Arc::clone(&self.jobs);
-        // Another in its place is shown to clients after a restart only.
-        let served = OnceLock::new();
-        let expires = move |end: Option<Timestamp>| {
-            let Some(end) = end.map(|end| *served.get_or_init(|| end)) else { return };
-            configuration.certificate_expires(end);
-            jobs.certificate_expires(end);
-        };
+        let expires = tell_expiry(Arc::clone(&self.configuration), Arc::clone(&self.jobs));
         stages.spawn(pki::watch(self.pki_dir, expires, Arc::clone(&self.clock), intake.clone()));
         let publisher = self.server.publisher();
         stages.spawn(publish(self.changed, publisher.clone(), Arc::clone(&self.clock)));

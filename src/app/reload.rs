@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use super::sources::Sources;
@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Fault, Fixed},
     event::{Event, EventType, Source},
     jobs::{Change, Jobs},
-    northbound::{Configuration, ModelChange, Publisher, users::SharedUsers},
+    northbound::{Configuration, ModelChange, Publisher, ReloadRequest, Reloaded, users::SharedUsers},
     southbound::{PlcId, Plcs},
     time::Clock,
     twin::{Succession, Twin, TwinState, Twins},
@@ -19,12 +19,6 @@ use crate::{
 
 /// Reads the config anew.
 pub type Loader = Box<dyn Fn() -> Result<Config, Vec<Fault>> + Send + Sync>;
-
-/// What came of it: what has changed, a line each; or why nothing has.
-pub type Outcome = Result<Vec<String>, Vec<String>>;
-
-/// Asks for it, and gets what came of it.
-pub type Request = oneshot::Sender<Outcome>;
 
 /// Requests that may wait; beyond, they are refused.
 pub(super) const REQUESTS: usize = 4;
@@ -44,7 +38,7 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) async fn serve(&mut self, request: Request, stages: &mut JoinSet<&'static str>) {
+    pub(super) async fn serve(&mut self, request: ReloadRequest, stages: &mut JoinSet<&'static str>) {
         let outcome = self.reload(stages).await;
         match &outcome {
             Ok(changes) => {
@@ -61,7 +55,7 @@ impl Reload {
         let _ = request.send(outcome); // whoever has gone doesn't undo it
     }
 
-    async fn reload(&mut self, stages: &mut JoinSet<&'static str>) -> Outcome {
+    async fn reload(&mut self, stages: &mut JoinSet<&'static str>) -> Reloaded {
         let Some(load) = self.load.clone() else {
             return Err(vec!["the service was not started from a config file".to_owned()]);
         };

@@ -1,6 +1,10 @@
 //! A supervisor for each PLC, as many as the config has.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -46,17 +50,18 @@ impl Sources {
             }
             stays
         });
-        let mut watches = watches(twins, plcs.numbers(), &self.history);
+        let mut watches = watches(twins, plcs.numbers());
         for id in plcs.ids() {
             let (Some(plc), watches) = (plcs.get(id), std::mem::take(&mut watches[id.0 as usize])) else { continue };
             match self.at_work.get(&id) {
-                Some(source) => source.follow(watches),
+                Some(source) => source.follow(watches, &self.history),
                 None => _ = self.at_work.insert(id, self.start(id, plc, watches, stages)),
             }
         }
     }
 
-    fn start(&self, id: PlcId, plc: &Plc, watches: Vec<Watch>, stages: &mut JoinSet<&'static str>) -> Source {
+    fn start(&self, id: PlcId, plc: &Plc, mut watches: Vec<Watch>, stages: &mut JoinSet<&'static str>) -> Source {
+        watches.iter_mut().for_each(|watch| watch.stored_until = newest(&self.history, watch.series));
         let (sender, watches) = watch::channel(watches.into());
         let retire = self.intake.child_token();
         let source = OpcUaClient {
@@ -80,19 +85,21 @@ impl Sources {
 }
 
 impl Source {
-    fn follow(&self, watches: Vec<Watch>) {
-        self.watches.send_if_modified(|present| {
-            let is_other = present.len() != watches.len() || present.iter().zip(&watches).any(|(a, b)| !a.is_same(b));
-            if is_other {
-                *present = watches.into();
-            }
-            is_other
-        });
+    /// History is asked of what is new alone: a config with 100,000 variables may get one more.
+    fn follow(&self, mut watches: Vec<Watch>, history: &SharedStore) {
+        let present = Arc::clone(&self.watches.borrow());
+        if present.len() == watches.len() && present.iter().zip(&watches).all(|(a, b)| a.is_same(b)) {
+            return;
+        }
+        let known: HashSet<SeriesId> = present.iter().map(|watch| watch.series).collect();
+        let new = watches.iter_mut().filter(|watch| !known.contains(&watch.series));
+        new.for_each(|watch| watch.stored_until = newest(history, watch.series));
+        self.watches.send_replace(watches.into());
     }
 }
 
 /// What each PLC is asked to watch.
-fn watches(twins: &Twins, plcs: usize, history: &SharedStore) -> Vec<Vec<Watch>> {
+fn watches(twins: &Twins, plcs: usize) -> Vec<Vec<Watch>> {
     let mut watches: Vec<Vec<Watch>> = vec![Vec::new(); plcs];
     for id in twins.ids() {
         let twin = twins.twin(id);
@@ -104,7 +111,7 @@ fn watches(twins: &Twins, plcs: usize, history: &SharedStore) -> Vec<Vec<Watch>>
                 address,
                 sampling_interval: variable.sampling_interval,
                 historize: variable.historize,
-                stored_until: newest(history, series),
+                stored_until: None,
             });
         }
     }

@@ -1,6 +1,10 @@
 //! The small tasks beside the stages.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -15,9 +19,9 @@ use crate::{
     history::writer::{Watermark, WriterState},
     ingest,
     jobs::Jobs,
-    northbound::{Publisher, users::SharedUsers},
+    northbound::{Configuration, Publisher, users::SharedUsers},
     sample::{SeriesId, TwinId},
-    time::Clock,
+    time::{Clock, Timestamp},
     twin::TwinState,
 };
 
@@ -152,4 +156,14 @@ fn file_state(path: &Path) -> Option<(i64, i64, u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let found = std::fs::metadata(path).ok()?;
     Some((found.mtime(), found.mtime_nsec(), found.size(), found.ino()))
+}
+
+/// Tells of the end of our certificate: of the one that clients are shown, for another in its place is only after a restart.
+pub(super) fn tell_expiry(configuration: Arc<Configuration>, jobs: Arc<Jobs>) -> impl Fn(Option<Timestamp>) {
+    let served = OnceLock::new();
+    move |end| {
+        let Some(end) = end.map(|end| *served.get_or_init(|| end)) else { return };
+        configuration.certificate_expires(end);
+        jobs.certificate_expires(end);
+    }
 }

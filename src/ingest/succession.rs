@@ -33,7 +33,7 @@ impl Ingest {
         self.flush_store(output);
         let before = self.state.configured();
         let goes_on = gone_on(&before, &succession);
-        let stood: Vec<_> = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?))).collect();
+        let stood: Vec<_> = restored.iter().filter_map(Restored::standing).collect();
         let restored = restored.into_iter().map(|twin| (twin.twin, twin.in_force, twin.last_fit));
         self.state.succeed(&succession, now, restored, conditions);
         self.take_up(&succession, plcs);

@@ -45,8 +45,6 @@ use setpoints::Watched;
 pub use setpoints::{Advice, Goal};
 pub use succession::Change;
 
-/// Fits at work at once, where nobody says otherwise.
-const FIT_SLOTS: usize = 2;
 /// Most points of one answer of `Simulate` or `Predict`.
 const POINTS_MAX: usize = 100_000;
 /// Most samples that one call reads of one series: an hour at 250 Hz, eleven days at 1 Hz.
@@ -148,7 +146,7 @@ struct RunningFit {
 }
 
 impl Jobs {
-    /// Nothing runs yet.
+    /// Nothing runs yet. So many fits may be at work at once as there are `fit_slots`.
     #[must_use]
     pub fn new(
         state: Arc<TwinState>,
@@ -156,7 +154,7 @@ impl Jobs {
         (revisions, stood): (Revisions, HashMap<TwinId, (Timestamp, Vec<f64>)>),
         (commands, plcs): (mpsc::Sender<Command>, Arc<Plcs>),
         clock: Arc<dyn Clock>,
-        tasks: TaskTracker,
+        (tasks, fit_slots): (TaskTracker, usize),
     ) -> Arc<Self> {
         Arc::new(Self {
             state,
@@ -168,18 +166,10 @@ impl Jobs {
             clock,
             stood: Mutex::new(stood),
             tasks,
-            slots: Arc::new(Semaphore::new(FIT_SLOTS)),
+            slots: Arc::new(Semaphore::new(fit_slots)),
             running: Mutex::default(),
             watched: Watched::default(),
         })
-    }
-
-    /// Lets so many fits be at work at once, in place of the default; before the first one.
-    pub fn limit_fits(&self, slots: usize) {
-        match slots.checked_sub(FIT_SLOTS) {
-            Some(more) => self.slots.add_permits(more),
-            None => drop(self.slots.forget_permits(FIT_SLOTS - slots)),
-        }
     }
 
     /// Starts a fit of `parameters` (indices; empty: all free ones) and waits at most `wait` for it.

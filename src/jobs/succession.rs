@@ -12,6 +12,7 @@ use super::{CallError, Jobs, stopping};
 use crate::{
     history::HistoryError,
     ingest::{Command, Successor},
+    revisions::Restored,
     sample::{SeriesId, TwinId},
     southbound::Plcs,
     time::Timestamp,
@@ -46,7 +47,7 @@ impl Jobs {
             let conditions = jobs.history.conditions().map_err(unreadable)?;
             let stored_until = jobs.stored_until(&succession).map_err(unreadable)?;
             let restored = jobs.revisions.succeed(twins, &succession.begun, now).map_err(unreadable)?;
-            let stood = restored.iter().filter_map(|twin| Some((twin.twin, twin.stood.clone()?)));
+            let stood = restored.iter().filter_map(Restored::standing);
             jobs.stood.lock().unwrap_or_else(PoisonError::into_inner).extend(stood);
             jobs.plcs.store(Arc::clone(&plcs));
             let successor = Successor { succession, plcs, restored, conditions, stored_until };

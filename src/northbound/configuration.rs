@@ -12,6 +12,12 @@ use tokio::sync::oneshot;
 use super::{Role, access, address_space::AddressSpace, audit::Trail, ids, users::User};
 use crate::{time::Timestamp, ua};
 
+/// What came of a reload: what has changed, a line each; or why nothing has.
+pub type Reloaded = Result<Vec<String>, Vec<String>>;
+
+/// Asks for the config to be loaded anew, and gets what came of it.
+pub type ReloadRequest = oneshot::Sender<Reloaded>;
+
 /// What the config in force, and the newest one, are known by. Written by whoever loads it.
 #[derive(Debug, Default)]
 pub struct Configuration(RwLock<Known>);

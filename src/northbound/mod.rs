@@ -31,7 +31,7 @@ pub mod users;
 mod values;
 mod view;
 
-pub use configuration::Configuration;
+pub use configuration::{Configuration, ReloadRequest, Reloaded};
 pub use events::ModelChange;
 pub use limits::{Limits, WorstCase};
 pub use publish::Publisher;
@@ -40,7 +40,7 @@ pub use users::Role;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     history::SharedStore,
@@ -98,9 +98,6 @@ pub struct HistoryStatus {
     pub free_space: Option<u64>,
 }
 
-/// Asks for the config to be loaded anew; gets what has changed, a line each, or why nothing has.
-pub type ReloadRequests = mpsc::Sender<oneshot::Sender<Result<Vec<String>, Vec<String>>>>;
-
 /// What the server shows and calls.
 #[derive(Clone)]
 pub struct World {
@@ -117,7 +114,7 @@ pub struct World {
     /// What is known of the config.
     pub configuration: Arc<Configuration>,
     /// Whoever may, asks here for the config to be loaded anew.
-    pub reloads: ReloadRequests,
+    pub reloads: mpsc::Sender<ReloadRequest>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

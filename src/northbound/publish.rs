@@ -201,6 +201,7 @@ impl Publisher {
             self.watches.sweep(&self.subscriptions);
             self.listeners.sweep(&self.subscriptions);
             self.points.sweep(now);
+            self.shared.quota().sweep(&self.subscriptions);
         }
         let cleared = self.shared.abandoned().sweep(Instant::now());
         if cleared > 0 {

@@ -38,8 +38,6 @@ use super::{
 
 /// How long clients have to hear of a shutdown.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// How often what is gone is given back to the quota.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Longest life of a secure channel's token.
 const TOKEN_LIFETIME_MAX_MS: u32 = 600_000;
 /// How long connections have to close.
@@ -84,7 +82,6 @@ pub struct Server {
     handle: ServerHandle,
     listener: TcpListener,
     gate: Gate,
-    quota: Arc<Quota>,
     url: String,
     publisher: Publisher,
     users: SharedUsers,
@@ -164,7 +161,6 @@ impl Server {
         let behind = inner_listener.local_addr().map_err(inside)?;
         let trust = (config.pki_dir.clone(), config.trust_any_client);
         let gate = Gate::new(listener, behind, Arc::clone(handle.info()), config.limits.clone(), trust);
-        let quota = Arc::clone(shared.quota());
         *handle.info().type_loaders.write() =
             loaders(events::decode_filter, move |id, stream, context| tokens::decode(&presented, id, stream, context));
         if config.trust_any_client {
@@ -177,7 +173,7 @@ impl Server {
             Arc::clone(subscriptions),
             (access, SharedTypes(Arc::clone(&handle.info().type_tree))),
         );
-        Ok(Self { inner, handle, listener: inner_listener, gate, quota, url, publisher, users })
+        Ok(Self { inner, handle, listener: inner_listener, gate, url, publisher, users })
     }
 
     /// What clients are told to connect to.
@@ -201,13 +197,12 @@ impl Server {
     /// Serves until `stop`, then says goodbye to the clients and closes their connections; returns in any case within a few
     /// seconds of it.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { inner, handle, listener, gate, quota, url, .. } = self;
+        let Self { inner, handle, listener, gate, url, .. } = self;
         info!(%url, "serving");
         let running = async {
             tokio::select! {
                 ended = inner.run_with(listener) => ended,
                 () = gate.serve() => Ok(()),
-                () = sweep(&quota, handle.subscriptions()) => Ok(()),
             }
         };
         let mut running = std::pin::pin!(running);
@@ -225,13 +220,6 @@ impl Server {
         if tokio::time::timeout(CLOSING, running).await.is_err() {
             warn!("connections did not close in time");
         }
-    }
-}
-
-async fn sweep(quota: &Quota, subscriptions: &SubscriptionCache) {
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        quota.sweep(subscriptions);
     }
 }
 

@@ -253,7 +253,7 @@ pub(crate) fn world_with(twins: Twins, commands: tokio::sync::mpsc::Sender<Comma
             (Revisions::open(Arc::clone(&store) as _, state.configured(), clock.now()).unwrap().0, HashMap::new()),
             (commands, Arc::clone(&plcs)),
             Arc::clone(&clock) as _,
-            TaskTracker::new(),
+            (TaskTracker::new(), 2),
         ),
         plcs,
         configuration: Arc::default(),

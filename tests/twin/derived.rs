@@ -126,7 +126,7 @@ impl Stage {
         let (revisions, _) = Revisions::open(Arc::clone(&self.store), self.state.configured(), at(now)).unwrap();
         let past = (revisions, HashMap::new());
         let (state, store) = (Arc::clone(&self.state), Arc::clone(&self.store));
-        let jobs = Jobs::new(state, store, past, (commands, Arc::default()), Arc::new(Noon), TaskTracker::new());
+        let jobs = Jobs::new(state, store, past, (commands, Arc::default()), Arc::new(Noon), (TaskTracker::new(), 2));
         let mut spans = Vec::new();
         for refills in std::mem::take(&mut self.refills) {
             let second = |time: Timestamp| time.seconds_since(at(0.0));

@@ -173,7 +173,7 @@ impl Plant {
             (revisions, stood),
             (commands, Arc::default()),
             clock,
-            TaskTracker::new(),
+            (TaskTracker::new(), 2),
         );
         Self { jobs, state, store, programs, starts: starts.into(), _stage: stage }
     }

@@ -123,7 +123,7 @@ impl Plant {
         });
         opened.await.unwrap();
         let (past, tasks) = ((revisions, HashMap::new()), TaskTracker::new());
-        let jobs = Jobs::new(state, store, past, (commands, plcs), clock, tasks.clone());
+        let jobs = Jobs::new(state, store, past, (commands, plcs), clock, (tasks.clone(), 2));
         let plant = Self { jobs, events, written, tasks, _stages: stages };
         plant.measure(1.0, &[(POWER, 200.0), (FAN, 0.0)]).await;
         plant.measure(2.0, &[(TEMPERATURE, 20.0)]).await;
