@@ -8,6 +8,7 @@ pub mod sample;
 pub mod event;
 pub mod ua;
 pub mod pki;
+pub mod background;
 // from the PLCs
 pub mod southbound;
 pub mod preprocess;

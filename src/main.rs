@@ -27,7 +27,7 @@ use uatwin::{
         user::{self, UserCommand, UserError},
     },
     config::{self, Fault},
-    plant::PlantOptions,
+    plant::{Load, PlantOptions},
     telemetry,
     time::{Clock, Timestamp},
 };
@@ -91,9 +91,15 @@ enum Command {
         /// Of programme, noise and faults
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Number of load variables, changing once a second
+        /// Number of load variables
         #[arg(long, default_value_t = 0)]
         load: u32,
+        /// How often in a second each of them changes
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        load_rate: u32,
+        /// In how many groups they do, one after the other
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        load_groups: u32,
     },
     /// Estimate a model's parameters from recorded data
     #[command(after_help = fit::HELP)]
@@ -205,8 +211,9 @@ async fn execute(command: Command) -> ExitCode {
             }
             Err(faults) => faulty(&faults),
         },
-        Command::Plant { host, port, pki_dir, seed, load } => {
+        Command::Plant { host, port, pki_dir, seed, load, load_rate, load_groups } => {
             log_to_stdout();
+            let load = Load { variables: load, rate: load_rate, groups: load_groups };
             let options = PlantOptions { host, port, seed, load, ..PlantOptions::new(pki_dir) };
             finish(plant::run(options, clock, stop_signal()).await)
         }

@@ -15,6 +15,7 @@ use super::{
     experiment::{Recorded, Split, bounds},
 };
 use crate::{
+    background::in_background,
     fit::{self, Experiment, FitReport},
     ingest::Command,
     program::ProgramState,
@@ -121,7 +122,7 @@ impl Jobs {
         let (reply, answer) = oneshot::channel();
         let jobs = Arc::clone(self);
         self.tasks.spawn_blocking(move || {
-            let outcome = job.run(&jobs);
+            let outcome = in_background(|| job.run(&jobs));
             drop(registered);
             let _ = reply.send(outcome); // the caller may have stopped waiting; LastFit has it
         });

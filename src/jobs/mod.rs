@@ -27,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     alarm,
+    background::in_background,
     event::Event,
     fit::FitReport,
     history::SharedStore,
@@ -452,7 +453,7 @@ impl Jobs {
         work: impl FnOnce(Arc<Self>) -> Result<T, CallError> + Send + 'static,
     ) -> Result<T, CallError> {
         let jobs = Arc::clone(self);
-        let done = self.tasks.spawn_blocking(move || work(jobs)).await;
+        let done = self.tasks.spawn_blocking(move || in_background(|| work(jobs))).await;
         done.unwrap_or_else(|panic| {
             tracing::error!(%panic, "a job broke");
             Err(CallError::Internal("the job broke; the log says how".into()))

@@ -79,11 +79,12 @@
 //! and a stretch in which it sticks (the same value, Good); see [`Faults`].
 //!
 //! # Load
-//! With [`PlantOptions::load`] = n there are `Load.00001` to n below `Objects/Load`: [`load_value`] of index and time, at
-//! every whole second, without history.
+//! With [`PlantOptions::load`] of n there are `Load.00001` to n below `Objects/Load`: [`load_value`] of index and time, at
+//! every whole second unless it says otherwise, without history.
 
 mod devices;
 mod history;
+mod load;
 mod nodes;
 mod oven;
 mod pump;
@@ -113,7 +114,13 @@ use self::{
     nodes::Nodes,
     server::{Live, PlantNodes, Shared},
 };
-pub use self::{oven::OvenTruth, pump::PumpTruth, sensor::Faults, tanks::TanksTruth};
+pub use self::{
+    load::{Load, load_value},
+    oven::OvenTruth,
+    pump::PumpTruth,
+    sensor::Faults,
+    tanks::TanksTruth,
+};
 use crate::time::{Clock, Timestamp};
 
 /// The namespace of every node of the plant.
@@ -136,7 +143,6 @@ const DRAIN: Duration = Duration::from_secs(2);
 const CLOCK_BACK_S: f64 = 10.0;
 /// `publish_period` is a multiple of this, in ticks: the integration step.
 const STEP_TICKS: i64 = 1_000_000;
-const SECOND_TICKS: i64 = 10_000_000;
 
 /// How to run a plant.
 #[derive(Clone, Debug)]
@@ -155,8 +161,8 @@ pub struct PlantOptions {
     pub faults: Faults,
     /// Where the server's certificate and key are kept; made at the first start.
     pub pki_dir: PathBuf,
-    /// The number of load variables, for benchmarks.
-    pub load: u32,
+    /// Variables for benchmarks.
+    pub load: Load,
 }
 
 impl PlantOptions {
@@ -171,7 +177,7 @@ impl PlantOptions {
             seed: 1,
             faults: Faults::default(),
             pki_dir: pki_dir.into(),
-            load: 0,
+            load: Load::of(0),
         }
     }
 }
@@ -259,11 +265,14 @@ impl Plant {
     pub async fn run(self, stop: CancellationToken, clock: Arc<dyn Clock>) -> Result<(), PlantError> {
         let Self { listener, endpoint_url, server, handle, mut engine, .. } = self;
         engine.make_history(clock.now());
+        let load = Arc::clone(&engine.shared);
+        load.load_to(load.load.step(clock.now()));
         info!(url = %endpoint_url, "plant ready");
         let mut serving = std::pin::pin!(server.run_with(listener));
         let ended = tokio::select! {
             ended = &mut serving => Some(ended),
             () = engine.publish(&handle, clock.as_ref()) => None,
+            () = publish_load(&load, &handle, clock.as_ref()) => None,
             () = stop.cancelled() => None,
         };
         if let Some(ended) = ended {
@@ -279,14 +288,6 @@ impl Plant {
             }
         }
     }
-}
-
-/// What the `index`-th load variable (from 1) is worth at an instant: the index, and the second of the day as the
-/// fifth and earlier decimals. 17 at 01:00:00 UTC is 17.036.
-#[must_use]
-pub fn load_value(index: u32, at: Timestamp) -> f64 {
-    let second_of_day = at.ticks().div_euclid(10_000_000).rem_euclid(86_400);
-    (f64::from(index) * 1e5 + second_of_day as f64) / 1e5
 }
 
 /// The physics: carries all devices from instant to instant.
@@ -317,8 +318,8 @@ impl Engine {
                 self.shared.history.write().iter_mut().for_each(|ring| *ring = Ring::default());
             }
             while self.due() <= now {
-                let load_moved = self.next();
-                self.shared.notify(handle.subscriptions(), load_moved);
+                self.next();
+                self.shared.notify(handle.subscriptions());
             }
         }
     }
@@ -331,8 +332,8 @@ impl Engine {
         Timestamp::from_ticks(self.at.ticks() + self.period_ticks)
     }
 
-    /// Moves on to the next instant; true if the load changed.
-    fn next(&mut self) -> bool {
+    /// Moves on to the next instant.
+    fn next(&mut self) {
         self.at = self.due();
         let period_s = self.period_ticks as f64 * 1e-7;
         let orders = self.shared.orders.lock().clone();
@@ -343,11 +344,29 @@ impl Engine {
         }
         let truth =
             self.devices.iter().zip(&orders).map(|(device, orders)| device.physics.truth(orders.ageing)).collect();
-        let load_at = Timestamp::from_ticks(self.at.ticks().div_euclid(SECOND_TICKS) * SECOND_TICKS);
-        let mut live = self.shared.live.write();
-        let load_moved = load_at != live.load_at;
-        *live = Live { at: self.at, load_at, measured, truth };
-        load_moved
+        *self.shared.live.write() = Live { at: self.at, measured, truth };
+    }
+}
+
+/// Publishes the load, every instant of it, for ever.
+async fn publish_load(shared: &Shared, handle: &ServerHandle, clock: &dyn Clock) {
+    let load = shared.load;
+    if load.variables == 0 {
+        return std::future::pending().await;
+    }
+    let mut step = load.step(clock.now());
+    loop {
+        tokio::time::sleep(load.instant(step + 1).saturating_since(clock.now())).await;
+        let newest = load.step(clock.now());
+        if newest < step || load.instant(newest).seconds_since(load.instant(step)) > CLOCK_BACK_S {
+            warn!("the clock jumped, the load goes on from there");
+            step = newest - 1;
+        }
+        while step < newest {
+            step += 1;
+            shared.load_to(step);
+            shared.notify_load(handle.subscriptions(), step);
+        }
     }
 }
 
@@ -366,9 +385,9 @@ fn build_server(
     let nodes = move |context: ServerContext, address_space: &mut AddressSpace| {
         let namespace_index = context.type_tree.write().namespaces_mut().add_namespace(NAMESPACE);
         address_space.add_namespace(NAMESPACE, namespace_index);
-        let nodes = Nodes::insert(address_space, namespace_index, &descriptions, load);
+        let nodes = Nodes::insert(address_space, namespace_index, &descriptions, load.variables);
         let history = nodes.measurements.iter().map(|_| Ring::default()).collect();
-        let shared = Arc::new(Shared::new(nodes, Live::default(), history, orders));
+        let shared = Arc::new(Shared::new(nodes, load, history, orders));
         *out.lock() = Some(Arc::clone(&shared));
         PlantNodes { shared, namespace_index }
     };
@@ -389,6 +408,7 @@ fn build_server(
         .discovery_urls(vec![format!("opc.tcp://{advertise}:{port}/")])
         .add_endpoint("none", endpoint(SecurityPolicy::None, MessageSecurityMode::None))
         .add_endpoint("secure", endpoint(SecurityPolicy::Basic256Sha256, MessageSecurityMode::SignAndEncrypt))
+        .subscription_poll_interval_ms(10)
         .with_node_manager(InMemoryNodeManagerBuilder::new(nodes));
     raise_limits(&mut builder);
     let (server, handle) = builder.build().map_err(PlantError::Server)?;
@@ -411,6 +431,7 @@ fn raise_limits(builder: &mut ServerBuilder) {
     // 5,000 values of 30 bytes are 150 kB. A client whose arrays may have 1,000 elements only must ask for less.
     limits.subscriptions.max_notifications_per_publish = 5_000;
     limits.subscriptions.max_queued_notifications = 1000;
+    limits.subscriptions.min_publishing_interval_ms = 10.0;
     limits.operational.max_monitored_items_per_call = 10_000;
     limits.operational.max_references_per_browse_node = 10_000;
 }

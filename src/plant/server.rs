@@ -1,7 +1,14 @@
 //! How the plant answers: reads and subscriptions from live values, raw history from the ring, writes into orders.
 //! It never computes physics, and it works around the library where that would falsify what a client sees.
 
-use std::{collections::HashSet, sync::Arc, vec};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    vec,
+};
 
 use async_trait::async_trait;
 use opcua::{
@@ -25,7 +32,7 @@ use super::{
     NAMESPACE,
     devices::Orders,
     history::{RawRead, Ring},
-    load_value,
+    load::{Load, load_value},
     nodes::{Nodes, Point},
 };
 use crate::{
@@ -42,6 +49,9 @@ const LOAD_BATCH: usize = 5_000;
 pub(super) struct Shared {
     pub(super) nodes: Nodes,
     pub(super) live: RwLock<Live>,
+    pub(super) load: Load,
+    /// The newest step of the load.
+    load_step: AtomicI64,
     /// One ring per measurement.
     pub(super) history: RwLock<Vec<Ring>>,
     /// Per device: what clients have asked for.
@@ -55,8 +65,6 @@ pub(super) struct Shared {
 pub(super) struct Live {
     /// The last published instant.
     pub(super) at: Timestamp,
-    /// The last instant at which the load changed.
-    pub(super) load_at: Timestamp,
     /// In the order of `Nodes::measurements`.
     pub(super) measured: Vec<Sample>,
     /// Per device.
@@ -64,10 +72,12 @@ pub(super) struct Live {
 }
 
 impl Shared {
-    pub(super) fn new(nodes: Nodes, live: Live, history: Vec<Ring>, orders: Vec<Orders>) -> Self {
+    pub(super) fn new(nodes: Nodes, load: Load, history: Vec<Ring>, orders: Vec<Orders>) -> Self {
         Self {
             nodes,
-            live: RwLock::new(live),
+            live: RwLock::default(),
+            load,
+            load_step: AtomicI64::new(0),
             history: RwLock::new(history),
             orders: Mutex::new(orders),
             untimed: Mutex::new(HashSet::new()),
@@ -84,20 +94,32 @@ impl Shared {
             Point::Truth(device, i) => {
                 good(live.at, live.truth.get(device).and_then(|t| t.get(i)).copied().unwrap_or(f64::NAN).into())
             }
-            Point::Load(i) => good(live.load_at, load_value(i, live.load_at).into()),
+            Point::Load(i) => {
+                let at = self.load.changed_at(i, self.load_step.load(Ordering::Relaxed));
+                good(at, load_value(i, at).into())
+            }
         }
     }
 
-    /// Tells every subscriber of the measurements, and of the load if it moved.
-    pub(super) fn notify(&self, subscriptions: &SubscriptionCache, load_moved: bool) {
+    /// Tells every subscriber of the measurements.
+    pub(super) fn notify(&self, subscriptions: &SubscriptionCache) {
         let untimed = self.untimed.lock().clone();
         self.notify_nodes(subscriptions, &untimed, self.nodes.measurements.iter().map(|(id, _)| id));
-        if load_moved {
-            for batch in self.nodes.load.chunks(LOAD_BATCH) {
-                self.notify_nodes(subscriptions, &untimed, batch.iter());
-            }
-        }
         self.notify_nodes(subscriptions, &untimed, self.nodes.slow.iter());
+    }
+
+    /// From here on the load is what it is at a step.
+    pub(super) fn load_to(&self, step: i64) {
+        self.load_step.store(step, Ordering::Relaxed);
+    }
+
+    /// Tells every subscriber of the load that changes at a step.
+    pub(super) fn notify_load(&self, subscriptions: &SubscriptionCache, step: i64) {
+        let untimed = self.untimed.lock().clone();
+        let mut changing = self.load.changing(step).filter_map(|i| self.nodes.load.get(i as usize - 1)).peekable();
+        while changing.peek().is_some() {
+            self.notify_nodes(subscriptions, &untimed, changing.by_ref().take(LOAD_BATCH));
+        }
     }
 
     /// The library shifts the SourceTimestamp of a sample that comes within an item's sampling interval. A created item's

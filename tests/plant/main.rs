@@ -16,7 +16,7 @@ use opcua::{
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uatwin::{
-    plant::{Faults, OVEN1, Plant, PlantError, PlantOptions, load_value},
+    plant::{Faults, Load, OVEN1, Plant, PlantError, PlantOptions, load_value},
     time::{Clock, Timestamp},
 };
 
@@ -362,7 +362,7 @@ async fn ageing_moves_the_truth_the_right_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_load_is_what_its_formula_says() {
-    let rig = Rig::start(|options| options.load = 500).await;
+    let rig = Rig::start(|options| options.load = Load::of(500)).await;
     let names: Vec<String> = (1..=500).map(|i| format!("Load.{i:05}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut values = rig.subscribe(&names, 1000.0).await;
@@ -401,6 +401,6 @@ async fn a_taken_port_is_an_error_before_anything_is_made() {
 #[ignore = "runs until interrupted"]
 async fn look() {
     let folder = tempfile::tempdir().unwrap();
-    let plant = Plant::bind(PlantOptions { load: 100, ..PlantOptions::new(folder.path()) }).await.unwrap();
+    let plant = Plant::bind(PlantOptions { load: Load::of(100), ..PlantOptions::new(folder.path()) }).await.unwrap();
     plant.run(CancellationToken::new(), Arc::new(WallClock)).await.unwrap();
 }

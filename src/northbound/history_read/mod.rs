@@ -45,6 +45,7 @@ use super::{
 };
 use crate::{
     aggregate::Configuration,
+    background::in_background,
     history::{HistoryError, HistoryStore, Modified},
     jobs::Forecast,
     sample::{Sample, SeriesId, TwinId},
@@ -382,7 +383,8 @@ async fn serve_nodes(
     let forms: Vec<_> = nodes.iter().map(|node| Form::new(stamps, node.index_range().clone())).collect();
     let answers = tokio::task::spawn_blocking(move || -> Vec<_> {
         let asked = cursors.into_iter().zip(forms);
-        asked.map(|(cursor, form)| Ok(Answer::new(&cursor?, &*store, &form, bytes_max))).collect()
+        let read = |(cursor, form): (Result<Cursor, _>, _)| Ok(Answer::new(&cursor?, &*store, &form, bytes_max));
+        in_background(|| asked.map(read).collect())
     });
     let answers = answers.await.map_err(|_| StatusCode::BadInternalError)?;
     for (node, answer) in nodes.iter_mut().zip(answers) {

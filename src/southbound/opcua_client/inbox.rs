@@ -24,8 +24,10 @@ use crate::{
     ua,
 };
 
-/// Samples kept while the ingest queue is full: 56 B each, 5.6 MB a PLC; ten seconds of 10,000 variables at 1 Hz.
-const PENDING_MAX: usize = 100_000;
+/// Samples kept of each watch while the ingest queue is full: 56 B each, ten seconds at 1 Hz.
+const PENDING_PER_WATCH: usize = 10;
+/// Room for those of all watches of a PLC is never less: 5.6 MB.
+const PENDING_MIN: usize = 100_000;
 /// OPC 10000-4 §7.39.1: InfoType DataValue (0x0400) with the Overflow bit (0x0080).
 const OVERFLOW: u32 = 0x0480;
 
@@ -78,7 +80,7 @@ struct Trace {
 
 impl Inbox {
     pub(super) fn new(watches: &[Watch], link: SharedLink, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Self::with_room_for(PENDING_MAX, watches, link, clock)
+        Self::with_room_for(PENDING_MIN.max(watches.len() * PENDING_PER_WATCH), watches, link, clock)
     }
 
     fn with_room_for(pending_max: usize, watches: &[Watch], link: SharedLink, clock: Arc<dyn Clock>) -> Arc<Self> {

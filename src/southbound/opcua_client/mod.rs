@@ -217,7 +217,14 @@ impl OpcUaClient {
         plan.follow(self);
         let mut left: Option<(u32, Arc<Inbox>)> = None;
         loop {
-            let established = match self.establish(session, plan).await {
+            // Making 100,000 items takes seconds, in which the first of them, or those before, bring more than there is room for.
+            let meanwhile = left.as_ref().map_or(&plan.inbox, |(_, before)| before);
+            let established = tokio::select! {
+                biased;
+                established = self.establish(session, plan) => established,
+                () = self.deliver(meanwhile) => return End::Unwanted,
+            };
+            let established = match established {
                 Ok(established) => established,
                 Err(reason) => return End::Failed(reason),
             };
