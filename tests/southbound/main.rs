@@ -6,7 +6,7 @@ mod plc;
 mod proxy;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::Path,
     sync::{Arc, Mutex, RwLock},
     time::Duration,
@@ -46,6 +46,8 @@ fn now() -> Timestamp {
 /// A running client and what it says.
 struct Running {
     events: mpsc::Receiver<Event>,
+    /// What came before the connection was told of.
+    early: VecDeque<Event>,
     link: SharedLink,
     outlet: SharedOutlet,
     stop: CancellationToken,
@@ -118,11 +120,14 @@ fn start_trusting(trusted: Option<&Path>, config: PlcConfig, watches: Vec<Watch>
     };
     let mut task = JoinSet::new();
     task.spawn(client.run(stop.clone()));
-    Running { events, link, outlet, stop, task, _pki: pki }
+    Running { events, early: VecDeque::new(), link, outlet, stop, task, _pki: pki }
 }
 
 impl Running {
     async fn next(&mut self) -> Event {
+        if let Some(event) = self.early.pop_front() {
+            return event;
+        }
         timeout(Duration::from_secs(60), self.events.recv()).await.expect("an event").expect("the client runs")
     }
 
@@ -136,8 +141,15 @@ impl Running {
     }
 
     async fn connected(&mut self) {
-        let event = self.next().await;
-        assert!(matches!(event, Event::Connected { plc: PlcId(0) }), "{event:?}");
+        let mut early = VecDeque::new();
+        loop {
+            match self.next().await {
+                Event::Connected { plc: PlcId(0) } => break,
+                event @ Event::Samples { .. } => early.push_back(event),
+                event => panic!("{event:?}"),
+            }
+        }
+        self.early = early;
     }
 
     async fn lost(&mut self) {
@@ -457,6 +469,24 @@ async fn cpu_per_value_of_ten_thousand_at_one_hertz() {
     let _plc = source.unwrap().join().unwrap();
     let status = client.end().await;
     assert_eq!((status.samples_dropped, status.reconnects), (0, 0));
+}
+
+#[tokio::test]
+async fn the_first_values_are_handed_on_while_other_items_are_still_being_made() {
+    let names: Vec<String> = (0..30_000).map(|n| format!("v{n}")).collect();
+    let memory = memory([]);
+    for name in &names {
+        memory.lock().unwrap().live.insert(name.clone(), Sample::good(second(0.0), 0.0));
+    }
+    let plc = Plc::start(0, &[], &memory);
+    let mut client = start(config(&plc.url()), watches(names.iter().map(|name| id(name))));
+    client.connected().await;
+    let early = client.early.iter().map(|event| match event {
+        Event::Samples { samples, .. } => samples.len(),
+        _ => 0,
+    });
+    assert!(early.sum::<usize>() > 0, "no value in all the time that it takes");
+    assert_eq!(client.end().await.samples_dropped, 0);
 }
 
 #[tokio::test]
