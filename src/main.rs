@@ -91,9 +91,12 @@ enum Command {
         /// Of programme, noise and faults
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Number of load variables, changing once a second
+        /// Number of load variables
         #[arg(long, default_value_t = 0)]
         load: u32,
+        /// How often the load variables change, in whole tenths of a second
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+        load_period: f64,
     },
     /// Estimate a model's parameters from recorded data
     #[command(after_help = fit::HELP)]
@@ -119,12 +122,15 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Measure this machine: history, fit, the live path
+    /// Measure this machine: the live path, what clients get, history, fit
     Bench {
+        /// Measure no more than this (repeatable, or a list)
+        #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
+        only: Vec<bench::Part>,
         /// Print one JSON object instead of a table
         #[arg(long)]
         json: bool,
-        /// Variables of the live path
+        /// Variables of the live path and of the reads
         #[arg(long, default_value_t = 10_000)]
         variables: u32,
         /// Seconds of the live path
@@ -205,9 +211,12 @@ async fn execute(command: Command) -> ExitCode {
             }
             Err(faults) => faulty(&faults),
         },
-        Command::Plant { host, port, pki_dir, seed, load } => {
+        Command::Plant { host, port, pki_dir, seed, load, load_period } => {
             log_to_stdout();
-            let options = PlantOptions { host, port, seed, load, ..PlantOptions::new(pki_dir) };
+            let load_period = Duration::from_millis((load_period.clamp(0.0, 1e6) * 1e3).round() as u64);
+            let options = PlantOptions { host, port, seed, load, load_period, ..PlantOptions::new(pki_dir) };
+            // Nothing is published between two publications: what changes often is published as often.
+            let options = PlantOptions { publish_period: options.publish_period.min(load_period), ..options };
             finish(plant::run(options, clock, stop_signal()).await)
         }
         Command::Fit(arguments) => experiment(fit::run(&arguments)),
@@ -232,8 +241,9 @@ async fn execute(command: Command) -> ExitCode {
             }
             Err(error) => fail(&error),
         },
-        Command::Bench { json, variables, seconds } => {
-            match bench::run(json, variables, Duration::from_secs(seconds), clock).await {
+        Command::Bench { json, only, variables, seconds } => {
+            let options = bench::BenchOptions { only, variables, length: Duration::from_secs(seconds) };
+            match bench::run(json, &options, clock).await {
                 Ok(report) => {
                     println!("{report}");
                     ExitCode::SUCCESS

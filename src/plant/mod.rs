@@ -80,7 +80,7 @@
 //!
 //! # Load
 //! With [`PlantOptions::load`] = n there are `Load.00001` to n below `Objects/Load`: [`load_value`] of index and time, at
-//! every whole second, without history.
+//! every whole multiple of [`PlantOptions::load_period`], without history.
 
 mod devices;
 mod history;
@@ -136,7 +136,6 @@ const DRAIN: Duration = Duration::from_secs(2);
 const CLOCK_BACK_S: f64 = 10.0;
 /// `publish_period` is a multiple of this, in ticks: the integration step.
 const STEP_TICKS: i64 = 1_000_000;
-const SECOND_TICKS: i64 = 10_000_000;
 
 /// How to run a plant.
 #[derive(Clone, Debug)]
@@ -157,10 +156,12 @@ pub struct PlantOptions {
     pub pki_dir: PathBuf,
     /// The number of load variables, for benchmarks.
     pub load: u32,
+    /// How often the load changes: a multiple of `publish_period`.
+    pub load_period: Duration,
 }
 
 impl PlantOptions {
-    /// The defaults: loopback, port 4841, one second, seed 1, the usual faults, no load.
+    /// The defaults: loopback, port 4841, one second, seed 1, the usual faults, no load, which would change once a second.
     #[must_use]
     pub fn new(pki_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -172,6 +173,7 @@ impl PlantOptions {
             faults: Faults::default(),
             pki_dir: pki_dir.into(),
             load: 0,
+            load_period: Duration::from_secs(1),
         }
     }
 }
@@ -203,6 +205,9 @@ pub enum PlantError {
     /// The period is none of 100 ms, 200 ms, …
     #[error("the publishing period {0:?} is not a multiple of 100 ms")]
     Period(Duration),
+    /// The load cannot change between two publications.
+    #[error("the load's period {0:?} is not a multiple of the publishing period")]
+    LoadPeriod(Duration),
     /// The OPC UA server could not be made or ended with an error.
     #[error("the plant's OPC UA server failed: {0}")]
     Server(String),
@@ -225,6 +230,11 @@ impl Plant {
         if period_ticks == 0 || period_ticks % STEP_TICKS != 0 {
             return Err(PlantError::Period(options.publish_period));
         }
+        let load_period_ticks = i64::try_from(options.load_period.as_nanos() / 100).unwrap_or(0);
+        if options.load > 0 && (load_period_ticks == 0 || load_period_ticks % period_ticks != 0) {
+            return Err(PlantError::LoadPeriod(options.load_period));
+        }
+        let load_period_ticks = load_period_ticks.max(STEP_TICKS);
         let listen = |cause| PlantError::Listen { host: options.host.clone(), port: options.port, cause };
         let listener = TcpListener::bind((options.host.as_str(), options.port)).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -238,7 +248,7 @@ impl Plant {
         };
         let devices = devices(options.seed, options.faults);
         let (shared, server, handle) = build_server(&options, &advertise, address.port(), &devices)?;
-        let engine = Engine { devices, shared, period_ticks, at: Timestamp::NULL };
+        let engine = Engine { devices, shared, period_ticks, load_period_ticks, at: Timestamp::NULL };
         let endpoint_url = format!("opc.tcp://{advertise}:{}/", address.port());
         Ok(Self { listener, address, endpoint_url, server, handle, engine })
     }
@@ -282,11 +292,11 @@ impl Plant {
 }
 
 /// What the `index`-th load variable (from 1) is worth at an instant: the index, and the second of the day as the
-/// fifth and earlier decimals. 17 at 01:00:00 UTC is 17.036.
+/// fifth and earlier decimals, its tenth as the sixth. 17 at 01:00:00 UTC is 17.036.
 #[must_use]
 pub fn load_value(index: u32, at: Timestamp) -> f64 {
-    let second_of_day = at.ticks().div_euclid(10_000_000).rem_euclid(86_400);
-    (f64::from(index) * 1e5 + second_of_day as f64) / 1e5
+    let tenth_of_day = at.ticks().div_euclid(STEP_TICKS).rem_euclid(864_000);
+    (f64::from(index) * 1e6 + tenth_of_day as f64) / 1e6
 }
 
 /// The physics: carries all devices from instant to instant.
@@ -294,6 +304,7 @@ struct Engine {
     devices: Vec<Device>,
     shared: Arc<Shared>,
     period_ticks: i64,
+    load_period_ticks: i64,
     at: Timestamp,
 }
 
@@ -343,7 +354,8 @@ impl Engine {
         }
         let truth =
             self.devices.iter().zip(&orders).map(|(device, orders)| device.physics.truth(orders.ageing)).collect();
-        let load_at = Timestamp::from_ticks(self.at.ticks().div_euclid(SECOND_TICKS) * SECOND_TICKS);
+        let load_at =
+            Timestamp::from_ticks(self.at.ticks().div_euclid(self.load_period_ticks) * self.load_period_ticks);
         let mut live = self.shared.live.write();
         let load_moved = load_at != live.load_at;
         *live = Live { at: self.at, load_at, measured, truth };

@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panic, its helpers too")]
 
-use std::{collections::BTreeMap, net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::TcpListener,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use opcua::{
     client::{ClientBuilder, DataChangeCallback, HistoryReadAction, IdentityToken, Session},
@@ -362,19 +368,31 @@ async fn ageing_moves_the_truth_the_right_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_load_is_what_its_formula_says() {
-    let rig = Rig::start(|options| options.load = 500).await;
-    let names: Vec<String> = (1..=500).map(|i| format!("Load.{i:05}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut values = rig.subscribe(&names, 1000.0).await;
-    let mut seen = BTreeMap::<i64, usize>::new();
-    while seen.values().filter(|n| **n == 500).count() < 3 {
-        let (item, value) = timeout(PATIENCE, values.recv()).await.unwrap().unwrap();
-        let at = ticks(&value);
-        assert_eq!(value.value, Some(Variant::Double(load_value(item + 1, Timestamp::from_ticks(at)))));
-        *seen.entry(at).or_default() += 1;
+    for period_ms in [1000, 100] {
+        let rig = Rig::start(|options| {
+            options.load = 500;
+            options.load_period = Duration::from_millis(period_ms);
+            options.publish_period = options.load_period;
+        })
+        .await;
+        let names: Vec<String> = (1..=500).map(|i| format!("Load.{i:05}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut values = rig.subscribe(&names, period_ms as f64).await;
+        let (mut seen, mut worth) = (BTreeMap::<i64, usize>::new(), BTreeSet::new());
+        while seen.values().filter(|n| **n == 500).count() < 3 {
+            let (item, value) = timeout(PATIENCE, values.recv()).await.unwrap().unwrap();
+            let at = ticks(&value);
+            let Some(Variant::Double(x)) = value.value else { panic!("{value:?}") };
+            assert_eq!(x, load_value(item + 1, Timestamp::from_ticks(at)));
+            worth.extend((item == 0).then(|| x.to_bits()));
+            *seen.entry(at).or_default() += 1;
+        }
+        assert!(worth.len() >= 3, "every instant has its own value: {worth:?}");
+        let whole: Vec<i64> = seen.into_iter().filter(|(_, n)| *n == 500).map(|(at, _)| at).collect();
+        let period = i64::try_from(period_ms).unwrap() * SECOND / 1000;
+        assert!(whole.iter().all(|at| at % period == 0), "{whole:?}");
+        assert!(period_ms < 1000 || whole.windows(2).all(|w| w[1] - w[0] == SECOND), "{whole:?}");
     }
-    let whole: Vec<i64> = seen.into_iter().filter(|(_, n)| *n == 500).map(|(at, _)| at).collect();
-    assert!(whole.windows(2).all(|w| w[1] - w[0] == SECOND), "{whole:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
