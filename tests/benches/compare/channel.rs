@@ -111,7 +111,7 @@ impl Channel {
             },
             endpoint_url: url.into(),
             session_name: "compare".into(),
-            client_nonce: ByteString::from(vec![7_u8; 32]),
+            client_nonce: nonce(),
             requested_session_timeout: 3_600_000.0,
             ..CreateSessionRequest::default()
         };
@@ -217,6 +217,12 @@ impl Channel {
         let index = names.values.iter().position(|name| *name == Variant::from(named));
         u16::try_from(index.unwrap_or_else(|| panic!("there is no {named}"))).expect("an index")
     }
+}
+
+/// Nobody's secret without security, but one that was used before is refused by some.
+fn nonce() -> ByteString {
+    let parts = [DateTime::now().ticks(), std::process::id().into(), DateTime::now().ticks(), 0];
+    ByteString::from(parts.into_iter().flat_map(i64::to_le_bytes).collect::<Vec<u8>>())
 }
 
 /// The values of nodes, with their source timestamps.

@@ -95,7 +95,9 @@ fn whole(channel: &mut Channel, node: &NodeId, samples: u32) -> u64 {
             break;
         }
     }
-    assert_eq!(seen, u64::from(samples), "every value of {node}, once");
+    // Ours says with one Bad value more where a gap begins: after what was imported nothing came until the service started.
+    let excess = seen.checked_sub(samples.into());
+    assert!(matches!(excess, Some(0 | 1)), "every value of {node}, once: {seen} of {samples}");
     seen
 }
 
