@@ -130,12 +130,15 @@ enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Measure this machine: history, fit, the live path
+    /// Measure this machine: the live path, what clients get, history, fit
     Bench {
+        /// Measure no more than this (repeatable, or a list)
+        #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
+        only: Vec<bench::Part>,
         /// Print one JSON object instead of a table
         #[arg(long)]
         json: bool,
-        /// Variables of the live path
+        /// Variables of the live path and of the reads
         #[arg(long, default_value_t = 10_000)]
         variables: u32,
         /// Seconds of the live path
@@ -244,8 +247,9 @@ async fn execute(command: Command) -> ExitCode {
             }
             Err(error) => fail(&error),
         },
-        Command::Bench { json, variables, seconds } => {
-            match bench::run(json, variables, Duration::from_secs(seconds), clock).await {
+        Command::Bench { json, only, variables, seconds } => {
+            let options = bench::BenchOptions { only, variables, length: Duration::from_secs(seconds) };
+            match bench::run(json, &options, clock).await {
                 Ok(report) => {
                     println!("{report}");
                     ExitCode::SUCCESS

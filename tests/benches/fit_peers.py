@@ -17,6 +17,7 @@ import time
 
 import casadi
 import numpy as np
+import scipy
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
@@ -178,19 +179,29 @@ def by_us(problem, folder):
     return best
 
 
-def main():
-    sizes = [int(size) for size in sys.argv[1:]] or [1000, 10_000]
-    print(f"{'problem':<16}{'samples':>8}{'ours ms':>10}{'SciPy ms':>11}{'x':>7}{'CasADi ms':>11}{'x':>7}   cost: ours, SciPy, CasADi")
+def rows(sizes):
+    """For each problem and size the milliseconds and the cost that each ended at, by name."""
+    versions = {"SciPy": f"SciPy {scipy.__version__}", "CasADi": f"CasADi {casadi.__version__}"}
     for kind in (LotkaVolterra, TwoBodies):
         for n in sizes:
             problem = kind(n, np.random.default_rng(7))
             with tempfile.TemporaryDirectory() as folder:
                 ours, (values, cost) = by_us(problem, pathlib.Path(folder))
-            scipy, (_, scipy_cost) = by_scipy(problem)
+            by_integration, (_, scipy_cost) = by_scipy(problem)
             peer, (peer_values, peer_cost) = by_casadi(problem)
             assert np.allclose(values, peer_values, rtol=1e-3), (values, peer_values)
-            print(f"{problem.name:<16}{n:>8}{1e3 * ours:>10.1f}{1e3 * scipy:>11.0f}{scipy / ours:>7.1f}{1e3 * peer:>11.0f}{peer / ours:>7.1f}"
-                  f"   {cost:.6g}, {scipy_cost:.6g}, {peer_cost:.6g}", flush=True)
+            yield {"problem": problem.name, "samples": n, "versions": versions,
+                   "ms": {"uatwin": 1e3 * ours, "SciPy": 1e3 * by_integration, "CasADi": 1e3 * peer},
+                   "cost": {"uatwin": cost, "SciPy": scipy_cost, "CasADi": peer_cost}}
+
+
+def main():
+    sizes = [int(size) for size in sys.argv[1:]] or [1000, 10_000]
+    print(f"{'problem':<16}{'samples':>8}{'ours ms':>10}{'SciPy ms':>11}{'x':>7}{'CasADi ms':>11}{'x':>7}   cost: ours, SciPy, CasADi")
+    for row in rows(sizes):
+        ours, by_integration, peer = row["ms"].values()
+        print(f"{row['problem']:<16}{row['samples']:>8}{ours:>10.1f}{by_integration:>11.0f}{by_integration / ours:>7.1f}{peer:>11.0f}{peer / ours:>7.1f}"
+              f"   {', '.join(f'{cost:.6g}' for cost in row['cost'].values())}", flush=True)
 
 
 if __name__ == "__main__":

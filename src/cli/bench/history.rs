@@ -37,7 +37,7 @@ fn value(series: u32, k: u32) -> f64 {
 
 /// Runs in a folder of its own that is removed at the end.
 pub(super) fn measure() -> Result<HistoryFigures, Box<dyn Error + Send + Sync>> {
-    let folder = super::live::Scratch::new("history")?;
+    let folder = super::process::Scratch::new("history")?;
     let names: Vec<String> = (0..SERIES).map(|series| format!("Bench.V{series}")).collect();
     let store = SledStore::open(folder.path(), &names, SledOptions::default())?;
     let total = (SERIES * SAMPLES) as usize;

@@ -1,19 +1,12 @@
 //! The whole path: the plant's load variables in another process, each a twin's variable here, stored and checked value
 //! by value at the end.
 
-use std::{
-    error::Error,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, fmt::Write as _, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::process::{Process, Scratch, cpu_s, free_port, memory_mib};
 use crate::{
     app::App,
     config,
@@ -58,8 +51,8 @@ pub(super) async fn measure(
 ) -> Result<LiveFigures, Box<dyn Error>> {
     let scratch = Scratch::new("live")?;
     let port = free_port()?;
-    let _plant = start_plant(variables, port, scratch.path())?;
-    let text = config_text(variables, port);
+    let _plant = Process::plant(variables, port, scratch.path())?;
+    let text = config_text(variables, port, 0);
     let mut config = config::parse_builtin(&text, "bench.toml").map_err(|faults| format!("{faults:?}"))?;
     config.data_dir = scratch.path().join("data");
     config.server.pki_dir = scratch.path().join("certs");
@@ -69,9 +62,9 @@ pub(super) async fn measure(
     let running = app.run(stop.clone());
     let observing = async {
         tokio::time::sleep(SETTLE).await;
-        let (from, cpu) = (clock.now(), cpu_s());
+        let (from, cpu) = (clock.now(), cpu_s(std::process::id()));
         tokio::time::sleep(length).await;
-        let figures = (from, clock.now(), cpu_s() - cpu, memory_mib("VmRSS:"), memory_mib("VmHWM:"));
+        let figures = (from, clock.now(), cpu_s(std::process::id()) - cpu, memory_mib("VmRSS:"), memory_mib("VmHWM:"));
         tokio::time::sleep(Duration::from_secs(2)).await; // what was on its way arrives
         stop.cancel();
         figures
@@ -109,11 +102,12 @@ fn whole_seconds(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(ceil(to) - ceil(from)).unwrap_or(0)
 }
 
-fn config_text(variables: u32, port: u16) -> String {
+/// All variables of a plant, ten in a twin; what it is called with stands in [`names`].
+pub(super) fn config_text(variables: u32, plant_port: u16, own_port: u16) -> String {
     let mut text = format!(
-        "[server]\nname = \"bench\"\nendpoint = \"opc.tcp://127.0.0.1:0\"\n\
+        "[server]\nname = \"bench\"\nendpoint = \"opc.tcp://127.0.0.1:{own_port}\"\n\
          [server.security]\npolicies = [\"None\"]\n\
-         [plc.load]\nendpoint = \"opc.tcp://127.0.0.1:{port}\"\nsecurity_policy = \"None\"\nsecurity_mode = \"None\"\n\
+         [plc.load]\nendpoint = \"opc.tcp://127.0.0.1:{plant_port}\"\nsecurity_policy = \"None\"\nsecurity_mode = \"None\"\n\
          publishing_interval = \"200ms\"\n"
     );
     for v in 0..VARIABLES_PER_TWIN.min(variables) {
@@ -132,65 +126,7 @@ fn config_text(variables: u32, port: u16) -> String {
     text
 }
 
-/// The plant's process, ended with the benchmark.
-struct PlantProcess(Child);
-
-impl Drop for PlantProcess {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_plant(variables: u32, port: u16, folder: &Path) -> Result<PlantProcess, Box<dyn Error>> {
-    let child = Command::new(std::env::current_exe()?)
-        .args(["plant", "--port", &port.to_string(), "--load", &variables.to_string(), "--pki-dir"])
-        .arg(folder.join("plant-certs"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    Ok(PlantProcess(child))
-}
-
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// User and system time of this process in seconds (proc(5), fields 14 and 15, in hundredths).
-fn cpu_s() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-/// A line of /proc/self/status that is in kB.
-fn memory_mib(line: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let found = status
-        .lines()
-        .find_map(|l| l.strip_prefix(line))
-        .and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    found.map_or(f64::NAN, |kib| kib / 1024.0)
-}
-
-/// A folder of the benchmark's own, removed at its end.
-pub(super) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(super) fn new(name: &str) -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("uatwin-bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// The series of a config of [`config_text`], in the order of the plant's variables.
+pub(super) fn names(variables: u32) -> impl Iterator<Item = String> {
+    (0..variables).map(|index| format!("T{:05}.V{}", index / VARIABLES_PER_TWIN, index % VARIABLES_PER_TWIN))
 }

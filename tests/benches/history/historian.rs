@@ -1,6 +1,6 @@
 //! What is measured of any store: the same samples in the same order, as durable, read back in the same places.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use uatwin::{
     sample::{Sample, SeriesId},
@@ -8,7 +8,7 @@ use uatwin::{
 };
 
 use super::{
-    measure::{Watch, cpu_s, quantile},
+    measure::{Watch, cpu_s, du, quantile},
     mix::{BATCH, Load, SECOND, START, noise},
 };
 
@@ -25,6 +25,11 @@ pub(crate) trait Historian {
 
     /// Reads samples of a series from `from` on, at most `limit`; how many there were.
     fn read(&mut self, series: u32, from: Timestamp, limit: usize) -> usize;
+
+    /// What it takes of the disk, once it has settled.
+    fn bytes(&mut self, folder: &Path) -> f64 {
+        du(folder)
+    }
 }
 
 /// When what was appended is made durable.

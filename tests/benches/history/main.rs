@@ -1,10 +1,11 @@
 //! How much history one process takes and gives, flushed and compacted as the writer would. Arguments, each may be left out:
 //!
 //! - `[SERIES] [SECONDS] [KIND] [peers=N]`: 10,000 series for 300 seconds at 1 Hz; ingest, bytes per sample on disk, scan,
-//!   small reads, summaries, open, memory; then N (2,000,000) of these samples in SQLite and in sled entry by entry, and
-//!   how many times better ours is. `100000 100` is the run of many series.
+//!   small reads, summaries, open, memory; then N (2,000,000) of these samples in SQLite, in PostgreSQL and in sled entry
+//!   by entry, and how many times better ours is. `100000 100` is the run of many series.
 //! - `year [KIND]`: a year of one series at 1 Hz, 365 daily summaries of it.
 //! - `open [SERIES] [SECONDS] [KIND]`: opening after kill -9 of a process that wrote so much. `open 10000 10000`: 100 M.
+//! - `peers [SERIES] [SECONDS] [KIND]`: only ours, SQLite and PostgreSQL (if it is installed), a JSON object a line.
 //! - `events [COUNT] [TWINS]`: 1,000,000 events of 1,000 twins: how fast they are taken and found.
 //! - `sustained [SERIES] [DURATION_S] [KIND]`: the rate of each ten seconds, for 60 seconds of writing.
 //!
@@ -20,6 +21,8 @@ mod measure;
 mod mix;
 mod modes;
 mod peers;
+mod postgres;
+mod postgres_cluster;
 mod sled_entries;
 mod sqlite;
 mod store;
@@ -34,6 +37,7 @@ fn main() {
     let mut seconds = |otherwise: u32| i64::from(numbers.next().unwrap_or(otherwise));
     match arguments.first().map(String::as_str) {
         Some("events") => events::run(&arguments),
+        Some("peers") => peers::tell(&Load::even(series, seconds(300), mix)),
         Some("year") => modes::year(mix),
         Some("sustained") => modes::sustained(series, seconds(60) as f64, mix),
         Some("open") => {

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::{
     historian::{Durable, Historian, ingest, scan, small_reads},
-    measure::{du, promise},
+    measure::promise,
     mix::Load,
+    postgres::Postgres,
+    postgres_cluster::{self, Cluster},
     sled_entries::SledEntries,
     sqlite::Sqlite,
     store::Ours,
@@ -53,10 +57,43 @@ fn measure<H: Historian>(
     let mut historian = open(folder.path());
     let ingested = ingest(&mut historian, load, durable, f64::INFINITY);
     settle(&mut historian);
-    let bytes = du(folder.path()) / load.count();
+    let bytes = historian.bytes(folder.path()) / load.count();
     let scanned = load.count() / scan(&mut historian, load).spent().0;
     let (read_us, _) = small_reads(&mut historian, load);
     Figures { name, ingest_per_s: ingested.rate(), bytes, scan_per_s: scanned, read_us }
+}
+
+fn ours(load: &Load) -> Figures {
+    measure("uatwin", (load, Durable::Second), |folder| Ours::open(folder, load), Ours::settle)
+}
+
+fn sqlite(name: &'static str, load: &Load, durable: Durable) -> Figures {
+    measure(name, (load, durable), Sqlite::open, |sqlite| sqlite.checkpoint())
+}
+
+/// `None`: it is not installed.
+fn postgres(name: &'static str, load: &Load) -> Option<Figures> {
+    postgres_cluster::version()?;
+    let open = |folder: &Path| Postgres::open(Cluster::start(folder).expect("PostgreSQL is installed"));
+    Some(measure(name, (load, Durable::Second), open, Postgres::settle))
+}
+
+/// Ours and other databases, a JSON object a line: what `tests/benches/compare/run` makes its table of.
+pub(crate) fn tell(load: &Load) {
+    let told = [
+        (Some(ours(load)), "uatwin".to_owned()),
+        (Some(sqlite("SQLite", load, Durable::Second)), format!("SQLite {}", rusqlite::version())),
+        (postgres("PostgreSQL", load), postgres_cluster::version().unwrap_or_default()),
+    ];
+    for (figures, version) in told {
+        let Some(Figures { name, ingest_per_s, bytes, scan_per_s, read_us }) = figures else { continue };
+        let versions = if name == "uatwin" { json!({}) } else { json!({ name: version }) };
+        println!(
+            "{}",
+            json!({ "name": name, "ingest_per_s": ingest_per_s, "bytes": bytes, "scan_per_s": scan_per_s,
+                    "read_us": read_us, "versions": versions })
+        );
+    }
 }
 
 /// The beginning of a load: about so many samples.
@@ -72,11 +109,14 @@ pub(crate) fn compare(load: &Load, samples: u64) {
         "\npeers, {:.1} M of these samples    ingest               on disk             scan              100-sample read",
         load.count() / 1e6
     );
-    let ours = measure("ours", (&load, Durable::Second), |folder| Ours::open(folder, &load), Ours::settle);
+    let ours = ours(&load);
     ours.print(&ours);
     let sqlite = [("SQLite, commit per 8192", Durable::Batch), ("SQLite, commit per second", Durable::Second)]
-        .map(|(name, durable)| measure(name, (&load, durable), Sqlite::open, |sqlite| sqlite.checkpoint()));
+        .map(|(name, durable)| sqlite(name, &load, durable));
     sqlite.iter().for_each(|peer| peer.print(&ours));
+    if let Some(postgres) = postgres("PostgreSQL, COPY per second", &load) {
+        postgres.print(&ours);
+    }
     let few = first(&load, SLED_SAMPLES_MAX);
     measure("sled by entry, 0.5 M at most", (&few, Durable::Second), SledEntries::open, |_| ()).print(&ours);
     let fastest = sqlite.iter().map(|peer| peer.ingest_per_s).fold(0.0, f64::max);

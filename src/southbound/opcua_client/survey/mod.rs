@@ -2,6 +2,7 @@
 
 mod facts;
 mod inspect;
+pub mod rate;
 mod requests;
 mod types;
 mod walk;
