@@ -55,7 +55,7 @@ pub struct Summary {
     /// ∫ y dt over the time covered, unit·s: trapezoids between samples, steps for stepped variables.
     pub total: f64,
     /// The values below which 5, 50 and 95 % lie: between order statistics (type 7, as NumPy) of up to [`SAMPLES_MAX`] samples,
-    /// of more to a standard error of 0.89 % of the rank.
+    /// of more to a standard error of 0.93 % of the rank.
     pub percentiles: [f64; 3],
     /// Least squares over SourceTimestamp, unit/s; NaN below two samples.
     pub slope: f64,

@@ -1,4 +1,4 @@
-//! A window of more samples than are kept: at most 48 closed panes and the one in progress, each of as long a stretch (by time
+//! A window of more samples than are kept: at most 60 closed panes and the one in progress, each of as long a stretch (by time
 //! or by number) and each with what it says of percentiles.
 
 use std::collections::VecDeque;
@@ -12,8 +12,8 @@ use super::{
 use crate::time::Timestamp;
 
 /// Panes of a full window.
-pub const PANES: u32 = 48;
-/// Most samples that are kept as they are: ten minutes at 1 Hz, and what is on its way out. They take 9.7 KB, panes with sketches 8.2.
+pub const PANES: u32 = 60;
+/// Most samples that are kept as they are: as many as take the memory of panes and sketches.
 pub const SAMPLES_MAX: usize = 606;
 /// The golden ratio's fraction: its multiples fill [0, 1) evenly, whenever one stops.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;

@@ -1,8 +1,8 @@
 //! A rolling window: the samples themselves while they are few, then panes. A sample enters in O(1); a reading merges what
 //! there is. A pane leaves as a whole and nothing is ever subtracted, so nothing drifts. The window's start is that of its
-//! oldest sample or pane: the figures are exact for `[start, end]`, which is at most 1/48 shorter than what the config asks for.
+//! oldest sample or pane: the figures are exact for `[start, end]`, which is at most 1/60 shorter than what the config asks for.
 //!
-//! Memory: 16 bytes a sample up to [`SAMPLES_MAX`], then at most 49 panes of 128 bytes, 36 bytes a pane for percentiles and
+//! Memory: 16 bytes a sample up to [`SAMPLES_MAX`], then at most 61 panes of 128 bytes, 27 bytes a pane for percentiles and
 //! 0.4 KiB for the pane in progress.
 
 use std::collections::VecDeque;
