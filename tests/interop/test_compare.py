@@ -17,6 +17,6 @@ def test_a_peer_and_ours_give_a_row_of_ratios():
     for measure in ("read-1000", "read-100"):
         for name in ("uatwin", "asyncua"):
             [rate], [cpu_us] = results.values(measure, name, "rate"), results.values(measure, name, "cpu_us")
-            assert rate > 1000 and cpu_us > 0, (measure, name, rate, cpu_us)
+            assert rate > 0 and cpu_us > 0, (measure, name, rate, cpu_us)
     rows = [row for row in report.markdown(results, arguments).splitlines() if "asyncua **" in row]
     assert any(row.startswith("| Read, 1,000 nodes a request: values/s |") and "×**" in row for row in rows), rows
