@@ -32,11 +32,6 @@ use uatwin::{
     time::{Clock, Timestamp},
 };
 
-/// Gives back what a start has taken, and is not torn by many small pieces of all threads: of 100,000 variables the system's kept
-/// a fifth of the memory for nobody.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Digital twins as an OPC UA server.
 #[derive(Parser)]
 #[command(version, about)]

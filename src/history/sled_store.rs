@@ -43,16 +43,16 @@ use crate::{
     time::Timestamp,
 };
 
-/// Some 75 to 150 samples of a Double, by how steady its clock is.
-const HEAD_BYTES_MIN: usize = 1200;
+/// About 150 samples of a Double.
+const HEAD_BYTES_MIN: usize = 2400;
 
-/// Log of about 150.
+/// Log of about as many.
 const LOG_BYTES_MIN: u64 = 1600;
 
 /// The sizes that bound a store's memory and disk.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
-    /// Memory for the heads of all series together; never less than 1,200 bytes per series, or blocks get too small.
+    /// Memory for the heads of all series together; never less than 2,400 bytes per series, or blocks get too small.
     pub head_bytes_max: usize,
     /// A head with this many samples is sealed.
     pub head_samples_max: usize,

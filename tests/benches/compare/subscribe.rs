@@ -44,7 +44,10 @@ pub(crate) fn measure(arguments: &Arguments) -> Value {
     let (mut watch, mut told) = (None::<Watch>, None);
     let mut delivered = 0;
     loop {
-        let ResponseMessage::Publish(answer) = channel.receive() else { panic!("no notification") };
+        let answer = match channel.receive() {
+            ResponseMessage::Publish(answer) => answer,
+            other => panic!("no notification: {}", other.response_header().service_result),
+        };
         publish(&mut channel, Some((subscription, answer.notification_message.sequence_number)));
         delivered += count_in(&answer, begin..begin + 10 * seconds);
         let at = since(begin, now());

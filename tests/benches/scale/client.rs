@@ -146,7 +146,7 @@ pub(crate) async fn subscribe(session: &Session, ns: u16, names: &[String], rate
         requested_parameters: MonitoringParameters {
             client_handle: u32::try_from(index + 1).unwrap(),
             sampling_interval: 0.0,
-            queue_size: 10,
+            queue_size: (rate / 2).max(10), // of a publishing interval, five times
             discard_oldest: true,
             ..MonitoringParameters::default()
         },

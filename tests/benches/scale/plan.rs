@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) groups: u32,
     pub(crate) seconds: u32,
     pub(crate) features: Features,
+    /// Of statistics.
+    pub(crate) window: &'static str,
     pub(crate) is_subscribed: bool,
     /// Aggregates are read and fits run meanwhile.
     pub(crate) is_busy: bool,
@@ -36,6 +38,7 @@ impl Plan {
             groups: 50,
             seconds,
             features: Features::Moments,
+            window: "10m",
             is_subscribed: true,
             is_busy: false,
             is_restarted: false,
@@ -72,6 +75,10 @@ impl Plan {
                 );
             }
         }
+        let _ = write!(text, "[twin_type.L.statistics]\nwindow = \"{}\"\n", self.window);
+        if everything {
+            text.push_str(CHARTS);
+        }
         text.push_str(MODEL);
         if everything {
             text.push_str(EVERYTHING);
@@ -106,10 +113,11 @@ expr = \"T1\"
 const EVERYTHING: &str = "
 [twin_type.L.model.live]
 observer = \"ekf\"
-[twin_type.L.statistics]
-window = \"10m\"
-chart = {}
+[twin_type.L.drift]
+";
+
+/// Of the table of statistics.
+const CHARTS: &str = "chart = {}
 reference = { start = \"2023-11-14T20:00:00Z\", end = \"2023-11-14T21:00:00Z\" }
 correlate = [\"V0\", \"V1\", \"V2\", \"V3\", \"V4\", \"V5\", \"V6\", \"V7\", \"V8\", \"V9\"]
-[twin_type.L.drift]
 ";
