@@ -4,12 +4,14 @@
 
 mod archive;
 pub mod backup;
+pub mod behind;
 pub mod block;
 mod block_values;
 mod blocks;
 mod bytes;
 pub mod columns;
 pub mod edit;
+pub mod clickhouse_store;
 mod compact;
 pub mod document;
 pub mod event_record;
@@ -349,6 +351,9 @@ pub type SharedStore = Arc<dyn HistoryStore>;
 
 #[cfg(test)]
 mod backup_tests;
+#[cfg(test)]
+#[path = "../../tests/support/clickhouse_server.rs"]
+mod clickhouse_server;
 #[cfg(test)]
 mod codec_tests;
 #[cfg(test)]
