@@ -42,7 +42,7 @@ pub enum Piece {
 ///
 /// What it is given twice counts once: of two samples at an instant that of the higher number stays, whichever came first, so
 /// a front that does not know how far it got begins again earlier.
-pub trait Behind: HistoryStore {
+pub trait Behind: HistoryStore + std::fmt::Debug {
     /// A number above all that were ever claimed here: numbers of a front that claims it are above those of all before it.
     ///
     /// # Errors
@@ -60,7 +60,4 @@ pub trait Behind: HistoryStore {
     /// # Errors
     /// If the store cannot be reached; some of the pieces may have been taken.
     fn forward(&self, claimed: u64, pieces: &[Piece]) -> Result<(), HistoryError>;
-
-    /// As a store that is only read.
-    fn as_store(&self) -> &dyn HistoryStore;
 }

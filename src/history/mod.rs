@@ -15,7 +15,10 @@ pub mod clickhouse_store;
 mod compact;
 pub mod document;
 pub mod event_record;
+mod front;
+pub mod forwarding;
 pub mod guards;
+mod handed_on;
 mod head;
 pub mod log;
 pub mod memory_store;
@@ -30,6 +33,7 @@ mod shelf;
 mod sled_by_hand;
 mod sled_edit;
 mod sled_events;
+mod sled_front;
 mod sled_log;
 pub mod sled_store;
 mod slots;
@@ -180,6 +184,11 @@ pub trait HistoryStore: Send + Sync {
 
     /// SourceTimestamps of the oldest and newest sample of `series`.
     fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError>;
+
+    /// SourceTimestamp of the newest sample of `series`.
+    fn newest(&self, series: SeriesId) -> Result<Option<Timestamp>, HistoryError> {
+        Ok(self.extent(series)?.map(|(_, newest)| newest))
+    }
 
     /// Counts, extremes and sums of the samples in `times` by status class. A store that knows them of whole blocks need
     /// not read those.
@@ -333,6 +342,13 @@ pub trait HistoryStore: Send + Sync {
     fn expire(&self, before: Timestamp) -> Result<u64, HistoryError> {
         let _ = before;
         Ok(0)
+    }
+
+    /// Lets go of what is kept here only for a time, where all of it is safe elsewhere: reads see no difference. Called now and
+    /// then; nothing is sure to be older than `now`.
+    fn tidy(&self, now: Timestamp) -> Result<(), HistoryError> {
+        let _ = now;
+        Ok(())
     }
 
     /// Writes everything appended before the call into a file of its own, which must not be there yet, while the store is

@@ -2,7 +2,7 @@
 
 use super::{ClickHouseStore, Connected, version};
 use crate::history::{
-    Annotation, HistoryError, HistoryStore,
+    Annotation, HistoryError,
     behind::{Behind, Key, Op, Piece},
     blocks::Cause,
 };
@@ -48,9 +48,5 @@ impl Behind for ClickHouseStore {
         let count = pieces.len();
         self.reach(|connected| pieces.iter().try_for_each(|piece| self.take(connected, claimed, piece)))
             .map_err(|cause| HistoryError::Append { count, cause })
-    }
-
-    fn as_store(&self) -> &dyn HistoryStore {
-        self
     }
 }
