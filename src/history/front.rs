@@ -32,9 +32,9 @@ const RECORDS_TOGETHER: u64 = 256;
 pub enum Role {
     /// None. A folder that was a front is refused: it may lack what is old.
     Alone,
-    /// One does. A folder that is new is whole from this instant on; one that has history already, and never was a front, is
-    /// refused: the store behind lacks it.
-    Front(Timestamp),
+    /// One does. A folder that is new is whole from this instant on (if it is given; else nobody knows from when); one that has
+    /// history already, and never was a front, is refused: the store behind lacks it.
+    Front(Option<Timestamp>),
     /// One will, and has everything that is here.
     BecomesFront,
     /// None does any more: everything that was behind is here.
@@ -108,19 +108,22 @@ impl Front {
                         .into(),
                 );
             }
-            Role::Front(now) => now.ticks(),
-            Role::BecomesFront => i64::MIN,
+            Role::Front(now) => now,
+            Role::BecomesFront => Some(Timestamp::from_ticks(i64::MIN)),
         };
         let tree = db.open_tree(TREE)?;
-        if role == Role::BecomesFront || get(&tree, WHOLE_FROM)?.is_none() {
-            set(&tree, WHOLE_FROM, whole_from.cast_unsigned())?;
+        if let Some(from) = whole_from
+            && (role == Role::BecomesFront || get(&tree, WHOLE_FROM)?.is_none())
+        {
+            set(&tree, WHOLE_FROM, from.ticks().cast_unsigned())?;
         }
+        let whole_from = get(&tree, WHOLE_FROM)?.map_or(i64::MAX, u64::cast_signed);
         let number = |key| Ok::<_, Cause>(AtomicU64::new(get(&tree, key)?.unwrap_or(0)));
         Ok(Some(Self {
             forwarded: number(FORWARDED)?,
             safe: AtomicU64::new(0),
             needed: number(NEEDED)?,
-            whole_from: AtomicI64::new(number(WHOLE_FROM)?.into_inner().cast_signed()),
+            whole_from: AtomicI64::new(whole_from),
             waiting: Mutex::default(),
             more_is_safe: Condvar::new(),
             tree,

@@ -52,6 +52,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 pub use backup::{BackupProgress, BackupReport};
 pub use document::Document;
 pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
+pub use front::Role;
 pub use summary::{ClassSummary, Summary};
 
 use crate::{
@@ -106,6 +107,9 @@ pub enum HistoryError {
     /// Reading samples back.
     #[error("reading history")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store behind does not answer, and what was asked for is there alone.
+    #[error("what is asked for is in history's cluster, which does not answer")]
+    Away(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another process (or another store of this one) has the folder open.
     #[error("the history in `{path}` is in use by another process")]
     InUse {

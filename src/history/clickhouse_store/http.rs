@@ -7,11 +7,12 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use clickhouse::{Client, Compression, error::Error};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{ClickHouseOptions, rows::Rows};
 use crate::history::blocks::Cause;
@@ -82,8 +83,20 @@ impl Http {
         })
     }
 
+    /// On a thread that is tokio's own nobody may wait for another runtime: there another thread waits.
+    fn ask<T: Send, F>(&self, request: impl Fn(Client) -> F + Sync) -> Result<T, Cause>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        if Handle::try_current().is_err() {
+            return self.ask_here(request);
+        }
+        let asked = thread::scope(|scope| scope.spawn(|| self.ask_here(&request)).join());
+        asked.map_err(|_| Cause::from("a request panicked"))?
+    }
+
     /// Asks the server in use, and if it cannot be reached the others. What a server has refused is not asked of another.
-    fn ask<T, F>(&self, request: impl Fn(Client) -> F) -> Result<T, Cause>
+    fn ask_here<T, F>(&self, request: impl Fn(Client) -> F) -> Result<T, Cause>
     where
         F: Future<Output = Result<T, Error>>,
     {

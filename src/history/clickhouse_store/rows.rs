@@ -48,7 +48,6 @@ impl Row<'_> {
         self.0.byte()
     }
 
-
     pub(super) fn u32(&mut self) -> Option<u32> {
         u32::try_from(self.0.bits(4)?).ok()
     }

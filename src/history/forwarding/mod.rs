@@ -20,7 +20,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock, TryLockError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{info, warn};
@@ -39,6 +39,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// How long the newest sample of a series is not asked for again after the store behind did not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A [`HistoryStore`] of two.
 #[derive(Debug)]
 pub struct ForwardingStore {
@@ -49,6 +52,8 @@ pub struct ForwardingStore {
     /// Edits read it, letting go writes it: what an edit found behind stays what it is.
     letting_go: RwLock<()>,
     status: Arc<Mutex<ForwardingStatus>>,
+    /// When the newest sample of a series was asked for and the store behind did not answer.
+    asked_in_vain: Mutex<Option<Instant>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -66,14 +71,30 @@ impl ForwardingStore {
         let task = Task::new(Arc::clone(&front), Arc::clone(&behind), Arc::clone(&status));
         let thread = thread::Builder::new().name("forwarding".to_owned()).spawn(move || task.run());
         let thread = thread.map_err(|cause| HistoryError::Flush(cause.into()))?;
-        Ok(Self { front, behind, keep, letting_go: RwLock::default(), status, thread: Some(thread) })
+        Ok(Self {
+            front,
+            behind,
+            keep,
+            letting_go: RwLock::default(),
+            status,
+            asked_in_vain: Mutex::default(),
+            thread: Some(thread),
+        })
     }
 
     /// Without its thread.
     #[cfg(test)]
     fn idle(front: SledStore, behind: Arc<dyn Behind>, keep: Duration) -> Self {
         front.flush().unwrap();
-        Self { front: front.into(), behind, keep, letting_go: RwLock::default(), status: Arc::default(), thread: None }
+        Self {
+            front: front.into(),
+            behind,
+            keep,
+            letting_go: RwLock::default(),
+            status: Arc::default(),
+            asked_in_vain: Mutex::default(),
+            thread: None,
+        }
     }
 
     /// How far the store behind has got.
@@ -135,10 +156,18 @@ impl HistoryStore for ForwardingStore {
     }
 
     fn newest(&self, series: SeriesId) -> Result<Option<Timestamp>, HistoryError> {
-        match self.front.newest(series)? {
-            Some(newest) => Ok(Some(newest)),
-            None => Ok(self.extent(series)?.map(|(_, newest)| newest)),
+        if let Some(newest) = self.front.newest(series)? {
+            return Ok(Some(newest));
         }
+        // Asked of one series after the other: a server that does not answer must not be waited for each time.
+        let mut in_vain = self.asked_in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_vain.is_some_and(|since| since.elapsed() < PATIENCE) {
+            return Err(HistoryError::Away("it did not answer a moment ago".into()));
+        }
+        let ever = Timestamp::from_ticks(i64::MIN)..Timestamp::MAX;
+        let found = self.read(series, ever, Direction::Backward, 1);
+        *in_vain = found.is_err().then(Instant::now);
+        Ok(found?.first().map(|sample| sample.source_timestamp))
     }
 
     fn summary(&self, series: SeriesId, times: Range<Timestamp>) -> Result<Summary, HistoryError> {

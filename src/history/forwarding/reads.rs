@@ -116,7 +116,7 @@ impl ForwardingStore {
     ) -> Result<Page, HistoryError> {
         // First: what is removed there while it is read is not in `removed` any more afterwards.
         let removed = self.removed_of(series)?;
-        let mut samples = self.behind.read(series, times, direction, page)?;
+        let mut samples = self.behind.read(series, times, direction, page).map_err(away)?;
         let last = samples.last().filter(|_| samples.len() == page).map(|sample| sample.source_timestamp);
         samples.retain(|sample| !is_in(&removed, sample.source_timestamp));
         Ok(Page { samples, last })
@@ -144,7 +144,7 @@ impl ForwardingStore {
         let touched = self.removed_of(series)?.into_iter().map(|(start, _)| Timestamp::from_ticks(start));
         let touched = touched.fold(first, Timestamp::min).max(times.start);
         if times.start < touched {
-            summary.merge(&self.behind.summary(series, times.start..touched)?);
+            summary.merge(&self.behind.summary(series, times.start..touched).map_err(away)?);
         }
         let mut from = touched;
         while from < old_end {
@@ -168,7 +168,7 @@ impl ForwardingStore {
         }
         let removed = self.removed_of(series)?;
         let mut under = existing(old.iter().copied(), |start, end, limit| {
-            self.behind.read(series, start..end, Direction::Forward, limit)
+            self.behind.read(series, start..end, Direction::Forward, limit).map_err(away)
         })?;
         under.retain(|at, _| !is_in(&removed, *at));
         Ok(under)
@@ -188,6 +188,13 @@ impl ForwardingStore {
         let page = self.behind_less_removed(series, old, Direction::Forward, DELETE_ROUND)?;
         let until = page.last.map_or(times.end, Timestamp::next);
         Ok((page.samples.into_iter().map(|sample| (sample.source_timestamp, sample)).collect(), until))
+    }
+}
+
+fn away(failure: HistoryError) -> HistoryError {
+    match failure {
+        unknown @ HistoryError::UnknownSeries { .. } => unknown,
+        failure => HistoryError::Away(failure.into()),
     }
 }
 

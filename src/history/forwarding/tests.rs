@@ -208,7 +208,7 @@ fn small(now: i64) -> SledOptions {
         log_bytes_max: 2048,
         flushes_per_trim: 2,
         free_space_floor: Some(0),
-        role: Role::Front(at(now)),
+        role: Role::Front(Some(at(now))),
         ..SledOptions::default()
     }
 }
@@ -461,13 +461,13 @@ fn a_folder_changes_its_role_only_with_everything_where_it_belongs() {
         alone.append(&[(A, good(5, 1.0))]).unwrap();
         alone.flush().unwrap();
     }
-    assert!(refused(Role::Front(at(0))), "the store behind lacks what it has");
+    assert!(refused(Role::Front(Some(at(0)))), "the store behind lacks what it has");
     {
         let front = open(Role::BecomesFront).unwrap();
         front.is_all_behind().unwrap();
     }
     {
-        let front = open(Role::Front(at(100))).unwrap();
+        let front = open(Role::Front(Some(at(100)))).unwrap();
         assert_eq!(front.as_front().unwrap().whole_from(), at(i64::MIN));
         assert_eq!(front.next_to_hand_on(9).unwrap().entries, []);
     }
