@@ -37,8 +37,6 @@ pub enum Role {
     Front(Option<Timestamp>),
     /// One will, and has everything that is here.
     BecomesFront,
-    /// None does any more: everything that was behind is here.
-    LeavesFront,
 }
 
 /// start..end (ticks) that was taken out of a series, and by which record.
@@ -92,15 +90,11 @@ impl Front {
         let was_front = db.tree_names().iter().any(|name| name == TREE.as_bytes());
         let whole_from = match role {
             Role::Alone if was_front => {
-                return Err("it stands in front of a ClickHouse store, which has what is older: keep \
-                            [history.store.clickhouse], or fetch it with `uatwin history copy`"
+                return Err("it stands before a ClickHouse store, which has what is older: keep [history.store.clickhouse], or \
+                            copy all of it into a new folder with `uatwin history copy`"
                     .into());
             }
             Role::Alone => return Ok(None),
-            Role::LeavesFront => {
-                db.drop_tree(TREE)?;
-                return Ok(None);
-            }
             Role::Front(_) if !was_front && !is_empty()? => {
                 return Err(
                     "it has history that the ClickHouse store lacks: take it there with `uatwin history copy`, or \

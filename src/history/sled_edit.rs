@@ -266,6 +266,13 @@ impl SledStore {
         Ok(places)
     }
 
+    /// In the place of all modification records of a series these, in the order in which they were made: for a copy of a store.
+    pub(crate) fn replace_modified(&self, series: SeriesId, records: &[Modified]) -> Result<(), HistoryError> {
+        self.clear_modified(series, Timestamp::from_ticks(i64::MIN)..Timestamp::MAX)?;
+        let _turn = self.begin_edit(series)?;
+        self.keep_records(series, records).map(drop)
+    }
+
     /// They were of a change that is not made. Safe with the next flush: until then they do no more harm than a crash would.
     fn take_back(&self, series: SeriesId, places: &[Place]) -> Result<(), HistoryError> {
         let mut batch = Batch::default();

@@ -28,10 +28,10 @@ impl SledStore {
         self.front.as_ref().ok_or_else(|| "the store stands in front of none".into())
     }
 
-    /// The next records that are safe and not handed on yet: so many, and the rest of a value that is cut.
-    pub(super) fn next_to_hand_on(&self, records_max: usize) -> Result<Handful, Cause> {
-        let front = self.as_front()?;
-        let (from, safe) = (front.forwarded(), front.safe());
+    /// The records from `from` on, which are not handed on yet, as far as they are safe: so many, and the rest of a value that
+    /// is cut.
+    pub(super) fn to_hand_on(&self, from: u64, records_max: usize) -> Result<Handful, Cause> {
+        let safe = self.as_front()?.safe();
         // Before this one the trees lose none, and what is safe does not change.
         let trees = self.log().records.snapshot();
         let mut handful = Handful { entries: Vec::new(), end: safe.max(from) };

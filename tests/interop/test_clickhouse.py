@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,8 @@ from asyncua import ua
 from support.clickhouse import ClickHouse, program
 from support.client import child, connected, eventually, history, now, twins, variables
 from support.config import twin_name
-from support.history import at_ms, data_value, insert, processed, standard, update
+from support.history import at_ms, data_value, insert, processed, read, send, standard, update
+from support.process import PROGRAM
 
 S = ua.StatusCodes
 HZ = 50
@@ -153,3 +155,70 @@ async def test_what_clients_change_is_seen_by_sql_and_old_history_needs_the_clus
         assert (await update(load, replace, [data_value(7.5, at_ms(OLD + 7000))]))[1] == [S.GoodEntryReplaced]
         values = [sample.value for sample in await history(load, start, end + timedelta(seconds=1))]
         assert values == [7.5 if i == 7 else -1.0 if i == 5 else float(i) for i in range(100)]
+
+
+async def test_history_is_copied_into_the_cluster_and_back(line, server, tmp_path):
+    """What a service kept alone goes to a cluster, the service goes on before that, and all of it comes back, to the last byte."""
+    plc, service = line
+    service.stop()
+    config, alone = tmp_path / "uatwin.toml", tmp_path / "alone.toml"
+    text = config.read_text()
+    store = text[text.index("[history.store.clickhouse]"):text.index("[server.security]")]
+    alone.write_text(text.replace(store, "").replace('data_dir = "data"', 'data_dir = "alone"'))
+    service.command[-1] = alone
+    service.start()
+    note = ua.Annotation(Message="a remark", UserName="", AnnotationTime=at_ms(OLD))
+    async with connected(service.url) as client:
+        load = await load_of(client, plc)
+        await insert(load, [(OLD + i * 1000, float(i), 0) for i in range(2000)])
+        await update(load, ua.PerformUpdateType.Replace, [data_value(-i, at_ms(OLD + 5000)) for i in (1.0, 2.0)])
+        details = ua.UpdateStructureDataDetails(NodeId=load.nodeid, PerformInsertReplace=ua.PerformUpdateType.Insert,
+                                                UpdateValues=[data_value(note, at_ms(OLD + 5000), kind=ua.VariantType.ExtensionObject)])
+        await send(load, details)
+    service.stop()
+    folder, back = tmp_path / "alone" / "history", tmp_path / "back" / "history"
+    for last in [[], ["--become-front"]]:  # again: what is there already does no harm
+        said = command(service, "history", "copy", "--from", folder, "--to", config, *last)
+        assert "all there" in said, said
+    exported = command(service, "history", "export", "--config", alone_as_front(alone, store))
+    assert exported.count("Load,") >= 2000
+    [[kept]] = server.query("SELECT count() FROM uatwin.modified FINAL WHERE version > 0 AND user != ''")
+    assert int(kept) >= 2002
+    # The service goes on before the cluster, with a sample more.
+    service.command[-1] = alone_as_front(alone, store)
+    service.start()
+    async with connected(service.url) as client:
+        load = await load_of(client, plc)
+        await insert(load, [(OLD + 5_000_000, 42.0, 0)])
+        assert await rows(server, plc, at_ms(OLD), at_ms(OLD + 6_000_000), 2001) == (2001, 2001)
+    service.stop()
+    said = command(service, "history", "copy", "--from", service.command[-1], "--to", back)
+    assert "all there" in said, said
+    text = alone.read_text().replace('data_dir = "alone"', 'data_dir = "back"')
+    alone.write_text(text)
+    again = command(service, "history", "export", "--config", alone, "--series", f"{twin_name(plc)}.Load", "--end", "2024-01-01T00:00:00Z")
+    assert again.count("Load,") == 2001 and ",42" in again
+    service.command[-1] = alone
+    service.start()
+    async with connected(service.url) as client:
+        load = await load_of(client, plc)
+        details = ua.ReadRawModifiedDetails(IsReadModified=True, StartTime=at_ms(OLD + 5000), EndTime=at_ms(OLD + 5001),
+                                            NumValuesPerNode=0, ReturnBounds=False)
+        data = (await read(load, details)).HistoryData
+        # The last modification first: -1 gave way to -2, before it 5 to -1, and before all it was inserted.
+        assert [value.Value.Value for value in data.DataValues] == [-1.0, 5.0, 5.0]
+
+
+def alone_as_front(alone, store):
+    """The config of a service alone, with the cluster behind it."""
+    front = alone.with_name("front.toml")
+    front.write_text(alone.read_text().replace("[server.security]", f"{store}[server.security]"))
+    return front
+
+
+def command(service, *arguments):
+    """A command that must succeed: what it says."""
+    done = subprocess.run([str(part) for part in (PROGRAM, *arguments)], env={**os.environ, **(service.env or {})}, capture_output=True,
+                          text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -73,7 +73,7 @@ impl Server {
     /// Starts it (again).
     pub(crate) fn run(&mut self) {
         // Its keeper outlives the test process, however that ends, and cleans up behind it.
-        let script = "\"$0\" --config-file=config.xml >out 2>&1 & server=$!; read keep; kill -9 $server; wait $server; \
+        let script = "\"$0\" --config-file=config.xml >out 2>&1 & server=$!; echo $server >pid; read keep; kill -9 $server; wait $server; \
              [ -n \"$keep\" ] || rm -rf \"$1\"";
         let mut keeper = Command::new("sh")
             .args(["-c", script])
@@ -100,6 +100,14 @@ impl Server {
             stdin.write_all(b"keep\n").unwrap();
             keeper.wait().unwrap();
         }
+    }
+
+    /// Processor time that it has taken, in seconds.
+    pub(crate) fn processor_s(&self) -> f64 {
+        let pid = std::fs::read_to_string(self.folder.join("pid")).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
     }
 
     pub(crate) fn url(&self) -> String {

@@ -3,6 +3,7 @@
 
 mod backup;
 mod compact;
+mod copy;
 pub mod export;
 pub mod import;
 mod limited;
@@ -37,6 +38,12 @@ const VERIFY_HELP: &str = "\
 Decodes and checks all blocks, modification records, annotations and the log; changes nothing. Damage is said a line
 each, by series and time, and summed up at the end. Blocks that were found damaged before and set aside, because something
 had to be written in their place, are listed and are no reason for exit code 1: what they held reads back Bad_DataLost.";
+
+const COPY_HELP: &str = "\
+Samples, modification records, annotations, documents and events, with all that they say. Not while the service runs. An
+interrupted copy is begun again: series that are the same already are passed over. At the end the counts are compared (exit code 1:
+they differ). Into the cluster: --from data/history --to uatwin.toml --become-front. Back: --from uatwin.toml --to a folder that
+is not there yet, once nothing waits for the cluster any more.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -92,6 +99,19 @@ pub enum HistoryCommand {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Everything from a folder into a ClickHouse cluster, or back; what is there already does no harm
+    #[command(after_help = COPY_HELP)]
+    Copy {
+        /// The history folder (data_dir/history), or the config file that names the cluster
+        #[arg(long)]
+        from: PathBuf,
+        /// Likewise, the other of the two
+        #[arg(long)]
+        to: PathBuf,
+        /// The folder stands before the cluster from then on: for [history.store.clickhouse] with its data_dir
+        #[arg(long)]
+        become_front: bool,
+    },
     /// Everything into one file, also while the service runs
     Backup {
         /// The config file
@@ -132,6 +152,12 @@ pub enum CommandError {
     /// The config keeps history in memory.
     #[error("this config keeps its history in memory: there is nothing on the disk")]
     InMemory,
+    /// A file that names no cluster.
+    #[error("`{}` has no [history.store.clickhouse]", .0.display())]
+    NoCluster(PathBuf),
+    /// Two folders, or two clusters.
+    #[error("give a history folder and a config with a cluster; for two folders there are backup and restore")]
+    SameKind,
     /// The service runs.
     #[error("the service has the history in `{}` open: stop it first, or work on a backup", .0.display())]
     InUse(PathBuf),
@@ -209,6 +235,7 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
             run_import(&config, file, wide.as_ref(), options)
         }
         HistoryCommand::Compact { config } => compact::run(&*open(&load(config, env)?)?.0),
+        HistoryCommand::Copy { from, to, become_front } => copy::run(from, to, *become_front, env),
         HistoryCommand::Backup { config, to } => backup::backup(&load(config, env)?, to),
         HistoryCommand::Restore { config, from, force } => backup::restore(&folder(&load(config, env)?)?, from, *force),
         HistoryCommand::Verify { config } => verify::run(&folder(&load(config, env)?)?),

@@ -129,6 +129,14 @@ impl ClickHouseStore {
         })
     }
 
+    /// In the place of all modification records of a series these, in the order in which they were made: for a copy of a store.
+    pub(crate) fn replace_modified(&self, series: SeriesId, records: &[Modified]) -> Result<(), HistoryError> {
+        self.delete_modified(series, Timestamp::from_ticks(i64::MIN)..Timestamp::MAX)?;
+        self.change(series, records.len(), |connected, key, version| {
+            self.insert_modified(connected, key, version, records)
+        })
+    }
+
     pub(super) fn insert_modified(
         &self,
         connected: &Connected,

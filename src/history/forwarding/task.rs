@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -41,14 +43,22 @@ pub(super) struct Task {
     front: Arc<SledStore>,
     behind: Arc<dyn Behind>,
     status: Arc<Mutex<ForwardingStatus>>,
+    known: Known,
+}
+
+/// What is not to be found out each time.
+#[derive(Debug, Default)]
+struct Known {
     /// Of series, by their numbers at the front.
     keys: HashMap<PersistentId, Key>,
     names: HashMap<PersistentId, String>,
+    /// What is ready to be handed on.
+    next: Option<Batch>,
 }
 
 impl Task {
     pub(super) fn new(front: Arc<SledStore>, behind: Arc<dyn Behind>, status: Arc<Mutex<ForwardingStatus>>) -> Self {
-        Self { front, behind, status, keys: HashMap::new(), names: HashMap::new() }
+        Self { front, behind, status, known: Known::default() }
     }
 
     pub(super) fn run(mut self) {
@@ -63,7 +73,7 @@ impl Task {
             if waiting == 0 {
                 continue;
             }
-            let pause = match step(&front_of, &*self.behind, &mut self.keys, &mut self.names) {
+            let pause = match step(&front_of, &*self.behind, &mut self.known) {
                 Ok((records, samples)) => {
                     backoff = BACKOFF_FIRST;
                     self.came_back(samples);
@@ -114,13 +124,23 @@ impl Task {
     }
 }
 
-/// Hands on once: how many records, and how many samples they had.
-fn step(
-    store: &SledStore,
-    behind: &dyn Behind,
-    keys: &mut HashMap<PersistentId, Key>,
-    names: &mut HashMap<PersistentId, String>,
-) -> Result<(u64, u64), HistoryError> {
+/// What is handed on at once.
+#[derive(Debug)]
+struct Batch {
+    /// Records from this one to before that one.
+    records: Range<u64>,
+    pieces: Vec<Piece>,
+    samples: u64,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.records.end - self.records.start >= RECORDS_MAX as u64
+    }
+}
+
+/// Hands on once, and makes what follows ready meanwhile: how many records, and how many samples they had.
+fn step(store: &SledStore, behind: &dyn Behind, known: &mut Known) -> Result<(u64, u64), HistoryError> {
     let front = store.as_front().map_err(HistoryError::Read)?;
     let claimed = match front.claimed().map_err(HistoryError::Read)? {
         Some(claimed) => claimed,
@@ -130,17 +150,33 @@ fn step(
             claimed
         }
     };
-    let handful = store.next_to_hand_on(RECORDS_MAX).map_err(HistoryError::Read)?;
-    let mut pieces = Vec::new();
-    for (number, entry) in handful.entries {
-        add(&mut pieces, number, entry, &mut |id| key(store, behind, keys, names, id))?;
+    let batch = match known.next.take() {
+        Some(batch) if batch.records.start == front.forwarded() => batch,
+        _ => known.batch(store, behind, front.forwarded())?,
+    };
+    let (sent, next) = thread::scope(|scope| {
+        let sending = scope.spawn(|| behind.forward(claimed, &batch.pieces));
+        // Where this fails it is made again, and says so, when it is its turn.
+        let next = batch.is_full().then(|| known.batch(store, behind, batch.records.end).ok()).flatten();
+        (sending.join(), next)
+    });
+    sent.map_err(|_| HistoryError::Flush("handing on panicked".into()))??;
+    front.set_forwarded(batch.records.end).map_err(HistoryError::Flush)?;
+    known.next = next.filter(|next| !next.records.is_empty());
+    Ok((batch.records.end - batch.records.start, batch.samples))
+}
+
+impl Known {
+    fn batch(&mut self, store: &SledStore, behind: &dyn Behind, from: u64) -> Result<Batch, HistoryError> {
+        let handful = store.to_hand_on(from, RECORDS_MAX).map_err(HistoryError::Read)?;
+        let mut pieces = Vec::new();
+        for (number, entry) in handful.entries {
+            add(&mut pieces, number, entry, &mut |id| key(store, behind, &mut self.keys, &mut self.names, id))?;
+        }
+        let count = |piece: &Piece| if let Piece::Samples(samples) = piece { samples.len() as u64 } else { 0 };
+        let samples = pieces.iter().map(count).sum();
+        Ok(Batch { records: from..handful.end.max(from), pieces, samples })
     }
-    let samples = pieces.iter().map(|piece| if let Piece::Samples(samples) = piece { samples.len() as u64 } else { 0 });
-    let samples = samples.sum();
-    behind.forward(claimed, &pieces)?;
-    let records = handful.end.saturating_sub(front.forwarded());
-    front.set_forwarded(handful.end).map_err(HistoryError::Flush)?;
-    Ok((records, samples))
 }
 
 fn key(
@@ -195,5 +231,5 @@ fn add(
 /// [`step`], without anything known from before.
 #[cfg(test)]
 pub(super) fn step_of(store: &SledStore, behind: &dyn Behind) -> Result<(u64, u64), HistoryError> {
-    step(store, behind, &mut HashMap::new(), &mut HashMap::new())
+    step(store, behind, &mut Known::default())
 }

@@ -469,11 +469,10 @@ fn a_folder_changes_its_role_only_with_everything_where_it_belongs() {
     {
         let front = open(Role::Front(Some(at(100)))).unwrap();
         assert_eq!(front.as_front().unwrap().whole_from(), at(i64::MIN));
-        assert_eq!(front.next_to_hand_on(9).unwrap().entries, []);
+        assert_eq!(front.to_hand_on(front.as_front().unwrap().forwarded(), 9).unwrap().entries, []);
     }
     assert!(refused(Role::Alone), "it may lack what is behind");
-    drop(open(Role::LeavesFront).unwrap());
-    assert_eq!(all(&open(Role::Alone).unwrap(), A).len(), 1);
+    assert_eq!(all(&open(Role::Front(None)).unwrap(), A).len(), 1);
 }
 
 /// The thread itself, with a store behind that comes and goes.
