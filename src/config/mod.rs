@@ -199,7 +199,7 @@ fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
     let tree = document.parse(context.sink)?;
     let root = Table::root(Source { document: &document, sink: context.sink }, &tree, "");
     let (mut server, data_dir) = server::server(context, &root);
-    let history = server::history(&context, &root, &mut server);
+    let history = server::history(context, &root, &mut server);
     let plcs = server::plcs(context, &root);
     let (twins, renames) = checked::twins(context, &root, &plcs);
     if let Some(users) = server.users_file.as_deref().and_then(|path| users::of_config(context, path, &twins)) {

@@ -238,7 +238,7 @@ impl Front {
     /// Waits until more is safe than was forwarded, at most `longest`. False: stop.
     pub(super) fn wait(&self, longest: Duration, is_more_wanted: bool) -> bool {
         let waiting = self.waiting();
-        let idle = |waiting: &mut Waiting| !waiting.is_stopped && !(is_more_wanted && self.safe() > self.forwarded());
+        let idle = |waiting: &mut Waiting| !(waiting.is_stopped || is_more_wanted && self.safe() > self.forwarded());
         let (waiting, _) =
             self.more_is_safe.wait_timeout_while(waiting, longest, idle).unwrap_or_else(PoisonError::into_inner);
         !waiting.is_stopped

@@ -82,7 +82,8 @@ impl ForwardingStore {
             let own_first = |mut own: Vec<Sample>, mut old: Vec<Sample>| match direction {
                 Direction::Forward => merge(old, own),
                 Direction::Backward => {
-                    (own.reverse(), old.reverse());
+                    own.reverse();
+                    old.reverse();
                     let mut both = merge(old, own);
                     both.reverse();
                     both
