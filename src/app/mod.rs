@@ -117,8 +117,9 @@ impl App {
         ensure_writable(&config.data_dir)?;
         let fixed = Fixed::of(&config);
         let twins = Arc::new(config.twins);
-        let history = open_history(config.history.store, &config.data_dir, &twins, config.renames).await?;
-        let control = control(config.history.store, &config.data_dir);
+        let control = control(&config.history.store, &config.data_dir);
+        let store = config.history.store;
+        let history = open_history(store, &config.data_dir, &twins, config.renames, clock.now()).await?;
         let (history_tx, history_rx) = mpsc::channel(HISTORY);
         let writer = HistoryWriter::start(Arc::clone(&history), history_rx, clock.now(), config.history.retention)
             .map_err(AppError::Thread)?;

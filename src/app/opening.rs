@@ -10,7 +10,9 @@ use crate::{
     control::Control,
     event,
     history::{
-        SharedStore,
+        HistoryError, Role, SharedStore,
+        clickhouse_store::{ClickHouseOptions, ClickHouseStore},
+        forwarding::ForwardingStore,
         memory_store::MemoryStore,
         sled_store::{SledOptions, SledStore},
         writer::Watermark,
@@ -35,15 +37,33 @@ pub(super) async fn open_history(
     data_dir: &Path,
     twins: &Twins,
     renames: Vec<(String, String)>,
+    now: Timestamp,
 ) -> Result<SharedStore, AppError> {
     if store == Store::Memory {
         return Ok(Arc::new(MemoryStore::new(twins.series_len(), MEMORY_SAMPLES)));
     }
     let (folder, names) = (data_dir.join("history"), twins.series_names());
-    let options = SledOptions { renames, ..SledOptions::default() };
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&folder, &names, options)).await;
-    let store = opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??;
-    Ok(Arc::new(store))
+    let open = move || open_on_disk(store, &folder, &names, renames, now);
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(opened.map_err(|panic| AppError::Thread(std::io::Error::other(panic)))??)
+}
+
+fn open_on_disk(
+    store: Store,
+    folder: &Path,
+    names: &[String],
+    renames: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<SharedStore, HistoryError> {
+    let Store::ClickHouse { options, keep } = store else {
+        let options = SledOptions { renames, ..SledOptions::default() };
+        return Ok(Arc::new(SledStore::open(folder, names, options)?));
+    };
+    let front = SledOptions { renames: renames.clone(), role: Role::Front(Some(now)), ..SledOptions::default() };
+    let front = SledStore::open(folder, names, front)?;
+    let options = ClickHouseOptions { renames, ..options };
+    let behind = ClickHouseStore::new(options, names).map_err(|cause| HistoryError::Flush(cause.into()))?;
+    Ok(Arc::new(ForwardingStore::start(front, Arc::new(behind), keep)?))
 }
 
 pub(super) async fn revisions(
@@ -56,8 +76,8 @@ pub(super) async fn revisions(
 }
 
 /// For `uatwin history backup`. The twins do without it.
-pub(super) fn control(store: Store, data_dir: &Path) -> Option<Control> {
-    if store == Store::Memory {
+pub(super) fn control(store: &Store, data_dir: &Path) -> Option<Control> {
+    if *store == Store::Memory {
         return None;
     }
     let bound = Control::bind(data_dir);

@@ -119,8 +119,8 @@ fn watches(twins: &Twins, plcs: usize) -> Vec<Vec<Watch>> {
 }
 
 pub(super) fn newest(history: &SharedStore, series: SeriesId) -> Option<Timestamp> {
-    match history.extent(series) {
-        Ok(extent) => extent.map(|(_, newest)| newest),
+    match history.newest(series) {
+        Ok(newest) => newest,
         Err(error) => {
             warn!(%error, "the end of a series' history is not known");
             None

@@ -5,6 +5,7 @@
 mod address;
 mod alarm;
 mod checked;
+mod clickhouse;
 mod derived;
 mod duration;
 mod equations;
@@ -35,6 +36,7 @@ pub use name::{CHARACTERS_MAX as NAME_MAX, Kind as NameKind, fault as name_fault
 pub use users::{is_name as is_user_name, load_users, users_file};
 
 use crate::{
+    history::clickhouse_store::ClickHouseOptions,
     northbound::{ServerConfig, users::Users},
     southbound::PlcConfig,
     twin::Twins,
@@ -100,12 +102,19 @@ pub struct HistoryConfig {
 }
 
 /// Where samples are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// On disk, in `data_dir`.
     Sled,
     /// In memory only: gone at the end.
     Memory,
+    /// In ClickHouse, and what is newest on disk before it.
+    ClickHouse {
+        /// Where.
+        options: ClickHouseOptions,
+        /// How long samples stay on the disk.
+        keep: Duration,
+    },
 }
 
 /// What the readers of the parts share.
@@ -190,7 +199,7 @@ fn check(text: &str, file_name: &str, context: &Context<'_>) -> Option<Config> {
     let tree = document.parse(context.sink)?;
     let root = Table::root(Source { document: &document, sink: context.sink }, &tree, "");
     let (mut server, data_dir) = server::server(context, &root);
-    let history = server::history(&root, &mut server);
+    let history = server::history(context, &root, &mut server);
     let plcs = server::plcs(context, &root);
     let (twins, renames) = checked::twins(context, &root, &plcs);
     if let Some(users) = server.users_file.as_deref().and_then(|path| users::of_config(context, path, &twins)) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Context, HistoryConfig, Store, limits,
+    Context, HistoryConfig, Store, clickhouse, limits,
     name::{self, Kind},
     raw::{Item, Table},
 };
@@ -223,7 +223,7 @@ fn path(context: &Context<'_>, item: &Item<'_>) -> Option<PathBuf> {
 }
 
 /// `[history]`: how it is kept, and read.
-pub(super) fn history(root: &Table<'_>, server: &mut ServerConfig) -> HistoryConfig {
+pub(super) fn history(context: &Context<'_>, root: &Table<'_>, server: &mut ServerConfig) -> HistoryConfig {
     let mut config = HistoryConfig { store: Store::Sled, retention: None };
     let Some(table) = root.table("history") else { return config };
     if let Some(item) = table.get("retention") {
@@ -233,24 +233,20 @@ pub(super) fn history(root: &Table<'_>, server: &mut ServerConfig) -> HistoryCon
         server.continuation_point_timeout = timeout;
     }
     if let Some(store) = table.table("store") {
-        let kinds = [("sled", Some(Store::Sled)), ("memory", Some(Store::Memory)), ("clickhouse", None)];
         let mut chosen = None;
-        for (key, kind) in kinds {
+        for key in ["sled", "memory", "clickhouse"] {
             let Some(item) = store.get(key) else { continue };
             let options = item.table();
             if let Some(first) = chosen.replace(key) {
                 item.fault_at_key(format!("the history is already kept in {first}"), "keep one of them");
             }
-            match (kind, options) {
-                (Some(kind), Some(options)) => {
+            let Some(options) = options else { continue };
+            match key {
+                "clickhouse" => config.store = clickhouse::store(context, &options).unwrap_or(Store::Sled),
+                _ => {
                     options.finish();
-                    config.store = kind;
+                    config.store = if key == "sled" { Store::Sled } else { Store::Memory };
                 }
-                (None, _) => item.fault_at_key(
-                    "this version has no ClickHouse store: nothing would be stored there",
-                    "use [history.store.sled]",
-                ),
-                _ => {}
             }
         }
         store.finish();
@@ -355,7 +351,7 @@ fn message_security(table: &Table<'_>) -> (String, SecurityMode) {
     }
 }
 
-fn credentials(context: &Context<'_>, user: &Table<'_>) -> Credentials {
+pub(super) fn credentials(context: &Context<'_>, user: &Table<'_>) -> Credentials {
     let credentials =
         user.required("password", "write user.password = { name = \"…\", env = \"…\" }").and_then(|item| {
             let table = item.table()?;

@@ -217,7 +217,7 @@ proptest! {
             .into_iter()
             .map(|entry| match entry {
                 LogEntry::Sample(id, sample) => (id, exact(&[sample])),
-                LogEntry::Remove(..) => unreachable!(),
+                LogEntry::Remove(..) | LogEntry::Op(_) => unreachable!(),
             })
             .collect();
         prop_assert_eq!(back, named.into_iter().map(|(id, sample)| (id, exact(std::slice::from_ref(sample)))).collect::<Vec<_>>());

@@ -203,23 +203,39 @@ impl SledStore {
 
     /// Drops the blocks of all series, configured or not, that end before `before`.
     pub(super) fn drop_before(&self, before: i64) -> Result<u64, Cause> {
-        let indices: HashMap<PersistentId, usize> = self.ids.iter().map(|(index, &id)| (id, index)).collect();
+        let indices = self.indices();
         let (mut next, mut gone) = (Some(0), 0);
         while let Some(from) = next {
             let Some(id) = self.blocks.first_series(from)? else { break };
             loop {
-                // As when merging: no reader is between two blocks.
-                let _head = indices.get(&id).map(|&index| self.head_mut(index));
-                let (old, samples) = self.blocks.ending_before(id, before, EXPIRE_BLOCKS)?;
-                self.blocks.commit(&old, &[])?;
+                let (samples, is_more) = self.drop_some_before(id, indices.get(&id).copied(), before)?;
                 gone += samples;
-                if old.len() < EXPIRE_BLOCKS {
+                if !is_more {
                     break;
                 }
             }
             next = id.checked_add(1);
         }
         Ok(gone)
+    }
+
+    /// The configured series by their numbers on the disk.
+    pub(super) fn indices(&self) -> HashMap<PersistentId, usize> {
+        self.ids.iter().map(|(index, &id)| (id, index)).collect()
+    }
+
+    /// Of one series (at `index`, if it is configured); how many samples went, and whether there are more.
+    pub(super) fn drop_some_before(
+        &self,
+        id: PersistentId,
+        index: Option<usize>,
+        before: i64,
+    ) -> Result<(u64, bool), Cause> {
+        // As when merging: no reader is between two blocks.
+        let _head = index.map(|index| self.head_mut(index));
+        let (old, samples) = self.blocks.ending_before(id, before, EXPIRE_BLOCKS)?;
+        self.blocks.commit(&old, &[])?;
+        Ok((samples, old.len() == EXPIRE_BLOCKS))
     }
 
     /// What `start..end` (ticks) amounts to. `head` is the series' own, locked.

@@ -4,7 +4,7 @@ use std::{cell::RefCell, fs, path::Path};
 
 use super::{
     Direction, EditKind, Editor, HistoryStore, Modification,
-    sled_edit::Step,
+    sled_edit::{Step, Under},
     sled_store::{SledOptions, SledStore},
 };
 use crate::{
@@ -69,23 +69,25 @@ type Edit = fn(&SledStore, &mut dyn FnMut(Step));
 
 fn replace(store: &SledStore, passed: &mut dyn FnMut(Step)) {
     let samples: Vec<Sample> = (10..20).map(|i| good(i, 2.0)).collect();
-    let results = store.carry_out(A, || store.planned_edit(A, EditKind::Replace, &samples, &ann()), passed).unwrap();
+    let results = store
+        .carry_out(A, || store.planned_edit(A, EditKind::Replace, &samples, &ann(), &Under::new()), passed)
+        .unwrap();
     assert_eq!(results, [StatusCode::GoodEntryReplaced; 10]);
 }
 
 fn insert(store: &SledStore, passed: &mut dyn FnMut(Step)) {
     let samples: Vec<Sample> = (100..120).map(|i| good(i, 2.0)).collect();
-    store.carry_out(A, || store.planned_edit(A, EditKind::Update, &samples, &ann()), passed).unwrap();
+    store.carry_out(A, || store.planned_edit(A, EditKind::Update, &samples, &ann(), &Under::new()), passed).unwrap();
 }
 
 fn delete(store: &SledStore, passed: &mut dyn FnMut(Step)) {
-    store.carry_out(A, || store.planned_delete(A, at(10)..at(90), &ann()), passed).unwrap();
+    store.carry_out(A, || store.planned_delete(A, at(10)..at(90), &ann(), &Under::new()), passed).unwrap();
 }
 
 /// Of so many instants that the head is sealed in between.
 fn delete_at(store: &SledStore, passed: &mut dyn FnMut(Step)) {
     let times: Vec<Timestamp> = (0..100).step_by(2).map(at).collect();
-    store.carry_out(A, || store.planned_delete_at(A, &times, &ann()), passed).unwrap();
+    store.carry_out(A, || store.planned_delete_at(A, &times, &ann(), &Under::new()), passed).unwrap();
 }
 
 /// Nothing is promised of an edit as a whole: each value is its own.
@@ -154,7 +156,9 @@ fn a_live_sample_that_slips_in_is_what_is_kept() {
     use Modification::{Delete, Replace};
     let update = |samples: Vec<Sample>| {
         move |store: &SledStore, passed: &mut dyn FnMut(Step)| {
-            store.carry_out(A, || store.planned_edit(A, EditKind::Replace, &samples, &ann()), passed).unwrap();
+            store
+                .carry_out(A, || store.planned_edit(A, EditKind::Replace, &samples, &ann(), &Under::new()), passed)
+                .unwrap();
         }
     };
     for times in [0, 1, 2, 5] {
@@ -164,7 +168,8 @@ fn a_live_sample_that_slips_in_is_what_is_kept() {
         assert_eq!(values[..3], [(9, 3.0), (10, 3.0), (11, 1.0)]);
         assert_eq!(kept, [(9, 1.0, Replace), (10, last, Replace)], "{times} samples");
         let (values, kept) = with_live_samples(times, |store, passed| {
-            let (count, _) = store.carry_out(A, || store.planned_delete(A, at(10)..at(12), &ann()), passed).unwrap();
+            let (count, _) =
+                store.carry_out(A, || store.planned_delete(A, at(10)..at(12), &ann(), &Under::new()), passed).unwrap();
             assert_eq!(count, 2);
         });
         assert_eq!(values[0], (9, 1.0));
@@ -182,7 +187,9 @@ fn an_insert_where_a_live_sample_slips_in_finds_it_there() {
         }
     };
     let samples = [good(10, 3.0)];
-    let results = store.carry_out(A, || store.planned_edit(A, EditKind::Insert, &samples, &ann()), &mut live).unwrap();
+    let results = store
+        .carry_out(A, || store.planned_edit(A, EditKind::Insert, &samples, &ann(), &Under::new()), &mut live)
+        .unwrap();
     assert_eq!(results, [StatusCode::BadEntryExists]);
     assert_eq!((numbers(&store), records(&store)), (vec![(10, 7.0)], vec![]));
 }

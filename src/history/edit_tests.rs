@@ -23,6 +23,9 @@ fn small() -> SledOptions {
 
 fn check(promise: impl Fn(&dyn HistoryStore)) {
     promise(&MemoryStore::new(2, usize::MAX));
+    if let Some(store) = super::contract::clickhouse(&names()) {
+        promise(&store);
+    }
     let folder = tempfile::tempdir().unwrap();
     promise(&SledStore::open(folder.path(), &names(), small()).unwrap());
 }

@@ -23,6 +23,9 @@ use crate::{
 /// No record is longer.
 pub const RECORD_BYTES_MAX: usize = 7 * 1024;
 const VERSION: u8 = 2;
+/// Of records that are not about samples: a front's, for the store behind it (see `handed_on.rs`). A program that does not know
+/// them refuses the log: it would drop what the store behind has not got.
+const VERSION_OP: u8 = 3;
 const HEADER_BYTES: usize = 8;
 const BODY_BYTES_MAX: usize = RECORD_BYTES_MAX - HEADER_BYTES;
 /// No entry is shorter: its tag, two differences, and a value.
@@ -60,6 +63,8 @@ pub enum LogEntry {
     Sample(PersistentId, Sample),
     /// What was in start..end (ticks) was removed.
     Remove(PersistentId, i64, i64),
+    /// Something else happened that the store behind shall know; nothing that a head holds.
+    Op(Vec<u8>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +87,12 @@ struct Previous {
 }
 
 fn seal(kind: Kind, body: &[u8], entries: usize) -> Vec<u8> {
+    seal_as(VERSION, kind, body, entries)
+}
+
+fn seal_as(version: u8, kind: Kind, body: &[u8], entries: usize) -> Vec<u8> {
     let mut record = Vec::with_capacity(HEADER_BYTES + body.len());
-    record.extend([VERSION, kind as u8, 0, 0, 0, 0]);
+    record.extend([version, kind as u8, 0, 0, 0, 0]);
     record.extend(u16::try_from(entries).expect("of 4 bytes each at least, in 7 KiB").to_le_bytes());
     record.extend_from_slice(body);
     let crc = checksum(&record);
@@ -158,6 +167,21 @@ pub fn encode_remove(series: PersistentId, start: i64, end: i64) -> Vec<u8> {
     seal(Kind::Remove, &body, 1)
 }
 
+/// The records of something that is handed on.
+pub(super) fn encode_op(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let last = bytes.len().saturating_sub(1) / BODY_BYTES_MAX;
+    (0..=last).map(move |part| {
+        let body = &bytes[part * BODY_BYTES_MAX..bytes.len().min((part + 1) * BODY_BYTES_MAX)];
+        let (kind, ending) = if part == last { (Kind::LastPart, 1) } else { (Kind::Part, 0) };
+        seal_as(VERSION_OP, kind, body, ending)
+    })
+}
+
+/// Whether a record is that of a removal, without reading it.
+pub(super) fn is_remove(record: &[u8]) -> bool {
+    record.get(..2) == Some(&[VERSION, Kind::Remove as u8])
+}
+
 fn write_entry(out: &mut Vec<u8>, previous: Previous, series: PersistentId, sample: &Sample) -> Previous {
     let ticks = sample.source_timestamp.ticks();
     let status = sample.status.bits();
@@ -220,7 +244,7 @@ impl Replay {
         if record.len() > RECORD_BYTES_MAX {
             return Err(LogError::Malformed);
         }
-        if record[0] != VERSION {
+        if !matches!(record[0], VERSION | VERSION_OP) {
             return Err(LogError::Version(record[0]));
         }
         if record[2..6] != checksum(record).to_le_bytes() {
@@ -237,16 +261,22 @@ impl Replay {
             kind if kind == Kind::LastPart as u8 => {
                 let mut whole = std::mem::take(&mut self.parts);
                 whole.extend_from_slice(body);
+                if record[0] == VERSION_OP {
+                    take(LogEntry::Op(whole));
+                    return Ok(());
+                }
                 // One entry and nothing else; parts that don't belong together are hardly ever that.
                 let mut entry = None;
                 read_entries(&whole, 1, &mut |read| entry = Some(read)).ok_or(LogError::Malformed)?;
-                entry.map(take).ok_or(LogError::Malformed)
+                entry.map(&mut take).ok_or(LogError::Malformed)
             }
-            kind if kind == Kind::Entries as u8 => {
+            kind if kind == Kind::Entries as u8 && record[0] == VERSION => {
                 (self.parts, self.is_broken) = (Vec::new(), false);
                 read_entries(body, entries(record), &mut take).ok_or(LogError::Malformed)
             }
-            kind if kind == Kind::Remove as u8 => read_remove(body, &mut take).ok_or(LogError::Malformed),
+            kind if kind == Kind::Remove as u8 && record[0] == VERSION => {
+                read_remove(body, &mut take).ok_or(LogError::Malformed)
+            }
             _ => Err(LogError::Malformed),
         }
     }

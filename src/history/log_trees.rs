@@ -107,6 +107,12 @@ pub(super) fn iter(trees: &[Tree]) -> impl Iterator<Item = sled::Result<(IVec, I
     trees.iter().flat_map(Tree::iter).filter(|item| !matches!(item, Ok((_, record)) if record.is_empty()))
 }
 
+/// Records from number `from` on, with their numbers.
+pub(super) fn iter_from(trees: &[Tree], from: u64) -> impl Iterator<Item = sled::Result<(IVec, IVec)>> + '_ {
+    let records = trees.iter().flat_map(move |tree| tree.range(from.to_be_bytes()..));
+    records.filter(|item| !matches!(item, Ok((_, record)) if record.is_empty()))
+}
+
 /// A record's number.
 pub(super) fn number(key: &[u8]) -> Result<u64, Cause> {
     Ok(u64::from_be_bytes(key.try_into()?))

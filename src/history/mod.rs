@@ -4,16 +4,21 @@
 
 mod archive;
 pub mod backup;
+pub mod behind;
 pub mod block;
 mod block_values;
 mod blocks;
 mod bytes;
 pub mod columns;
 pub mod edit;
+pub mod clickhouse_store;
 mod compact;
 pub mod document;
 pub mod event_record;
+mod front;
+pub mod forwarding;
 pub mod guards;
+mod handed_on;
 mod head;
 pub mod log;
 pub mod memory_store;
@@ -28,6 +33,7 @@ mod shelf;
 mod sled_by_hand;
 mod sled_edit;
 mod sled_events;
+mod sled_front;
 mod sled_log;
 pub mod sled_store;
 mod slots;
@@ -46,6 +52,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 pub use backup::{BackupProgress, BackupReport};
 pub use document::Document;
 pub use edit::{Annotation, AnnotationEdit, EditKind, Editor, Modification, Modified};
+pub use front::Role;
 pub use summary::{ClassSummary, Summary};
 
 use crate::{
@@ -100,6 +107,9 @@ pub enum HistoryError {
     /// Reading samples back.
     #[error("reading history")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store behind does not answer, and what was asked for is there alone.
+    #[error("what is asked for is in history's cluster, which does not answer")]
+    Away(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another process (or another store of this one) has the folder open.
     #[error("the history in `{path}` is in use by another process")]
     InUse {
@@ -178,6 +188,11 @@ pub trait HistoryStore: Send + Sync {
 
     /// SourceTimestamps of the oldest and newest sample of `series`.
     fn extent(&self, series: SeriesId) -> Result<Option<(Timestamp, Timestamp)>, HistoryError>;
+
+    /// SourceTimestamp of the newest sample of `series`.
+    fn newest(&self, series: SeriesId) -> Result<Option<Timestamp>, HistoryError> {
+        Ok(self.extent(series)?.map(|(_, newest)| newest))
+    }
 
     /// Counts, extremes and sums of the samples in `times` by status class. A store that knows them of whole blocks need
     /// not read those.
@@ -333,6 +348,13 @@ pub trait HistoryStore: Send + Sync {
         Ok(0)
     }
 
+    /// Lets go of what is kept here only for a time, where all of it is safe elsewhere: reads see no difference. Called now and
+    /// then; nothing is sure to be older than `now`.
+    fn tidy(&self, now: Timestamp) -> Result<(), HistoryError> {
+        let _ = now;
+        Ok(())
+    }
+
     /// Writes everything appended before the call into a file of its own, which must not be there yet, while the store is
     /// in use. `progress` may stop it.
     fn backup(
@@ -349,6 +371,9 @@ pub type SharedStore = Arc<dyn HistoryStore>;
 
 #[cfg(test)]
 mod backup_tests;
+#[cfg(test)]
+#[path = "../../tests/support/clickhouse_server.rs"]
+mod clickhouse_server;
 #[cfg(test)]
 mod codec_tests;
 #[cfg(test)]

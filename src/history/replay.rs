@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::mpsc::{self, SyncSender},
     thread,
 };
@@ -11,6 +12,7 @@ use tracing::{error, info};
 
 use super::{
     blocks::{Cause, PAGE_SAMPLES},
+    front::Front,
     head::Head,
     log::{self, LogEntry, LogError, PersistentId, Replay},
     log_trees,
@@ -33,9 +35,17 @@ struct Decoded {
 }
 
 /// Reads all records, until nobody wants more or one cannot be read.
-fn decode(trees: &[Tree], send: &SyncSender<Result<Decoded, Cause>>) {
+///
+/// Of what no head needs, and a front keeps for the store behind it, only the removals.
+fn decode(trees: &[Tree], needed: u64, send: &SyncSender<Result<Decoded, Cause>>) {
     let (mut replay, mut first_part) = (Replay::default(), None);
     for item in log_trees::iter(trees) {
+        if let Ok((key, record)) = &item
+            && log_trees::number(key).is_ok_and(|number| number < needed)
+            && !log::is_remove(record)
+        {
+            continue;
+        }
         let decoded = item.map_err(Cause::from).and_then(|pair| decode_one(&pair, &mut replay, &mut first_part));
         let is_last = decoded.is_err();
         if send.send(decoded).is_err() || is_last {
@@ -76,19 +86,29 @@ impl SledStore {
         let mut orphans: HashMap<PersistentId, Head> = HashMap::new();
         let (mut samples, mut damaged) = (0_u64, 0_u64);
         let trees = log.records.snapshot();
+        let needed = self.front.as_ref().map_or(0, Front::needed);
+        if let Some(front) = &self.front {
+            log.next = log.next.max(front.first_free());
+            let oldest = log_trees::iter(&trees).next().transpose()?;
+            front.begin(oldest.map_or(Ok(log.next), |(key, _)| log_trees::number(&key))?);
+        }
         // Reading and decoding take as long as filling the heads: at the same time.
         thread::scope(|scope| {
             let (send, decoded) = mpsc::sync_channel(DECODED_AHEAD);
-            scope.spawn(move || decode(&trees, &send));
+            scope.spawn(move || decode(&trees, needed, &send));
             for decoded in decoded {
                 let Decoded { number, bytes, from, entries, is_damaged } = decoded?;
+                self.tell_front(from..number + 1, &entries);
+                if number < needed {
+                    continue;
+                }
                 log.keep(number, bytes);
                 log.next = log.next.max(number + 1);
                 damaged += u64::from(is_damaged);
                 samples += entries.len() as u64;
                 log.complete = from;
                 for entry in entries {
-                    let (LogEntry::Sample(id, _) | LogEntry::Remove(id, _, _)) = entry;
+                    let (LogEntry::Sample(id, _) | LogEntry::Remove(id, _, _)) = entry else { continue };
                     match indices.get(&id) {
                         Some(&index) if from < covered[index] => {}
                         Some(&index) => self.replay_entry(&mut log, index, entry, from)?,
@@ -103,7 +123,12 @@ impl SledStore {
             }
             Ok::<(), Cause>(())
         })?;
+        log.next = log.next.max(needed);
         log.complete = log.next;
+        if let Some(front) = &self.front {
+            // What was read is on the disk; whether for good, the next flush says.
+            front.is_replayed();
+        }
         self.drop_sealed(&mut log)?;
         for (id, head) in orphans {
             self.blocks.seal(id, &head, 0)?;
@@ -112,10 +137,25 @@ impl SledStore {
         Ok(())
     }
 
+    fn tell_front(&self, records: Range<u64>, entries: &[LogEntry]) {
+        let Some(front) = self.front.as_ref().filter(|front| front.forwarded() < records.end) else { return };
+        let times = entries.iter().filter_map(|entry| match entry {
+            LogEntry::Sample(_, sample) => Some(sample.source_timestamp.ticks()),
+            _ => None,
+        });
+        front.appended(records.clone(), times.min());
+        for entry in entries {
+            if let LogEntry::Remove(id, start, end) = *entry {
+                front.removed(records.end - 1, id, start, end);
+            }
+        }
+    }
+
     fn replay_entry(&self, log: &mut Log, index: usize, entry: LogEntry, record: u64) -> Result<(), Cause> {
         match entry {
             LogEntry::Sample(_, sample) => self.push(log, index, &sample, record)?,
             LogEntry::Remove(_, start, end) => self.take_out(log, index, start, end, record),
+            LogEntry::Op(_) => {}
         }
         Ok(())
     }
@@ -131,6 +171,7 @@ impl SledStore {
                 }
             }
             LogEntry::Remove(id, start, end) => orphans.entry(id).or_default().remove(start, end),
+            LogEntry::Op(_) => {}
         }
         Ok(())
     }

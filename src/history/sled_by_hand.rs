@@ -7,6 +7,7 @@ use sled::Batch;
 
 use super::{
     Direction, HistoryError,
+    behind::Op,
     blocks::Cause,
     document::Document,
     edit::{Annotation, AnnotationEdit, Modified, annotation_result},
@@ -35,8 +36,11 @@ impl SledStore {
         // Not between an edit's record and its change.
         let _turn = self.turn();
         let clear = || {
-            let cleared = self.edits.clear(self.ids[series.index()], times)?;
-            self.flush_blocks().map(|()| cleared)
+            let id = self.ids[series.index()];
+            let cleared = self.edits.clear(id, times.clone())?;
+            self.flush_blocks()?;
+            self.hand_on_safely(&[(id, Op::Forget(times))])?;
+            Ok::<_, Cause>(cleared)
         };
         clear().map_err(HistoryError::Flush)
     }
@@ -56,7 +60,8 @@ impl SledStore {
     ) -> Result<Vec<StatusCode>, HistoryError> {
         let _turn = self.begin_edit(series)?;
         let id = self.ids[series.index()];
-        let edit_one = |annotation: &Annotation| -> Result<StatusCode, Cause> {
+        let mut ops = Vec::new();
+        let mut edit_one = |annotation: &Annotation| -> Result<StatusCode, Cause> {
             let mut there = None;
             let at = annotation.at;
             for record in self.annotations.records(id, at..at.next(), Direction::Forward) {
@@ -76,18 +81,22 @@ impl SledStore {
             if kind != AnnotationEdit::Remove {
                 let number = there.map_or_else(|| self.block_db.generate_id(), |(_, number)| Ok(number))?;
                 Shelf::put(&mut batch, id, (at, number), annotation)?;
+                ops.push((id, Op::Annotate(number, annotation.clone())));
+            } else if let Some((at, number)) = there {
+                ops.push((id, Op::Unannotate(at, number)));
             }
             self.annotations.tree.apply_batch(batch)?;
             Ok(result)
         };
-        let edit_all = || -> Result<Vec<StatusCode>, Cause> {
-            let results = annotations.iter().map(edit_one).collect::<Result<Vec<_>, _>>()?;
+        let results = annotations.iter().map(&mut edit_one).collect::<Result<Vec<_>, _>>();
+        let make_safe = |results: Vec<StatusCode>| -> Result<Vec<StatusCode>, Cause> {
             if results.iter().any(StatusCode::is_good) {
                 self.flush_blocks()?;
+                self.hand_on_safely(&ops)?;
             }
             Ok(results)
         };
-        edit_all().map_err(|cause| HistoryError::Append { count: annotations.len(), cause })
+        results.and_then(make_safe).map_err(|cause| HistoryError::Append { count: annotations.len(), cause })
     }
 
     pub(super) fn annotations_in(
@@ -106,13 +115,16 @@ impl SledStore {
         self.floor.check()?;
         let _turn = self.turn();
         let keep = || -> Result<(), Cause> {
+            let mut ops = Vec::with_capacity(documents.len());
             for (series, document) in documents {
-                let mut batch = Batch::default();
+                let (mut batch, id) = (Batch::default(), self.ids[series.index()]);
                 let place = (document.at, self.block_db.generate_id()?);
-                Shelf::put(&mut batch, self.ids[series.index()], place, document)?;
+                Shelf::put(&mut batch, id, place, document)?;
                 self.documents.tree.apply_batch(batch)?;
+                ops.push((id, Op::Keep(place.1, document.clone())));
             }
-            self.flush_blocks()
+            self.flush_blocks()?;
+            self.hand_on_safely(&ops)
         };
         keep().map_err(|cause| HistoryError::Append { count: documents.len(), cause })
     }

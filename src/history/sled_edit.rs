@@ -9,6 +9,7 @@
 //! anew, the last time with the log locked from the start.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::{MutexGuard, PoisonError},
 };
@@ -17,8 +18,10 @@ use sled::Batch;
 
 use super::{
     Direction, HistoryError, HistoryStore,
+    behind::Op,
     blocks::Cause,
     edit::{EditKind, Editor, Modification, Modified, Plan, existing},
+    head::merge,
     record::Record as _,
     shelf::{Place, Shelf},
     sled_log::Log,
@@ -30,7 +33,7 @@ use crate::{
 };
 
 /// Samples deleted at a time: ingest waits that long.
-const DELETE_ROUND: usize = 16_384;
+pub(super) const DELETE_ROUND: usize = 16_384;
 /// How often an edit begins anew, because live samples came at its very instants, before it makes them wait.
 const ATTEMPTS: u32 = 3;
 
@@ -50,6 +53,9 @@ enum Act {
     Remove(Vec<(Timestamp, Timestamp)>),
 }
 
+/// What the store behind a front has where the front has nothing any more. What the front has comes before it.
+pub(super) type Under = BTreeMap<Timestamp, Sample>;
+
 /// Where an edit is, for a test that stops it there. At neither the log is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -66,9 +72,10 @@ impl SledStore {
         kind: EditKind,
         samples: &[Sample],
         by: &Editor,
+        under: &Under,
     ) -> Result<Vec<StatusCode>, HistoryError> {
         let _turn = self.begin_edit(series)?;
-        self.carry_out(series, || self.planned_edit(series, kind, samples, by), &mut |_| {})
+        self.carry_out(series, || self.planned_edit(series, kind, samples, by, under), &mut |_| {})
     }
 
     pub(super) fn planned_edit(
@@ -77,8 +84,9 @@ impl SledStore {
         kind: EditKind,
         samples: &[Sample],
         by: &Editor,
+        under: &Under,
     ) -> Result<Change<Vec<StatusCode>>, HistoryError> {
-        let there = self.existing(series, samples.iter().map(|sample| sample.source_timestamp))?;
+        let there = self.existing(series, samples.iter().map(|sample| sample.source_timestamp), under)?;
         let Plan { results, write, records } = Plan::of(kind, samples, by, there);
         let write = write.into_values().map(|sample| (series, sample)).collect();
         Ok(Change { answer: results, records, act: Act::Write(write) })
@@ -89,11 +97,12 @@ impl SledStore {
         series: SeriesId,
         times: Range<Timestamp>,
         by: &Editor,
+        under: &Under,
     ) -> Result<u64, HistoryError> {
         let _turn = self.begin_edit(series)?;
         let (mut from, mut deleted) = (times.start, 0);
         loop {
-            let round = || self.planned_delete(series, from..times.end, by);
+            let round = || self.planned_delete(series, from..times.end, by, under);
             let (count, end) = self.carry_out(series, round, &mut |_| {})?;
             deleted += count as u64;
             from = end;
@@ -110,8 +119,14 @@ impl SledStore {
         series: SeriesId,
         times: Range<Timestamp>,
         by: &Editor,
+        under: &Under,
     ) -> Result<Change<(usize, Timestamp)>, HistoryError> {
-        let page = self.read(series, times.clone(), Direction::Forward, DELETE_ROUND)?;
+        let mut page = self.read(series, times.clone(), Direction::Forward, DELETE_ROUND)?;
+        if !under.is_empty() && times.start < times.end {
+            let below = under.range(times.clone()).take(DELETE_ROUND).map(|(_, sample)| sample.clone()).collect();
+            page = merge(below, page);
+            page.truncate(DELETE_ROUND);
+        }
         let span = page.first().zip(page.last());
         let span = span.map(|(first, last)| (first.source_timestamp, last.source_timestamp.next()));
         let answer = (page.len(), span.map_or(times.end, |(_, end)| end));
@@ -124,9 +139,10 @@ impl SledStore {
         series: SeriesId,
         times: &[Timestamp],
         by: &Editor,
+        under: &Under,
     ) -> Result<Vec<StatusCode>, HistoryError> {
         let _turn = self.begin_edit(series)?;
-        self.carry_out(series, || self.planned_delete_at(series, times, by), &mut |_| {})
+        self.carry_out(series, || self.planned_delete_at(series, times, by, under), &mut |_| {})
     }
 
     pub(super) fn planned_delete_at(
@@ -134,8 +150,9 @@ impl SledStore {
         series: SeriesId,
         times: &[Timestamp],
         by: &Editor,
+        under: &Under,
     ) -> Result<Change<Vec<StatusCode>>, HistoryError> {
-        let mut there = self.existing(series, times.iter().copied())?;
+        let mut there = self.existing(series, times.iter().copied(), under)?;
         let mut records = Vec::new();
         let results = times.iter().map(|time| match there.remove(time) {
             Some(sample) => {
@@ -187,7 +204,11 @@ impl SledStore {
         change: Change<R>,
         passed: &mut dyn FnMut(Step),
     ) -> Result<R, HistoryError> {
-        let failed = |cause| HistoryError::Append { count: change.records.len(), cause };
+        let count = change.records.len();
+        let failed = |cause| HistoryError::Append { count, cause };
+        if self.front.is_some() {
+            self.hand_on(&mut log, self.ids[series.index()], &Op::Modified(change.records)).map_err(failed)?;
+        }
         match change.act {
             Act::Write(samples) => self.append_locked(&mut log, &samples).map_err(failed)?,
             Act::Remove(ranges) => ranges
@@ -195,9 +216,11 @@ impl SledStore {
                 .try_for_each(|(start, end)| self.remove_locked(&mut log, series.index(), start.ticks(), end.ticks()))
                 .map_err(failed)?,
         }
+        let next = log.next;
         drop(log);
         passed(Step::Changed);
         self.flush_log().map_err(HistoryError::Flush)?;
+        self.is_safe_before(next);
         Ok(change.answer)
     }
 
@@ -216,8 +239,14 @@ impl SledStore {
         &self,
         series: SeriesId,
         times: impl Iterator<Item = Timestamp> + Clone,
-    ) -> Result<std::collections::BTreeMap<Timestamp, Sample>, HistoryError> {
-        existing(times, |start, end, limit| self.read(series, start..end, Direction::Forward, limit))
+        under: &Under,
+    ) -> Result<Under, HistoryError> {
+        let own =
+            existing(times.clone(), |start, end, limit| self.read(series, start..end, Direction::Forward, limit))?;
+        let below = times.filter_map(|time| under.get_key_value(&time));
+        let mut there: Under = below.map(|(time, sample)| (*time, sample.clone())).collect();
+        there.extend(own);
+        Ok(there)
     }
 
     /// Durable when it returns where they are.
@@ -235,6 +264,13 @@ impl SledStore {
         };
         keep().map_err(|cause| HistoryError::Append { count: records.len(), cause })?;
         Ok(places)
+    }
+
+    /// In the place of all modification records of a series these, in the order in which they were made: for a copy of a store.
+    pub(crate) fn replace_modified(&self, series: SeriesId, records: &[Modified]) -> Result<(), HistoryError> {
+        self.clear_modified(series, Timestamp::from_ticks(i64::MIN)..Timestamp::MAX)?;
+        let _turn = self.begin_edit(series)?;
+        self.keep_records(series, records).map(drop)
     }
 
     /// They were of a change that is not made. Safe with the next flush: until then they do no more harm than a crash would.

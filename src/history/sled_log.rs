@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 
 use sled::Db;
 
-use super::{blocks::Cause, guards, head::Head, log, log_trees::LogTrees, sled_store::SledStore};
+use super::{
+    behind::Op, blocks::Cause, guards, handed_on, head::Head, log, log::PersistentId, log_trees::LogTrees,
+    sled_store::SledStore,
+};
 use crate::sample::{Sample, SeriesId};
 
 /// So many heads are asked at each append whether they have waited too long: 100,000 within a hundred appends.
@@ -43,7 +46,7 @@ impl Log {
         })
     }
 
-    fn put(&mut self, record: &[u8]) -> Result<(), Cause> {
+    pub(super) fn put(&mut self, record: &[u8]) -> Result<(), Cause> {
         self.records.put(self.next, record)?;
         self.keep(self.next, u32::try_from(record.len())?);
         self.next += 1;
@@ -165,7 +168,9 @@ impl SledStore {
             log.kept_bytes = log.kept_bytes.saturating_sub(bytes.into());
             log.kept.pop_front();
         }
-        log.records.drop_before(needed)
+        let Some(front) = &self.front else { return log.records.drop_before(needed) };
+        front.set_needed(needed)?;
+        log.records.drop_before(needed.min(front.forwarded()))
     }
 
     pub(super) fn append_locked(&self, log: &mut Log, samples: &[(SeriesId, Sample)]) -> Result<(), Cause> {
@@ -178,6 +183,9 @@ impl SledStore {
             }
         });
         put?;
+        if let Some(front) = &self.front {
+            front.appended(first..log.next, samples.iter().map(|(_, sample)| sample.source_timestamp.ticks()).min());
+        }
         for (series, sample) in samples {
             self.push(log, series.index(), sample, first)?;
         }
@@ -189,6 +197,9 @@ impl SledStore {
     pub(super) fn remove_locked(&self, log: &mut Log, index: usize, start: i64, end: i64) -> Result<(), Cause> {
         let record = log.next;
         log.put(&log::encode_remove(self.ids[index], start, end))?;
+        if let Some(front) = &self.front {
+            front.removed(record, self.ids[index], start, end);
+        }
         self.take_out(log, index, start, end, record);
         log.complete = log.next;
         let mut head = self.head_mut(index);
@@ -219,12 +230,48 @@ impl SledStore {
             if has_events {
                 self.block_db.flush()?;
             }
-            return self.flush_log();
+            self.flush_log()?;
+            self.is_safe_before(log.next);
+            return Ok(());
         }
         self.hold_log(log)?;
         self.block_db.flush()?;
         self.flush_log()?;
+        self.is_safe_before(log.next);
         log.flushes_since_trim = 0;
         self.trim(log)
+    }
+
+    /// The log's records before this one survive a power cut.
+    pub(super) fn is_safe_before(&self, record: u64) {
+        if let Some(front) = &self.front {
+            front.set_safe(record);
+        }
+    }
+
+    /// Writes to the log what the store behind shall know. It is handed on once it is safe: after the next flush.
+    pub(super) fn hand_on(&self, log: &mut Log, series: PersistentId, op: &Op) -> Result<(), Cause> {
+        if self.front.is_none() {
+            return Ok(());
+        }
+        let bytes = handed_on::write(series, op).ok_or("it is too long to be handed on")?;
+        log::encode_op(&bytes).try_for_each(|record| log.put(&record))?;
+        log.complete = log.next;
+        Ok(())
+    }
+
+    /// As [`hand_on`](Self::hand_on), for several, and safe when it returns.
+    pub(super) fn hand_on_safely(&self, ops: &[(PersistentId, Op)]) -> Result<(), Cause> {
+        if self.front.is_none() || ops.is_empty() {
+            return Ok(());
+        }
+        let next = {
+            let mut log = self.log();
+            ops.iter().try_for_each(|(series, op)| self.hand_on(&mut log, *series, op))?;
+            log.next
+        };
+        self.flush_log()?;
+        self.is_safe_before(next);
+        Ok(())
     }
 }

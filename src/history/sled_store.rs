@@ -23,16 +23,20 @@ use sled::{Db, Tree};
 use super::{
     BackupProgress, BackupReport, Compacted, Direction, Document, HistoryError, HistoryStore, Summary,
     backup::Copying,
+    behind::Op,
     block::SAMPLES_MAX,
     blocks::{Blocks, Cause, PAGE_SAMPLES},
     compact::Compaction,
     edit::{Annotation, AnnotationEdit, EditKind, Editor, Modified},
+    front::{Front, Role},
     guards::{self, DiskFloor, FolderLock},
     head::{Head, merge},
     log::PersistentId,
+    log_trees,
     names::persistent_ids,
     rename,
     shelf::Shelf,
+    sled_edit::Under,
     sled_events::Events,
     sled_log::Log,
     slots::Slots,
@@ -71,6 +75,8 @@ pub struct SledOptions {
     pub renames: Vec<(String, String)>,
     /// The block database is flushed, and the log cut, with every so many flushes.
     pub flushes_per_trim: u32,
+    /// Whether another store stands behind this one.
+    pub role: Role,
 }
 
 impl Default for SledOptions {
@@ -85,6 +91,7 @@ impl Default for SledOptions {
             free_space_floor: None,
             renames: Vec::new(),
             flushes_per_trim: 10,
+            role: Role::Alone,
         }
     }
 }
@@ -97,7 +104,7 @@ pub struct SledStore {
     pub(super) ids: boxcar::Vec<PersistentId>,
     pub(super) heads: boxcar::Vec<RwLock<Head>>,
     /// The names of series, and their numbers on the disk.
-    names: Tree,
+    pub(super) names: Tree,
     pub(super) blocks: Blocks,
     pub(super) log: Mutex<Log>,
     /// Modification records.
@@ -107,6 +114,8 @@ pub struct SledStore {
     pub(super) events: Events,
     /// Edits and annotations take turns.
     pub(super) editing: Mutex<()>,
+    /// What a store in front of another must know.
+    pub(super) front: Option<Front>,
     pub(super) block_db: Db,
     pub(super) compaction: Mutex<Compaction>,
     pub(super) copying: Copying,
@@ -147,6 +156,10 @@ impl SledStore {
             page: options.page_samples.clamp(1, SAMPLES_MAX),
         };
         let log = Log::open(&log_db).map_err(&fail)?;
+        let is_empty = || -> Result<bool, Cause> {
+            Ok(blocks.headers.is_empty() && log_trees::iter(&log.records.snapshot()).next().transpose()?.is_none())
+        };
+        let front = Front::open(&log_db, options.role, is_empty).map_err(&fail)?;
         let edits = Shelf::new(tree(&block_db, "edits")?);
         let annotations = Shelf::new(tree(&block_db, "annotations")?);
         let documents = Shelf::new(tree(&block_db, "documents")?);
@@ -175,6 +188,7 @@ impl SledStore {
             documents,
             events,
             editing: Mutex::default(),
+            front,
             block_db,
             log_db,
             folder: folder_file,
@@ -349,15 +363,15 @@ impl HistoryStore for SledStore {
         samples: &[Sample],
         by: &Editor,
     ) -> Result<Vec<StatusCode>, HistoryError> {
-        self.edit_samples(series, kind, samples, by)
+        self.edit_samples(series, kind, samples, by, &Under::new())
     }
 
     fn delete_raw(&self, series: SeriesId, times: Range<Timestamp>, by: &Editor) -> Result<u64, HistoryError> {
-        self.delete_samples(series, times, by)
+        self.delete_samples(series, times, by, &Under::new())
     }
 
     fn delete_at(&self, series: SeriesId, times: &[Timestamp], by: &Editor) -> Result<Vec<StatusCode>, HistoryError> {
-        self.delete_samples_at(series, times, by)
+        self.delete_samples_at(series, times, by, &Under::new())
     }
 
     fn modified(
@@ -411,8 +425,14 @@ impl HistoryStore for SledStore {
 
     fn append_events(&self, events: &[Event]) -> Result<(), HistoryError> {
         self.floor.check()?;
-        let append = self.events.append(&self.block_db, events);
-        append.map_err(|cause| HistoryError::AppendEvents { count: events.len(), cause })
+        let append = || {
+            if self.front.is_some() {
+                // First: what the store behind is not told of, this one must not have.
+                self.hand_on(&mut self.log(), 0, &Op::Events(events.to_vec()))?;
+            }
+            self.events.append(&self.block_db, events)
+        };
+        append().map_err(|cause| HistoryError::AppendEvents { count: events.len(), cause })
     }
 
     fn events(

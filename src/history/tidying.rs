@@ -48,13 +48,16 @@ impl Tidying {
 
     /// Drops what is past retention, now and then.
     pub(super) fn expire(&mut self, store: &dyn HistoryStore, now: Timestamp) {
-        let Some(retention) = self.retention else { return };
         if now < self.expire_next || now < self.next {
             return;
         }
         // By the time of the last look: a clock that jumps ahead for a moment must not cost everything.
         let sure = self.expire_last.min(now);
         (self.expire_last, self.expire_next) = (now, now + EXPIRE_INTERVAL);
+        if let Err(failure) = store.tidy(sure) {
+            self.failed("tidy", now, &failure);
+        }
+        let Some(retention) = self.retention else { return };
         match store.expire(sure - retention) {
             Ok(0) => {}
             Ok(samples) => info!(samples, "samples past retention are gone"),

@@ -154,9 +154,9 @@ impl Jobs {
         let question = Question { horizon, step, output, inputs: Vec::new() };
         let found = self.expect(twin, question, Wanted::Values).await;
         let found = found.inspect_err(|error| debug!(%error, "no forecast")).ok()?;
-        let stored = self.blocking(move |jobs| Ok(jobs.history.extent(series))).await.ok()?;
+        let stored = self.blocking(move |jobs| Ok(jobs.history.newest(series))).await.ok()?;
         // Where that is not known, the two could overlap.
-        let newest = stored.ok()?.map_or(Timestamp::NULL, |(_, newest)| newest);
+        let newest = stored.ok()?.unwrap_or(Timestamp::NULL);
         let skipped = found.times.partition_point(|time| *time <= newest);
         Some(Forecast { first: *found.times.get(skipped)?, step, values: found.values.get(skipped..)?.into() })
     }

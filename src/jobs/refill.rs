@@ -174,7 +174,7 @@ impl Jobs {
         };
         let mut newest = Timestamp::NULL;
         for v in &of.variables {
-            newest = newest.max(store.extent(self.series_of(twin, *v))?.map_or(Timestamp::NULL, |(_, newest)| newest));
+            newest = newest.max(store.newest(self.series_of(twin, *v))?.unwrap_or(Timestamp::NULL));
         }
         Ok(newest.min(self.clock.now()).plus_seconds(-seconds).max(begun))
     }
@@ -210,7 +210,7 @@ fn first_of(
 ) -> Result<Timestamp, HistoryError> {
     match settings.window {
         Window::Duration(seconds) => {
-            let newest = store.extent(series)?.map_or(now, |(_, newest)| newest.min(now));
+            let newest = store.newest(series)?.map_or(now, |newest| newest.min(now));
             Ok(newest.plus_seconds(-seconds).max(begun))
         }
         Window::Values(values) => {

@@ -72,7 +72,7 @@ impl Jobs {
     fn stored_until(&self, succession: &Succession) -> Result<HashMap<SeriesId, Timestamp>, HistoryError> {
         let mut found = HashMap::new();
         for series in succession.begun.iter().flat_map(|twin| succession.twins.series_of(*twin)) {
-            if let Some((_, newest)) = self.history.extent(*series)? {
+            if let Some(newest) = self.history.newest(*series)? {
                 found.insert(*series, newest);
             }
         }

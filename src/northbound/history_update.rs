@@ -243,6 +243,8 @@ fn failed(cause: &HistoryError) -> StatusCode {
     match cause {
         HistoryError::DiskFull { .. } => StatusCode::BadResourceUnavailable,
         HistoryError::Unsupported { .. } => StatusCode::BadHistoryOperationUnsupported,
+        // The history is defined, and its source cannot be reached (OPC 10000-4 §7.38).
+        HistoryError::Away(_) => StatusCode::BadNoCommunication,
         _ => StatusCode::BadInternalError,
     }
 }

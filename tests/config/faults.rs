@@ -58,7 +58,7 @@ plc = "line1"
         r#"plant/twins.toml:26:8: twin.Twins.type: there is no twin type `Heatr`; did you mean `Heater`?"#,
         r#"plant/twins.toml:27:7: twin.Twins.plc: there is no PLC `line2`; did you mean `line1`?"#,
         r#"plant/twins.toml:28:7: twin.Heater1.type: this key is missing; add type = "a twin type""#,
-        r#"plant/twins.toml:30:16: history.store.clickhouse: this version has no ClickHouse store: nothing would be stored there; use [history.store.sled]"#,
+        r#"plant/twins.toml:30:16: history.store.clickhouse.urls: this key is missing; add urls = ["http://HOST:8123"]"#,
     ];
     assert_eq!(faults_of(text, &[]), expected);
 }
@@ -79,6 +79,13 @@ fn each_kind_of_fault_has_its_place_and_words() {
         ("", "[server]\nendpoint = \"opc.tcp://h:70000\"", "2:12", "opc.tcp://HOST:PORT"),
         ("", "[server]\nadvertise = \"opc.tcp://h\"", "2:13", "not a host name"),
         ("", "[history.store]\nsled = {}\nmemory = {}", "3:1", "already kept in sled"),
+        ("", "[history.store.clickhouse]\nurls = []", "2:8", "no server is named"),
+        ("", "[history.store.clickhouse]\nurls = [\"https://h:8443\"]", "2:9", "no TLS"),
+        ("", "[history.store.clickhouse]\nurls = [\"h:8123\"]", "2:9", "http://HOST:PORT"),
+        ("", "[history.store.clickhouse]\nurls = [\"http://h:1\"]\ndatabase = \"a b\"", "3:12", "letters, digits"),
+        ("", "[history.store.clickhouse]\nurls = [\"http://h:1\"]\nquorum = 2", "3:10", "name the cluster"),
+        ("", "[history.store.clickhouse]\nurls = [\"http://h:1\", \"http://i:1\"]", "1:16", "replicas of a cluster"),
+        ("", "[history.store.clickhouse]\nurls = [\"http://h:1\"]\nkeep = \"0s\"", "3:8", "too short"),
         ("", "[plc.a]", "1:6", "endpoint = "),
         ("", "[plc.\"a:b\"]\nendpoint = \"opc.tcp://h:1\"\nsecurity_policy = \"None\"", "1:6", "must not contain ':'"),
         (plc, "security_mode = \"Sign\"", "4:17", "does not go with"),

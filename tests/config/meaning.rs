@@ -218,6 +218,19 @@ fn history_is_kept_and_read_as_it_says() {
 }
 
 #[test]
+fn a_cluster_is_named_with_its_defaults_and_its_password_is_never_shown() {
+    let of = |text: &str| parse(&format!("[history.store.clickhouse]\n{text}")).unwrap();
+    let Store::ClickHouse { options, keep } = of("urls = [\"http://h:8123/\"]").history.store else { panic!() };
+    assert_eq!((options.urls, options.database.as_str()), (vec!["http://h:8123".to_owned()], "uatwin"));
+    assert_eq!((options.user, options.cluster, options.quorum), (None, None, None));
+    assert_eq!(keep, Duration::from_secs(7 * 86_400));
+    let text = "urls = [\"http://h:1\", \"http://i:1\"]\ncluster = \"all\"\nquorum = 2\nkeep = \"2d\"";
+    let Store::ClickHouse { options, keep } = of(text).history.store else { panic!() };
+    assert_eq!((options.urls.len(), options.cluster.as_deref(), options.quorum), (2, Some("all"), Some(2)));
+    assert_eq!(keep, Duration::from_secs(2 * 86_400));
+}
+
+#[test]
 fn a_model_may_stand_in_a_file_of_its_own() {
     let config = "[twin_type.A]\nmodel = \"models/a.toml\"\n[twin_type.A.variable]\nY = {}\nU = {}\n[twin.T]\ntype = \"A\"\nparameter.a = 3\n";
     let model = "[parameter.a]\nvalue = 2\n[input.U]\n[output.Y]\nexpr = \"a*U\"\n";

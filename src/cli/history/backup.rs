@@ -14,7 +14,7 @@ use super::{CommandError, open, verify};
 use crate::{
     config::Config,
     control::{self, Answer, Request},
-    history::{BackupProgress, HistoryStore as _, sled_store::SledStore},
+    history::{BackupProgress, sled_store::SledStore},
 };
 
 /// Longer than any answer.

@@ -3,6 +3,7 @@
 
 mod backup;
 mod compact;
+mod copy;
 pub mod export;
 pub mod import;
 mod limited;
@@ -16,6 +17,7 @@ use std::{
     fs::File,
     io::{self, BufReader},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Subcommand;
@@ -24,7 +26,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     config::{self, Config, Fault, Store},
     history::{
-        HistoryError,
+        HistoryError, HistoryStore, Role,
+        clickhouse_store::{ClickHouseOptions, ClickHouseStore},
+        forwarding::ForwardingStore,
         sled_store::{SledOptions, SledStore},
     },
     time::Timestamp,
@@ -34,6 +38,12 @@ const VERIFY_HELP: &str = "\
 Decodes and checks all blocks, modification records, annotations and the log; changes nothing. Damage is said a line
 each, by series and time, and summed up at the end. Blocks that were found damaged before and set aside, because something
 had to be written in their place, are listed and are no reason for exit code 1: what they held reads back Bad_DataLost.";
+
+const COPY_HELP: &str = "\
+Samples, modification records, annotations, documents and events, with all that they say. Not while the service runs. An
+interrupted copy is begun again: series that are the same already are passed over. At the end the counts are compared (exit code 1:
+they differ). Into the cluster: --from data/history --to uatwin.toml --become-front. Back: --from uatwin.toml --to a folder that
+is not there yet, once nothing waits for the cluster any more.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -89,6 +99,19 @@ pub enum HistoryCommand {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Everything from a folder into a ClickHouse cluster, or back; what is there already does no harm
+    #[command(after_help = COPY_HELP)]
+    Copy {
+        /// The history folder (data_dir/history), or the config file that names the cluster
+        #[arg(long)]
+        from: PathBuf,
+        /// Likewise, the other of the two
+        #[arg(long)]
+        to: PathBuf,
+        /// The folder stands before the cluster from then on: for [history.store.clickhouse] with its data_dir
+        #[arg(long)]
+        become_front: bool,
+    },
     /// Everything into one file, also while the service runs
     Backup {
         /// The config file
@@ -129,6 +152,12 @@ pub enum CommandError {
     /// The config keeps history in memory.
     #[error("this config keeps its history in memory: there is nothing on the disk")]
     InMemory,
+    /// A file that names no cluster.
+    #[error("`{}` has no [history.store.clickhouse]", .0.display())]
+    NoCluster(PathBuf),
+    /// Two folders, or two clusters.
+    #[error("give a history folder and a config with a cluster; for two folders there are backup and restore")]
+    SameKind,
     /// The service runs.
     #[error("the service has the history in `{}` open: stop it first, or work on a backup", .0.display())]
     InUse(PathBuf),
@@ -189,7 +218,7 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
         HistoryCommand::Export { config, output, series, start, end } => {
             let (store, names) = open(&load(config, env)?)?;
             let times = start.unwrap_or(Timestamp::from_ticks(i64::MIN))..end.unwrap_or(Timestamp::MAX);
-            match export::run(&store, &names, series, &times, output.as_deref()) {
+            match export::run(&*store, &names, series, &times, output.as_deref()) {
                 Err(error) if error.is_broken_pipe() => {}
                 exported => {
                     let exported = exported?;
@@ -205,7 +234,8 @@ pub fn run(command: &HistoryCommand, env: &dyn Fn(&str) -> Option<String>) -> Re
             let wide = time.clone().map(|time| wide::WideOptions { time, time_format, bad });
             run_import(&config, file, wide.as_ref(), options)
         }
-        HistoryCommand::Compact { config } => compact::run(&open(&load(config, env)?)?.0),
+        HistoryCommand::Compact { config } => compact::run(&*open(&load(config, env)?)?.0),
+        HistoryCommand::Copy { from, to, become_front } => copy::run(from, to, *become_front, env),
         HistoryCommand::Backup { config, to } => backup::backup(&load(config, env)?, to),
         HistoryCommand::Restore { config, from, force } => backup::restore(&folder(&load(config, env)?)?, from, *force),
         HistoryCommand::Verify { config } => verify::run(&folder(&load(config, env)?)?),
@@ -218,17 +248,25 @@ fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Com
 
 fn folder(config: &Config) -> Result<PathBuf, CommandError> {
     match config.history.store {
-        Store::Sled => Ok(config.data_dir.join("history")),
+        Store::Sled | Store::ClickHouse { .. } => Ok(config.data_dir.join("history")),
         Store::Memory => Err(CommandError::InMemory),
     }
 }
 
-fn store_options(config: &Config) -> SledOptions {
-    SledOptions { renames: config.renames.clone(), ..SledOptions::default() }
+/// The store of a config with these series, as the service opens it.
+fn open_with(config: &Config, names: &[String]) -> Result<Box<dyn HistoryStore>, CommandError> {
+    let options = SledOptions { renames: config.renames.clone(), ..SledOptions::default() };
+    let Store::ClickHouse { options: behind, keep } = &config.history.store else {
+        return Ok(Box::new(SledStore::open(&folder(config)?, names, options)?));
+    };
+    let front = SledStore::open(&folder(config)?, names, SledOptions { role: Role::Front(None), ..options })?;
+    let behind = ClickHouseOptions { renames: config.renames.clone(), ..behind.clone() };
+    let behind = ClickHouseStore::new(behind, names).map_err(|cause| HistoryError::Flush(cause.into()))?;
+    Ok(Box::new(ForwardingStore::start(front, Arc::new(behind), *keep)?))
 }
 
 /// The store, and the name of each series: the config's, and then those that are only stored.
-fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
+fn open(config: &Config) -> Result<(Box<dyn HistoryStore>, Vec<String>), CommandError> {
     let folder = folder(config)?;
     let mut names = config.twins.series_names();
     let mut known: HashSet<String> = names.iter().cloned().collect();
@@ -236,7 +274,7 @@ fn open(config: &Config) -> Result<(SledStore, Vec<String>), CommandError> {
     // An old name whose history goes on under the new one is no series of its own.
     known.extend(config.renames.iter().filter(|(_, new)| !stored.contains(new)).map(|(old, _)| old.clone()));
     names.extend(stored.into_iter().filter(|name| !known.contains(name)));
-    let store = SledStore::open(&folder, &names, store_options(config))?;
+    let store = open_with(config, &names)?;
     Ok((store, names))
 }
 
@@ -253,7 +291,7 @@ fn run_import(
         ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left").expect("the template is right"),
     );
     let names = config.twins.series_names();
-    let store = SledStore::open(&folder(config)?, &names, store_options(config))?;
+    let store = open_with(config, &names)?;
     let mut row = 0_u32;
     let mut progress = |bytes| {
         row = row.wrapping_add(1);
@@ -262,8 +300,8 @@ fn run_import(
         }
     };
     let imported = match wide {
-        None => import::import(&store, &names, BufReader::new(input), options, &mut progress)?,
-        Some(wide) => wide::import(&store, &wide::series_of(&config.twins), input, wide, options, &mut progress)?,
+        None => import::import(&*store, &names, BufReader::new(input), options, &mut progress)?,
+        Some(wide) => wide::import(&*store, &wide::series_of(&config.twins), input, wide, options, &mut progress)?,
     };
     bar.finish_and_clear();
     for fault in &imported.faults {

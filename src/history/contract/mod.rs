@@ -9,7 +9,8 @@ mod values;
 
 use super::{
     Direction::{self, Forward},
-    HistoryStore,
+    HistoryStore, clickhouse_server,
+    clickhouse_store::{ClickHouseOptions, ClickHouseStore},
     memory_store::MemoryStore,
     sled_store::{SledOptions, SledStore},
 };
@@ -38,8 +39,26 @@ fn small() -> SledOptions {
     }
 }
 
+/// A new one, on the test process' own server.
+pub(super) fn clickhouse(names: &[String]) -> Option<ClickHouseStore> {
+    let server = clickhouse_server::shared()?;
+    let options = ClickHouseOptions {
+        urls: vec![server.url()],
+        database: clickhouse_server::database(),
+        user: None,
+        password: None,
+        cluster: None,
+        quorum: None,
+        renames: Vec::new(),
+    };
+    Some(ClickHouseStore::new(options, names).unwrap())
+}
+
 fn check(promise: impl Fn(&dyn HistoryStore)) {
     promise(&MemoryStore::new(3, usize::MAX));
+    if let Some(store) = clickhouse(&names()) {
+        promise(&store);
+    }
     for options in [SledOptions::default(), small()] {
         let folder = tempfile::tempdir().unwrap();
         promise(&SledStore::open(folder.path(), &names(), options).unwrap());

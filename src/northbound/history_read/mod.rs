@@ -392,7 +392,8 @@ async fn serve_nodes(
             Err(status) => node.set_status(status),
             Ok(Err(cause)) => {
                 error!(%cause, node = %node.node_id(), "history could not be read");
-                node.set_status(StatusCode::BadInternalError);
+                let is_away = matches!(cause, HistoryError::Away(_));
+                node.set_status(if is_away { StatusCode::BadNoCommunication } else { StatusCode::BadInternalError });
             }
             Ok(Ok(answer)) => {
                 let next = answer.give(node);

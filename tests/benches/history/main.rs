@@ -7,6 +7,8 @@
 //! - `open [SERIES] [SECONDS] [KIND]`: opening after kill -9 of a process that wrote so much. `open 10000 10000`: 100 M.
 //! - `peers [SERIES] [SECONDS] [KIND]`: only ours, SQLite and PostgreSQL (if it is installed), a JSON object a line.
 //! - `events [COUNT] [TWINS]`: 1,000,000 events of 1,000 twins: how fast they are taken and found.
+//! - `clickhouse [SERIES] [SECONDS] [KIND]`: by the way of the service, the writer's thread and the store on the disk, into one
+//!   ClickHouse server on this machine; until the last sample is there.
 //! - `sustained [SERIES] [DURATION_S] [KIND]`: the rate of each ten seconds, for 60 seconds of writing.
 //!
 //! KIND: plant, server, rare, noisy.
@@ -15,6 +17,10 @@ use std::{env, path::Path};
 
 use mix::{Load, Mix};
 
+mod clickhouse;
+#[path = "../../support/clickhouse_server.rs"]
+#[allow(clippy::unwrap_used, reason = "a bench fails by panic")]
+mod clickhouse_server;
 mod events;
 mod historian;
 mod measure;
@@ -36,6 +42,7 @@ fn main() {
     let series = numbers.next().unwrap_or(10_000);
     let mut seconds = |otherwise: u32| i64::from(numbers.next().unwrap_or(otherwise));
     match arguments.first().map(String::as_str) {
+        Some("clickhouse") => clickhouse::run(&Load::even(series, seconds(3000), mix)),
         Some("events") => events::run(&arguments),
         Some("peers") => peers::tell(&Load::even(series, seconds(300), mix)),
         Some("year") => modes::year(mix),
