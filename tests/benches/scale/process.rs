@@ -3,21 +3,22 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_uatwin");
 
-/// Killed when it goes.
-pub(crate) struct Process(Child);
+/// Killed when it goes; and where its log is.
+pub(crate) struct Process(Child, PathBuf);
 
 impl Process {
     /// The program with these arguments; what it logs goes to a file.
     pub(crate) fn start(arguments: &[&str], log: &Path) -> Self {
-        let log = fs::File::create(log).unwrap();
-        let error = log.try_clone().unwrap();
-        Self(Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stdout(log).stderr(error).spawn().unwrap())
+        let file = fs::File::create(log).unwrap();
+        let error = file.try_clone().unwrap();
+        let child = Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).stdout(file).stderr(error).spawn();
+        Self(child.unwrap(), log.to_owned())
     }
 
     /// User and system time so far, seconds (proc(5), fields 14 and 15, in hundredths).
@@ -39,7 +40,8 @@ impl Process {
     pub(crate) fn stop(mut self) {
         let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
         let ended = self.0.wait().unwrap();
-        assert!(ended.success(), "{ended}");
+        let last = |log: String| log.lines().rev().take(20).map(|line| format!("{line}\n")).collect::<String>();
+        assert!(ended.success(), "{ended}, newest first:\n{}", last(fs::read_to_string(&self.1).unwrap_or_default()));
     }
 }
 
