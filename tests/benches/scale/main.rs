@@ -11,6 +11,10 @@
 //! Promises: no loss southbound, in history and at the client; at 100,000 at most 60 % of a core with moments and 120 % with everything,
 //! 99 % of the values at the client 200 ms after the PLC's SourceTimestamp; burst at most 130 %; memory at most 1.2 GiB; start within 5 s
 //! and restart within 10 s; CPU per value within 1.3 × of each other in `growth`.
+//!
+//! Result (2026-11-28, 2 cores, otherwise idle): `load`, 40 s: moments 52.8 % of a core, 99 % after 167 ms; everything 71.8 %, 190 ms; with 64 fits
+//! and 6,400 averaged nodes a second 100.5 %, 192 ms; none lost; open after 2.6 s, all live after 4.6 s. `burst`, 40 s: 83.5 %, none lost. Memory and
+//! restart are not kept: 1.3 GiB after six minutes, with windows still filling; 13.6 s until open again with 10 M samples.
 
 #![allow(clippy::unwrap_used)]
 
