@@ -3,6 +3,11 @@
 //! second, the time of a whole request with its continuation points, and the server's CPU. Argument: samples (1,000,000;
 //! a year is 31536000 and has promises to keep).
 
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/cpu.rs"]
+mod cpu;
+
 use std::{
     fs,
     net::TcpListener,
@@ -12,12 +17,10 @@ use std::{
 };
 
 use opcua::{
-    client::{ClientBuilder, HistoryReadAction, IdentityToken, Session},
-    crypto::SecurityPolicy,
+    client::{HistoryReadAction, Session},
     types::{
-        AggregateConfiguration, ByteString, DateTime, EndpointDescription, HistoryData, HistoryReadValueId,
-        MessageSecurityMode, NodeId, ObjectId, ReadProcessedDetails, ReadRawModifiedDetails, TimestampsToReturn,
-        UserTokenPolicy, VariableId, Variant,
+        AggregateConfiguration, ByteString, DateTime, HistoryData, HistoryReadValueId, NodeId, ObjectId,
+        ReadProcessedDetails, ReadRawModifiedDetails, TimestampsToReturn,
     },
 };
 
@@ -83,10 +86,7 @@ impl Service {
 
     /// CPU time of the process so far, in seconds.
     fn cpu_s(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
-        let fields: Vec<f64> =
-            stat.rsplit(") ").next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
-        (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
+        cpu::cpu_s(self.0.id())
     }
 }
 
@@ -95,30 +95,6 @@ impl Drop for Service {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-async fn connect(port: u16, folder: &Path) -> std::sync::Arc<Session> {
-    let mut client = ClientBuilder::new()
-        .application_name("bench")
-        .application_uri("urn:bench")
-        .pki_dir(folder.join("client"))
-        .create_sample_keypair(false)
-        .trust_server_certs(true)
-        .session_retry_limit(50)
-        .max_array_length(200_000)
-        .max_message_size(64 << 20)
-        .max_chunk_count(2_000)
-        .client()
-        .expect("a client");
-    let url = format!("opc.tcp://127.0.0.1:{port}");
-    let endpoint: EndpointDescription =
-        (url.as_str(), SecurityPolicy::None.to_str(), MessageSecurityMode::None, UserTokenPolicy::anonymous()).into();
-    let (session, event_loop) =
-        client.connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous).expect("an endpoint");
-    #[expect(clippy::disallowed_methods, reason = "a client for as long as the process lives")]
-    tokio::spawn(event_loop.run());
-    assert!(session.wait_for_connection().await, "connected");
-    session
 }
 
 /// Reads all pages; how many values, and how many pages.
@@ -165,13 +141,7 @@ fn processed(aggregate: ObjectId, interval_s: u32, start: DateTime, end: DateTim
 
 /// The variable's node, whatever the index of its namespace is.
 async fn variable(session: &Session) -> NodeId {
-    let namespaces = session
-        .read(&[NodeId::from(VariableId::Server_NamespaceArray).into()], TimestampsToReturn::Neither, 0.0)
-        .await
-        .expect("the namespaces");
-    let Some(Variant::Array(names)) = &namespaces[0].value else { panic!("no namespaces") };
-    let twins = names.values.iter().position(|name| *name == Variant::from("urn:uatwin:twins")).expect("twins");
-    NodeId::new(u16::try_from(twins).expect("an index"), "A.V")
+    NodeId::new(client::namespace(session).await, "A.V")
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -186,7 +156,7 @@ async fn main() {
 
     let service = Service::start(&config);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let session = connect(port, folder.path()).await;
+    let session = client::connect(port, folder.path()).await;
     let node = variable(&session).await;
     let time = |seconds: i64| DateTime::from((START_S + seconds) * TICKS);
     let raw_count = count.min(RAW_MAX);

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 
 mod browse;
 mod channel;
+#[path = "../support/cpu.rs"]
+mod cpu;
 mod history;
+#[path = "../support/memory.rs"]
+mod memory;
 mod read;
 mod server;
 mod subscribe;

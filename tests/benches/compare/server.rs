@@ -1,10 +1,10 @@
 //! The server under measurement as the system sees it.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::Arguments;
+use super::{Arguments, cpu::cpu_s, memory::memory_mib};
 
 /// Wall time and the server's processor time since a moment.
 pub(crate) struct Watch {
@@ -29,22 +29,7 @@ impl Watch {
             "count": count,
             "seconds": self.seconds(),
             "cpu_s": cpu_s(self.pid) - self.cpu_s,
-            "rss_mib": rss_mib(self.pid),
+            "rss_mib": memory_mib(self.pid, "VmRSS:"),
         })
     }
-}
-
-/// User and system time of a process (proc(5), fields 14 and 15, in hundredths).
-fn cpu_s(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-fn rss_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-    kib.map_or(f64::NAN, |kib| kib / 1024.0)
 }

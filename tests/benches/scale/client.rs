@@ -2,21 +2,16 @@
 //! missing.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use opcua::{
-    client::{
-        ClientBuilder, HistoryReadAction, IdentityToken, MonitoredItemMap, OnSubscriptionNotificationCore, Session,
-    },
-    crypto::SecurityPolicy,
+    client::{HistoryReadAction, MonitoredItemMap, OnSubscriptionNotificationCore, Session},
     types::{
-        AggregateConfiguration, AttributeId, CallMethodRequest, DataChangeNotification, DateTime, EndpointDescription,
-        HistoryReadValueId, MessageSecurityMode, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters,
-        NodeId, NotificationMessage, ObjectId, ReadProcessedDetails, ReadValueId, TimestampsToReturn, UserTokenPolicy,
-        VariableId, Variant,
+        AggregateConfiguration, AttributeId, CallMethodRequest, DataChangeNotification, DateTime, HistoryReadValueId,
+        MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, NotificationMessage, ObjectId,
+        ReadProcessedDetails, ReadValueId, TimestampsToReturn, Variant,
     },
 };
 
@@ -94,39 +89,6 @@ impl OnSubscriptionNotificationCore for Notifications {
             }
         }
     }
-}
-
-pub(crate) async fn connect(port: u16, folder: &Path) -> Arc<Session> {
-    let mut client = ClientBuilder::new()
-        .application_name("scale")
-        .application_uri("urn:scale")
-        .pki_dir(folder.join("client"))
-        .create_sample_keypair(false)
-        .trust_server_certs(true)
-        .session_retry_limit(50)
-        .max_array_length(200_000)
-        .max_message_size(64 << 20)
-        .max_chunk_count(2_000)
-        .min_publish_interval(Duration::from_millis(10))
-        .client()
-        .unwrap();
-    let url = format!("opc.tcp://127.0.0.1:{port}");
-    let endpoint: EndpointDescription =
-        (url.as_str(), SecurityPolicy::None.to_str(), MessageSecurityMode::None, UserTokenPolicy::anonymous()).into();
-    let (session, event_loop) = client.connect_to_endpoint_directly(endpoint, IdentityToken::Anonymous).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a client for as long as the process lives")]
-    tokio::spawn(event_loop.run());
-    assert!(session.wait_for_connection().await, "connected");
-    session
-}
-
-/// The index of the twins' namespace.
-pub(crate) async fn namespace(session: &Session) -> u16 {
-    let nodes = [NodeId::from(VariableId::Server_NamespaceArray).into()];
-    let namespaces = session.read(&nodes, TimestampsToReturn::Neither, 0.0).await.unwrap();
-    let Some(Variant::Array(names)) = &namespaces[0].value else { panic!("no namespaces") };
-    let twins = names.values.iter().position(|name| *name == Variant::from("urn:uatwin:twins")).unwrap();
-    u16::try_from(twins).unwrap()
 }
 
 pub(crate) async fn subscribe(session: &Session, ns: u16, names: &[String], rate: u32) -> Arc<Mutex<Seen>> {

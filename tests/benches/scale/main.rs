@@ -19,6 +19,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+#[path = "../support/cpu.rs"]
+mod cpu;
+#[path = "../support/memory.rs"]
+mod memory;
+#[path = "../support/client.rs"]
+mod peer;
 mod plan;
 mod process;
 mod run;

@@ -1,8 +1,7 @@
-//! The processes that take part, and what the system says of them.
+//! The processes that take part.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -21,19 +20,9 @@ impl Process {
         Self(child.unwrap(), log.to_owned())
     }
 
-    /// User and system time so far, seconds (proc(5), fields 14 and 15, in hundredths).
-    pub(crate) fn cpu_s(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<f64> = stat.rsplit(") ").next().unwrap().split(' ').filter_map(|x| x.parse().ok()).collect();
-        (fields[10] + fields[11]) / 100.0
-    }
-
-    /// A line of /proc/PID/status that is in kB, in MiB.
-    pub(crate) fn memory_mib(&self, line: &str) -> f64 {
-        let status = fs::File::open(format!("/proc/{}/status", self.0.id())).unwrap();
-        let found =
-            BufReader::new(status).lines().map_while(Result::ok).find_map(|l| Some(l.strip_prefix(line)?.to_owned()));
-        found.unwrap().trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    /// By which the system tells of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     /// As an operator ends it: everything that came is stored.

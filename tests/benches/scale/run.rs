@@ -21,6 +21,9 @@ use uatwin::{
 
 use crate::{
     client::{self, Seen},
+    cpu::cpu_s,
+    memory::memory_mib,
+    peer::{connect, namespace},
     plan::Plan,
     process::Process,
 };
@@ -89,10 +92,10 @@ pub(crate) async fn run(plan: &Plan) -> Measured {
     sleep(SETTLE).await;
     lock(&seen).begin();
     let (from, began) = (DateTime::now().ticks(), Instant::now());
-    let (cpu, plc_cpu) = (service.cpu_s(), plc.cpu_s());
+    let (cpu, plc_cpu) = (cpu_s(service.id()), cpu_s(plc.id()));
     let measuring = sleep(Duration::from_secs(plan.seconds.into()));
     if plan.is_busy {
-        let other = client::connect(port, folder.path()).await;
+        let other = connect(port, folder.path()).await;
         tokio::select! {
             () = measuring => {}
             () = client::keep_busy(&other, ns, &names, &count) => {}
@@ -101,8 +104,8 @@ pub(crate) async fn run(plan: &Plan) -> Measured {
         measuring.await;
     }
     let (to, seconds) = (DateTime::now().ticks(), began.elapsed().as_secs_f64());
-    let (cpu_s, plc_cpu_s) = (service.cpu_s() - cpu, plc.cpu_s() - plc_cpu);
-    let (rss_mib, rss_max_mib) = (service.memory_mib("VmRSS:"), service.memory_mib("VmHWM:"));
+    let (cpu_s, plc_cpu_s) = (cpu_s(service.id()) - cpu, cpu_s(plc.id()) - plc_cpu);
+    let (rss_mib, rss_max_mib) = (memory_mib(service.id(), "VmRSS:"), memory_mib(service.id(), "VmHWM:"));
     let _ = session.disconnect().await;
     let seen = plan.is_subscribed.then(|| {
         let fresh = Seen::new(0, 1);
@@ -147,8 +150,8 @@ async fn start(
     let service = Process::start(&["run", "--config", config.to_str().unwrap()], &folder.join("scale.log"));
     listening(port).await;
     let open_s = began.elapsed().as_secs_f64();
-    let session = client::connect(port, folder).await;
-    let ns = client::namespace(&session).await;
+    let session = connect(port, folder).await;
+    let ns = namespace(&session).await;
     // One in a hundred tells when all are live, where nobody is subscribed to everything.
     let names: Vec<String> = names.iter().step_by(if plan.is_subscribed { 1 } else { 100 }).cloned().collect();
     let seen = client::subscribe(&session, ns, &names, plan.rate).await;
